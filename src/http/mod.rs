@@ -1,0 +1,4 @@
+//! HTTP messages as plain values: what `server/` reads, `app.rs` answers and tests build by hand.
+
+pub mod request;
+pub mod response;

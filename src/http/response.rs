@@ -1,0 +1,46 @@
+//! One HTTP response, whole.
+
+/// The media type of every SCIM answer (RFC 7644 section 8.1).
+pub const SCIM_JSON: &str = "application/scim+json";
+/// The media type of answers outside `/scim`.
+pub const JSON: &str = "application/json";
+
+/// A response as a value. `Content-Length`, `Date` and `Connection` are the server's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header fields beside those the server adds.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// A response without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// A response with this body and `Content-Type`.
+    #[must_use]
+    pub fn new(status: u16, content_type: &str, body: Vec<u8>) -> Response {
+        let headers = vec![("Content-Type", content_type.to_owned())];
+        Response { status, headers, body }
+    }
+
+    /// The same response with one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Response {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The first header field of this name, in any letter case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
