@@ -1,0 +1,97 @@
+-- The database of plumm, as numbered steps. A step is never changed once it is released, only followed
+-- by another; `PRAGMA user_version` counts the steps a file has taken (src/store/migrate.rs).
+--
+-- Times are nanoseconds since 1970-01-01T00:00:00Z. Text marked "folded" is case-folded
+-- (src/scim/comparison.rs), so that an index answers what letter case must not change.
+
+-- v 1
+
+-- An organisation: one customer. `active` says whether support has activated provisioning.
+CREATE TABLE org (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    name_folded TEXT NOT NULL UNIQUE,
+    active INTEGER NOT NULL,
+    username_format TEXT NOT NULL,
+    identity_changes TEXT NOT NULL,
+    created INTEGER NOT NULL
+) STRICT;
+
+-- An API token: never the secret, only its argon2id hash and a short tag that refuses wrong guesses
+-- before argon2 is reached (src/auth.rs).
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    org INTEGER NOT NULL REFERENCES org (id),
+    scope TEXT NOT NULL,
+    label TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    tag BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER,
+    revoked INTEGER,
+    last_used INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- A resource of any type. `document` is the JSON it is answered with, less what is computed (`meta`);
+-- the columns beside it repeat what clients search by. `seq` is the order of creation, in which lists
+-- are paged. A deleted resource keeps its row until support purges it.
+CREATE TABLE resource (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    org INTEGER NOT NULL REFERENCES org (id),
+    type TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    user_name TEXT,               -- folded
+    external_id TEXT,
+    display_name TEXT,            -- folded
+    active INTEGER,
+    created INTEGER NOT NULL,
+    last_modified INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    deleted INTEGER,
+    document TEXT NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX resource_user_name ON resource (org, type, user_name)
+    WHERE deleted IS NULL AND user_name IS NOT NULL;
+CREATE INDEX resource_external_id ON resource (org, type, external_id)
+    WHERE deleted IS NULL AND external_id IS NOT NULL;
+CREATE INDEX resource_display_name ON resource (org, type, display_name)
+    WHERE deleted IS NULL AND display_name IS NOT NULL;
+CREATE INDEX resource_list ON resource (org, type, seq) WHERE deleted IS NULL;
+CREATE INDEX resource_last_modified ON resource (org, type, last_modified) WHERE deleted IS NULL;
+CREATE INDEX resource_deleted ON resource (org, type, deleted) WHERE deleted IS NOT NULL;
+
+-- The e-mail addresses of a resource, folded; several resources may share one.
+CREATE TABLE email (
+    org INTEGER NOT NULL REFERENCES org (id),
+    value TEXT NOT NULL,
+    resource INTEGER NOT NULL REFERENCES resource (seq) ON DELETE CASCADE,
+    PRIMARY KEY (org, value, resource)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX email_resource ON email (resource);
+
+-- How many resources of a type there are, deleted ones not counted: `totalResults` of a list without a
+-- filter.
+CREATE TABLE resource_count (
+    org INTEGER NOT NULL REFERENCES org (id),
+    type TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (org, type)
+) STRICT, WITHOUT ROWID;
+
+-- What changed, by whom. Written in the transaction of the change itself.
+CREATE TABLE provisioning_log (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    time INTEGER NOT NULL,
+    org INTEGER NOT NULL REFERENCES org (id),
+    actor TEXT NOT NULL,          -- a token's id, or "cli"
+    client TEXT,                  -- the client's address
+    method TEXT NOT NULL,
+    type TEXT NOT NULL,
+    resource TEXT NOT NULL,       -- the resource's id
+    outcome INTEGER NOT NULL,     -- the HTTP status
+    changes TEXT NOT NULL         -- JSON: {"attribute": {"before": …, "after": …}}
+) STRICT;
+CREATE INDEX provisioning_log_org ON provisioning_log (org, seq);
+CREATE INDEX provisioning_log_resource ON provisioning_log (resource);
+CREATE INDEX provisioning_log_time ON provisioning_log (time);

@@ -1,0 +1,71 @@
+//! The only source of random bytes: resource ids, token ids, secrets, salts and keys.
+
+use rand::distr::{Alphanumeric, SampleString};
+use uuid::Builder;
+
+use crate::scim::datetime::Timestamp;
+
+/// Length of a token's public id, in characters of `[a-z0-9]`: 62 random bits.
+const TOKEN_ID_CHARS: usize = 12;
+/// Length of a token's secret, in characters of `[A-Za-z0-9]`: 261 random bits.
+const SECRET_CHARS: usize = 44;
+
+/// A new resource id (RFC 7643 section 3.1): a UUID of version 7, so that new rows stand together in
+/// the index.
+#[must_use]
+pub fn resource(now: Timestamp) -> String {
+    let milliseconds = u64::try_from(now.nanoseconds() / 1_000_000).unwrap_or(0);
+    let random: [u8; 10] = rand::random();
+    let uuid = Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid();
+    uuid.hyphenated().to_string()
+}
+
+/// A new public id of a token.
+#[must_use]
+pub fn token() -> String {
+    const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let letter = || char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
+    (0..TOKEN_ID_CHARS).map(|_| letter()).collect()
+}
+
+/// A new secret of a token.
+#[must_use]
+pub fn secret() -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), SECRET_CHARS)
+}
+
+/// A salt for a password hash.
+#[must_use]
+pub fn salt() -> [u8; 16] {
+    rand::random()
+}
+
+/// A key for a keyed hash that lives as long as the process.
+#[must_use]
+pub fn key() -> [u8; 32] {
+    rand::random()
+}
+
+/// The name of a request in the log.
+#[must_use]
+pub fn request() -> u64 {
+    rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_have_their_form_and_do_not_repeat() {
+        let now = Timestamp::from_nanoseconds(1_700_000_000_000_000_000);
+        let (a, b) = (resource(now), resource(now));
+        assert_ne!(a, b);
+        assert_eq!(a[..13], b[..13], "ids of one millisecond begin alike");
+        assert_eq!((a.len(), a.as_bytes()[14]), (36, b'7'));
+        assert_eq!(token().len(), 12);
+        assert_eq!(secret().len(), 44);
+        assert!(secret().bytes().all(|it| it.is_ascii_alphanumeric()));
+        assert_ne!(secret(), secret());
+    }
+}

@@ -1,0 +1,277 @@
+//! A filter whose names and values have been judged against a resource type: what is left is to decide
+//! it, in memory (`filter_match.rs`) or in SQL (`store/filter_sql.rs`).
+//!
+//! What a test says of the values at its place, where there may be none or several:
+//! * `pr`: there is one that is not the empty string.
+//! * `eq null` is `not pr`, `ne null` is `pr`.
+//! * `ne x`: there is none at all, or one that is not x.
+//! * any other: there is one that compares so (RFC 7644 section 3.4.2.2: of a multi-valued attribute
+//!   only one value has to match).
+//!
+//! A value of another type than the operand (possible below an unregistered extension only) is never
+//! equal to it, and never greater or less.
+
+use std::sync::Arc;
+
+use serde_json::Number;
+
+use crate::scim::attribute::{Attribute, Type};
+use crate::scim::comparison::fold;
+use crate::scim::datetime::Timestamp;
+use crate::scim::error::{Error, quoted};
+use crate::scim::filter::{CompareOp, Filter, Literal};
+use crate::scim::path::{AttrPath, Target};
+use crate::scim::resource_type::ResourceType;
+
+/// A filter ready to be decided.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All of these.
+    And(Vec<Condition>),
+    /// At least one of these.
+    Or(Vec<Condition>),
+    /// Not this.
+    Not(Box<Condition>),
+    /// The values at this place pass this test.
+    Test(Place, Test),
+    /// One value of this complex attribute meets this condition, whose places are [`Place::Sub`] and
+    /// [`Place::Value`].
+    Any(Target, Box<Condition>),
+}
+
+/// Where the values of a test stand.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In the resource.
+    Resource(Target),
+    /// In the value at hand: its sub-attribute.
+    Sub(Arc<Attribute>),
+    /// The value at hand itself, of a multi-valued attribute without sub-attributes.
+    Value(Arc<Attribute>),
+}
+
+impl Place {
+    /// The definition of the values at this place.
+    #[must_use]
+    pub fn leaf(&self) -> &Arc<Attribute> {
+        match self {
+            Place::Resource(target) => target.leaf(),
+            Place::Sub(attribute) | Place::Value(attribute) => attribute,
+        }
+    }
+}
+
+/// What is asked of the values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// There is one.
+    Present,
+    /// There is none.
+    Absent,
+    /// One compares so.
+    Compare(CompareOp, Operand),
+}
+
+/// The value of a comparison, in the type of the attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// For boolean attributes; the operator is `eq` or `ne`.
+    Bool(bool),
+    /// For text that differs by letter case.
+    Exact(String),
+    /// For text that does not: the folded form.
+    Folded(String),
+    /// For numbers; the operator is none of `co`, `sw`, `ew`.
+    Number(Number),
+    /// For points in time; the operator is none of `co`, `sw`, `ew`.
+    Instant(Timestamp),
+}
+
+impl Condition {
+    /// Judges a filter on resources of this type.
+    ///
+    /// # Errors
+    /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator that
+    /// does not go with the type, and an attribute that is never shown.
+    pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
+        judge(filter, &Scope::Resource(resource_type))
+    }
+
+    /// Judges a filter on the values of one attribute, as it stands between brackets.
+    ///
+    /// # Errors
+    /// As [`Condition::of_resource`].
+    pub fn of_values(filter: &Filter, attribute: &Arc<Attribute>) -> Result<Condition, Error> {
+        judge(filter, &Scope::Values(attribute))
+    }
+}
+
+enum Scope<'a> {
+    Resource(&'a ResourceType),
+    Values(&'a Arc<Attribute>),
+}
+
+fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
+    let all = |terms: &[Filter]| -> Result<Vec<Condition>, Error> {
+        terms.iter().map(|it| judge(it, scope)).collect()
+    };
+    match filter {
+        Filter::And(terms) => Ok(Condition::And(all(terms)?)),
+        Filter::Or(terms) => Ok(Condition::Or(all(terms)?)),
+        Filter::Not(inner) => Ok(Condition::Not(Box::new(judge(inner, scope)?))),
+        Filter::Present(path) => Ok(Condition::Test(place(path, scope, false)?, Test::Present)),
+        Filter::Compare(path, op, literal) => {
+            let default_value = *literal != Literal::Null;
+            let place = place(path, scope, default_value)?;
+            let test = test(path, place.leaf(), *op, literal)?;
+            Ok(Condition::Test(place, test))
+        }
+        Filter::ValuePath(path, inner) => {
+            let Scope::Resource(resource_type) = scope else {
+                return Err(Error::invalid_filter(format!(
+                    "\"{}[…]\" stands inside other brackets, which the filter grammar does not allow.",
+                    quoted(path.as_str())
+                )));
+            };
+            let target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
+            let filterable = target.leaf().kind == Type::Complex || target.leaf().multi_valued;
+            if target.sub.is_some() || !(filterable || target.leaf().kind == Type::Any) {
+                return Err(Error::invalid_filter(format!(
+                    "\"{}\" has no values with sub-attributes, so no brackets can follow it.",
+                    quoted(path.as_str())
+                )));
+            }
+            refuse_secret(path, target.leaf())?;
+            let inner = Condition::of_values(inner, target.leaf())?;
+            Ok(Condition::Any(target, Box::new(inner)))
+        }
+    }
+}
+
+/// Finds the place a path names. A complex attribute is compared by its `value` (RFC 7644 section
+/// 3.4.2.2: `emails co "example.com"`).
+fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, Error> {
+    let place = match scope {
+        Scope::Resource(resource_type) => {
+            let mut target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
+            refuse_secret(path, &target.attribute)?;
+            if default_value && target.sub.is_none() && target.attribute.kind == Type::Complex {
+                let value = target.attribute.sub_attribute("value").ok_or_else(|| {
+                    let names = target.attribute.sub_attributes.iter().map(|it| it.name.as_str());
+                    Error::invalid_filter(format!(
+                        "\"{}\" is a complex attribute and has no value of its own. Name one of its \
+                         sub-attributes: {}.",
+                        quoted(path.as_str()),
+                        names.collect::<Vec<_>>().join(", ")
+                    ))
+                })?;
+                target.sub = Some(Arc::clone(value));
+            }
+            Place::Resource(target)
+        }
+        Scope::Values(attribute) => {
+            let name = path.as_str();
+            if attribute.kind == Type::Any {
+                return Ok(Place::Sub(Arc::new(Attribute::untyped(name))));
+            }
+            match attribute.sub_attribute(name) {
+                Some(sub) => Place::Sub(Arc::clone(sub)),
+                None if attribute.sub_attributes.is_empty() && name == "value" => {
+                    Place::Value(Arc::clone(attribute))
+                }
+                None => return Err(unknown(path)),
+            }
+        }
+    };
+    refuse_secret(path, place.leaf())?;
+    Ok(place)
+}
+
+fn unknown(path: &AttrPath) -> Error {
+    Error::invalid_filter(format!(
+        "The filter names \"{}\", which no schema of this resource type defines. /Schemas lists the \
+         attributes.",
+        quoted(path.as_str())
+    ))
+}
+
+// A filter on a value that is never shown would let a client guess it.
+fn refuse_secret(path: &AttrPath, attribute: &Attribute) -> Result<(), Error> {
+    if attribute.is_secret() {
+        let name = quoted(path.as_str());
+        let detail = format!("\"{name}\" is never shown, so it cannot be searched for.");
+        return Err(Error::invalid_filter(detail));
+    }
+    Ok(())
+}
+
+fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Result<Test, Error> {
+    let wrong = |why: String| {
+        let name = quoted(path.as_str());
+        Error::invalid_filter(format!("\"{name} {} {value}\": {why}", op.keyword()))
+    };
+    if *value == Literal::Null {
+        return match op {
+            CompareOp::Eq => Ok(Test::Absent),
+            CompareOp::Ne => Ok(Test::Present),
+            _ => Err(wrong("null can be compared with eq and ne only.".to_owned())),
+        };
+    }
+    let equality = matches!(op, CompareOp::Eq | CompareOp::Ne);
+    let within = matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew);
+    let operand = match leaf.kind {
+        Type::Boolean => {
+            let truth = match value {
+                Literal::Bool(it) => Some(*it),
+                // Entra ID writes primary eq "True".
+                Literal::String(it) if it.eq_ignore_ascii_case("true") => Some(true),
+                Literal::String(it) if it.eq_ignore_ascii_case("false") => Some(false),
+                _ => None,
+            };
+            let truth = truth.ok_or_else(|| wrong("compare it with true or false.".to_owned()))?;
+            Operand::Bool(truth)
+        }
+        Type::Integer | Type::Decimal => {
+            let number = match value {
+                Literal::Number(it) => Some(it.clone()),
+                Literal::String(it) => it.parse().ok(),
+                _ => None,
+            };
+            Operand::Number(number.ok_or_else(|| wrong("compare it with a number.".to_owned()))?)
+        }
+        Type::DateTime => {
+            let instant = match value {
+                Literal::String(it) => Timestamp::parse(it),
+                _ => None,
+            };
+            let why = "compare it with a time such as \"2026-01-31T08:00:00Z\".";
+            Operand::Instant(instant.ok_or_else(|| wrong(why.to_owned()))?)
+        }
+        Type::Any => match value {
+            Literal::Bool(it) => Operand::Bool(*it),
+            Literal::Number(it) => Operand::Number(it.clone()),
+            Literal::String(it) => Operand::Folded(fold(it).into_owned()),
+            Literal::Null => return Ok(Test::Absent),
+        },
+        Type::Complex => {
+            return Err(wrong("name one of its sub-attributes instead.".to_owned()));
+        }
+        Type::String | Type::Reference | Type::Binary => {
+            let text = match value {
+                Literal::String(it) => it.clone(),
+                other => other.to_string(),
+            };
+            let folded = !leaf.case_exact;
+            if folded { Operand::Folded(fold(&text).into_owned()) } else { Operand::Exact(text) }
+        }
+    };
+    match operand {
+        Operand::Bool(_) if !equality => {
+            Err(wrong("true and false have no order; use eq or ne.".to_owned()))
+        }
+        Operand::Number(_) | Operand::Instant(_) if within => {
+            Err(wrong("co, sw and ew compare text only.".to_owned()))
+        }
+        operand => Ok(Test::Compare(op, operand)),
+    }
+}

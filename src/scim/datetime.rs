@@ -1,0 +1,94 @@
+//! Points in time and the DateTime text of RFC 7643 section 2.3.5 (xsd:dateTime).
+
+use std::fmt;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+/// A point in time, in nanoseconds since 1970-01-01T00:00:00Z, within the years 1677 to 2262.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp {
+    nanoseconds: i64,
+}
+
+impl Timestamp {
+    /// The point this many nanoseconds after the epoch.
+    #[must_use]
+    pub fn from_nanoseconds(nanoseconds: i64) -> Timestamp {
+        Timestamp { nanoseconds }
+    }
+
+    /// Nanoseconds since the epoch.
+    #[must_use]
+    pub fn nanoseconds(self) -> i64 {
+        self.nanoseconds
+    }
+
+    /// The same point, moved by whole seconds; it stays within the years it can hold.
+    #[must_use]
+    pub fn plus_seconds(self, seconds: i64) -> Timestamp {
+        let nanoseconds = seconds.saturating_mul(1_000_000_000);
+        Timestamp { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
+    }
+
+    /// Reads an xsd:dateTime. One without an offset is taken as UTC; a date alone is refused.
+    /// A point outside the years this type holds becomes its nearest end, so that it still compares.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Timestamp> {
+        if !text.contains(['T', 't']) {
+            return None;
+        }
+        let exact: Option<jiff::Timestamp> = text.parse().ok();
+        let exact = exact.or_else(|| {
+            // A zone name in brackets is jiff's own extension: a civil time must end in its digits.
+            let plain = text.ends_with(|it: char| it.is_ascii_digit());
+            let civil: civil::DateTime = text.parse().ok().filter(|_| plain)?;
+            Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+        })?;
+        let bounded = exact.as_nanosecond().clamp(i64::MIN.into(), i64::MAX.into());
+        Some(Timestamp { nanoseconds: i64::try_from(bounded).ok()? })
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, the one form this server prints.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let milliseconds = self.nanoseconds.div_euclid(1_000_000);
+        // Every i64 of nanoseconds is within jiff's years.
+        let exact = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+        write!(f, "{exact:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let printed = Timestamp::parse(text).map(|it| it.to_string());
+        assert_eq!(printed.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn datetimes() {
+        check("2011-05-13T04:42:34Z", Some("2011-05-13T04:42:34.000Z"));
+        check("2011-05-13T04:42:34.1239Z", Some("2011-05-13T04:42:34.123Z"));
+        check("2011-05-13T06:42:34+02:00", Some("2011-05-13T04:42:34.000Z"));
+        check("2011-05-13T04:42:34", Some("2011-05-13T04:42:34.000Z"));
+        check("1969-12-31T23:59:59.999Z", Some("1969-12-31T23:59:59.999Z"));
+        check("9999-01-01T00:00:00Z", Some("2262-04-11T23:47:16.854Z"));
+        check("2011-05-13", None);
+        check("yesterday", None);
+        check("2011-13-13T04:42:34Z", None);
+        check("2011-05-13T04:42:34[Europe/Vienna]", None);
+        check("", None);
+    }
+
+    #[test]
+    fn order_is_the_order_of_time_not_of_text() {
+        let earlier = Timestamp::parse("2020-01-01T01:00:00+02:00").unwrap();
+        let later = Timestamp::parse("2020-01-01T00:00:00Z").unwrap();
+        assert!(earlier < later);
+    }
+}

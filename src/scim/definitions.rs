@@ -1,0 +1,146 @@
+//! All schemas and resource types an organisation uses, as `/Schemas` and `/ResourceTypes` tell.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::scim::identity::IdentityChanges;
+use crate::scim::resource_type::{Extension, ResourceType};
+use crate::scim::schema::Schema;
+
+/// The published schemas, one file each. A new resource type is one more file here and one more entry
+/// in `resource_types.json`.
+const SCHEMAS: &[&str] = &[
+    include_str!("schemas/user.json"),
+    include_str!("schemas/enterprise_user.json"),
+    include_str!("schemas/schema.json"),
+    include_str!("schemas/resource_type.json"),
+    include_str!("schemas/service_provider_config.json"),
+];
+const COMMON: &str = include_str!("schemas/common.json");
+const RESOURCE_TYPES: &str = include_str!("schemas/resource_types.json");
+
+/// The schemas and resource types of one organisation.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    /// Every published schema.
+    pub schemas: Vec<Arc<Schema>>,
+    /// Every resource type.
+    pub resource_types: Vec<ResourceType>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parts {
+    name: String,
+    endpoint: String,
+    schema: String,
+    #[serde(default)]
+    schema_extensions: Vec<ExtensionParts>,
+}
+
+#[derive(Deserialize)]
+struct ExtensionParts {
+    schema: String,
+    required: bool,
+}
+
+impl Definitions {
+    /// The built-in definitions. Where identity changes are allowed, `userName` is published as
+    /// `readWrite`, else as `immutable`.
+    ///
+    /// # Panics
+    /// When a built-in document is malformed, which a test rules out.
+    #[must_use]
+    pub fn builtin(identity_changes: IdentityChanges) -> Definitions {
+        Definitions::read(identity_changes).expect("the built-in documents are well-formed")
+    }
+
+    fn read(identity_changes: IdentityChanges) -> Result<Definitions, String> {
+        let schema = |text: &str| {
+            let mut document: Value = serde_json::from_str(text).map_err(|it| it.to_string())?;
+            if identity_changes == IdentityChanges::Allow {
+                publish_as_read_write(&mut document, "userName");
+            }
+            Schema::from_document(document).map(Arc::new)
+        };
+        let schemas = SCHEMAS.iter().map(|it| schema(it)).collect::<Result<Vec<_>, _>>()?;
+        let common = schema(COMMON)?;
+        let named = |id: &str| {
+            let found = schemas.iter().find(|it| it.id == id);
+            found.map(Arc::clone).ok_or_else(|| format!("no schema document for {id}"))
+        };
+        let documents: Vec<Value> =
+            serde_json::from_str(RESOURCE_TYPES).map_err(|it| it.to_string())?;
+        let mut resource_types = Vec::new();
+        for document in documents {
+            let parts = Parts::deserialize(&document).map_err(|it| it.to_string())?;
+            let mut extensions = Vec::new();
+            for it in parts.schema_extensions {
+                extensions.push(Extension { schema: named(&it.schema)?, required: it.required });
+            }
+            resource_types.push(ResourceType {
+                name: parts.name,
+                endpoint: parts.endpoint.trim_start_matches('/').to_owned(),
+                core: named(&parts.schema)?,
+                extensions,
+                common: Arc::clone(&common),
+                document,
+            });
+        }
+        Ok(Definitions { schemas, resource_types })
+    }
+
+    /// The resource type served at this endpoint, such as `Users`, in any letter case.
+    #[must_use]
+    pub fn at_endpoint(&self, segment: &str) -> Option<&ResourceType> {
+        self.resource_types.iter().find(|it| it.endpoint.eq_ignore_ascii_case(segment))
+    }
+
+    /// The resource type of this name.
+    #[must_use]
+    pub fn resource_type(&self, name: &str) -> Option<&ResourceType> {
+        self.resource_types.iter().find(|it| it.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The published schema with this URN.
+    #[must_use]
+    pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
+        self.schemas.iter().find(|it| it.id.eq_ignore_ascii_case(urn))
+    }
+}
+
+/// Changes `immutable` to `readWrite` for an attribute on the first level.
+fn publish_as_read_write(document: &mut Value, name: &str) {
+    let attributes = document["attributes"].as_array_mut();
+    for attribute in attributes.into_iter().flatten() {
+        if attribute["name"] == name && attribute["mutability"] == "immutable" {
+            attribute["mutability"] = "readWrite".into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::attribute::Mutability;
+
+    #[test]
+    fn the_built_in_documents_are_well_formed() {
+        for changes in [IdentityChanges::Refuse, IdentityChanges::Allow] {
+            let definitions = Definitions::read(changes).unwrap();
+            assert!(definitions.resource_types.iter().any(|it| it.name == "User"));
+        }
+    }
+
+    #[test]
+    fn user_name_is_published_as_the_organisation_has_it() {
+        let mutability = |changes| {
+            let definitions = Definitions::builtin(changes);
+            definitions.resource_types[0].attribute("USERNAME").unwrap().mutability
+        };
+        assert_eq!(mutability(IdentityChanges::Refuse), Mutability::Immutable);
+        assert_eq!(mutability(IdentityChanges::Allow), Mutability::ReadWrite);
+    }
+}

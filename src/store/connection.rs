@@ -1,0 +1,204 @@
+//! How the file and each connection to it are opened: permissions, pragmas, functions.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::scim::comparison::fold;
+use crate::scim::datetime::Timestamp;
+use crate::store::Open;
+use crate::store::error::Error;
+
+/// How long a statement waits for another process before the store says it is busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The page cache of the writing connection, in KiB.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+/// The page cache of one reading connection, in KiB.
+const READER_CACHE_KIB: i64 = 8 * 1024;
+/// The write-ahead log is cut to this size when it is reused, in bytes.
+const JOURNAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
+/// Prepared statements kept per connection; rusqlite keeps 16 unless told.
+const STATEMENTS_MAX: usize = 128;
+
+/// The lock that makes one server the only one on a file: a file beside it, locked by the operating
+/// system, so that a crash leaves nothing to clean up. Not the database itself: closing any handle of
+/// that file would drop SQLite's own locks.
+pub struct ServeLock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Drop for ServeLock {
+    fn drop(&mut self) {
+        // Removed while still locked; whoever opened it before will notice (see `serve_lock`).
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Sees that the file is there, and readable by its owner only; takes the serving lock for a server.
+pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error> {
+    let io = |error: io::Error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::ReadOnly(path.to_owned())
+        }
+        _ => Error::Io(path.to_owned(), error),
+    };
+    match fs::metadata(path) {
+        Ok(it) if it.is_dir() => {
+            let error = io::Error::new(ErrorKind::IsADirectory, "is a folder, not a file");
+            return Err(Error::Io(path.to_owned(), error));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
+        Err(_) if open == Open::Existing => return Err(Error::Missing(path.to_owned())),
+        // SQLite gives the files beside the database the permissions of the database.
+        Err(_) => match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io(error)),
+        },
+    }
+    if open == Open::Serve { serve_lock(path).map(Some) } else { Ok(None) }
+}
+
+fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-lock");
+    let path = PathBuf::from(name);
+    let io = |error: io::Error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            Error::ReadOnly(database.to_owned())
+        }
+        _ => Error::Io(path.clone(), error),
+    };
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Served(database.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        // The server before may have removed the name after it was opened here: then this lock guards
+        // nothing, and the next turn makes a new file.
+        let ours = file.metadata().map_err(io)?;
+        if fs::metadata(&path).is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
+            return Ok(ServeLock { path, _file: file });
+        }
+    }
+}
+
+/// Opens the writing connection.
+pub fn open_writer(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
+    // First of all: switching to WAL may itself have to wait for another process.
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // Before the first change: a foreign file must not even be switched to WAL.
+    crate::store::migrate::version(&connection, path)?;
+    if connection.is_readonly("main")? {
+        return Err(Error::ReadOnly(path.to_owned()));
+    }
+    set(&connection, "journal_mode", "wal").map_err(|it| cannot_write(it, path))?;
+    // An answer is sent only after its change is on disk.
+    set(&connection, "synchronous", 2)?;
+    set(&connection, "foreign_keys", 1)?;
+    set(&connection, "journal_size_limit", JOURNAL_BYTES_MAX)?;
+    set(&connection, "cache_size", -WRITER_CACHE_KIB)?;
+    // What is deleted is overwritten with zeros, so that a purged person leaves no trace in free pages.
+    set(&connection, "secure_delete", 1)?;
+    equip(&connection)?;
+    Ok(connection)
+}
+
+/// Opens a reading connection. The writing connection of the same store has made the file ready.
+pub fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    set(&connection, "cache_size", -READER_CACHE_KIB)?;
+    set(&connection, "query_only", 1)?;
+    equip(&connection)?;
+    Ok(connection)
+}
+
+/// Fails when nothing can be written, before a client finds out. The change is an empty one.
+pub fn require_writable(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let attempt = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+    attempt.map_err(|it| cannot_write(it, path))
+}
+
+/// Sets a pragma and reads it back: SQLite ignores what it cannot do without a word.
+fn set<V>(connection: &Connection, name: &str, value: V) -> Result<(), Error>
+where
+    V: rusqlite::ToSql + std::fmt::Display,
+{
+    connection.pragma_update(None, name, &value)?;
+    let found = connection.pragma_query_value(None, name, |row| {
+        Ok(match row.get_ref(0)? {
+            ValueRef::Integer(it) => it.to_string(),
+            ValueRef::Text(it) => String::from_utf8_lossy(it).into_owned(),
+            _ => String::new(),
+        })
+    })?;
+    if found == value.to_string() {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!(
+        "PRAGMA {name} is {found} and not {value}; is this a network disk?"
+    )))
+}
+
+/// What every connection has: room for its statements, and the functions that filters need.
+fn equip(connection: &Connection) -> Result<(), Error> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    // fold(text): the case-folded form; NULL for anything else.
+    connection.create_scalar_function("fold", 1, flags, |context| {
+        Ok(match context.get_raw(0) {
+            ValueRef::Text(it) => std::str::from_utf8(it).ok().map(|it| fold(it).into_owned()),
+            _ => None,
+        })
+    })?;
+    // instant(text): nanoseconds since the epoch of a DateTime; NULL for anything else.
+    connection.create_scalar_function("instant", 1, flags, |context| {
+        let text = context.get_raw(0).as_str().ok();
+        Ok(text.and_then(Timestamp::parse).map(Timestamp::nanoseconds))
+    })?;
+    Ok(())
+}
+
+fn cannot_open(error: rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::PermissionDenied) => {
+            Error::ReadOnly(path.to_owned())
+        }
+        Some(rusqlite::ErrorCode::NotADatabase) => Error::Foreign(path.to_owned()),
+        _ => error.into(),
+    }
+}
+
+fn cannot_write(error: impl Into<Error>, path: &Path) -> Error {
+    match error.into() {
+        Error::Internal(inner)
+            if matches!(
+                inner.sqlite_error_code(),
+                Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)
+            ) =>
+        {
+            Error::ReadOnly(path.to_owned())
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,99 @@
+//! What can go wrong with the file: few kinds, each with its sentence for the operator.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// A failure of the store.
+#[derive(Debug)]
+pub enum Error {
+    /// A value that must be unique is in use.
+    Conflict(String),
+    /// Another process holds the file for longer than the store waits.
+    Busy,
+    /// The disk is full.
+    Full,
+    /// The file or its folder cannot be written.
+    ReadOnly(PathBuf),
+    /// There is no file here.
+    Missing(PathBuf),
+    /// The file is not a database of plumm.
+    Foreign(PathBuf),
+    /// A newer plumm has written the file.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The number of steps the file has taken.
+        found: i64,
+        /// The number of steps this program knows.
+        known: i64,
+    },
+    /// Another server serves the file.
+    Served(PathBuf),
+    /// The file or folder cannot be opened.
+    Io(PathBuf, std::io::Error),
+    /// Anything else SQLite says.
+    Internal(rusqlite::Error),
+    /// Something in the database contradicts what the program wrote there.
+    Invalid(String),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        let Some(failure) = error.sqlite_error() else {
+            return Error::Internal(error);
+        };
+        match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
+            ErrorCode::DiskFull => Error::Full,
+            // The index that was violated; its text is for the log, nothing decides by it.
+            _ if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
+                Error::Conflict(error.to_string())
+            }
+            _ => Error::Internal(error),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Conflict(what) => write!(f, "a value that must be unique is in use: {what}"),
+            Error::Busy => f.write_str(
+                "the database is busy: another process has held it for longer than 5 seconds",
+            ),
+            Error::Full => f.write_str("the disk is full: make room and try again"),
+            Error::ReadOnly(path) => write!(
+                f,
+                "{} cannot be written: check the owner and permissions of the file and its folder",
+                path.display()
+            ),
+            Error::Missing(path) => write!(
+                f,
+                "there is no database at {}: name it with --db FILE or PLUMM_DB, or make one with \
+                 `plumm serve --init NAME` or `plumm org create NAME`",
+                path.display()
+            ),
+            Error::Foreign(path) => {
+                write!(f, "{} is not a plumm database: name another file with --db", path.display())
+            }
+            Error::Newer { path, found, known } => write!(
+                f,
+                "{} was written by a newer plumm (schema {found}, this program knows {known}): \
+                 install that version or restore an older backup",
+                path.display()
+            ),
+            Error::Served(path) => write!(
+                f,
+                "{} is already served by another plumm: stop that one first",
+                path.display()
+            ),
+            Error::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Error::Internal(error) => write!(f, "database error: {error}"),
+            Error::Invalid(what) => write!(f, "the database contradicts itself: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,90 @@
+//! Brings a database file to the newest schema: the numbered steps of `schema.sql`, each in its own
+//! transaction.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::store::error::Error;
+
+const SCHEMA_SQL: &str = include_str!("../../schema.sql");
+
+/// `PRAGMA application_id` of every plumm database: "plum" in ASCII.
+const APPLICATION_ID: i64 = 0x706c_756d;
+
+/// The steps of `schema.sql`, the first one first.
+fn steps() -> Vec<&'static str> {
+    SCHEMA_SQL
+        .split("\n-- v ")
+        .skip(1)
+        .map(|it| it.split_once('\n').map_or("", |(_, sql)| sql))
+        .collect()
+}
+
+/// How many steps a file has taken, once it is known to be ours.
+///
+/// # Errors
+/// [`Error::Foreign`] for another program's file, [`Error::Newer`] for a newer plumm's.
+pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
+    let pragma = |name: &str| -> Result<i64, Error> {
+        connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|it| not_ours(it, path))
+    };
+    let found = pragma("user_version")?;
+    let application = pragma("application_id")?;
+    let sql = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 =
+        connection.query_row(sql, [], |row| row.get(0)).map_err(|it| not_ours(it, path))?;
+    let empty = tables == 0 && found == 0 && application == 0;
+    if !empty && application != APPLICATION_ID {
+        return Err(Error::Foreign(path.to_owned()));
+    }
+    let known = steps().len() as i64;
+    if found > known {
+        return Err(Error::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(found)
+}
+
+/// Takes the steps that the file has not taken yet.
+///
+/// # Errors
+/// As [`version`], and any failure to write; the file then stands at the last whole step.
+pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    if version(connection, path)? == steps().len() as i64 {
+        return Ok(());
+    }
+    for (i, step) in steps().iter().enumerate() {
+        let number = i as i64 + 1;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked again inside the transaction: another process may have been faster.
+        if version(&tx, path)? >= number {
+            continue;
+        }
+        tx.execute_batch(step)?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", number)?;
+        tx.commit()?;
+        log::info!("database {} brought to schema {number}", path.display());
+    }
+    Ok(())
+}
+
+fn not_ours(error: rusqlite::Error, path: &Path) -> Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => Error::Foreign(path.to_owned()),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_are_numbered_without_a_gap() {
+        let numbers = SCHEMA_SQL.lines().filter_map(|it| it.strip_prefix("-- v "));
+        let numbers: Vec<usize> = numbers.map(|it| it.trim().parse().unwrap()).collect();
+        assert_eq!(numbers, (1..=steps().len()).collect::<Vec<_>>());
+        assert!(steps().iter().all(|it| it.contains("CREATE") || it.contains("ALTER")));
+    }
+}

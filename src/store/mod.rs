@@ -1,0 +1,213 @@
+//! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
+
+pub mod checkpoint;
+pub mod connection;
+pub mod error;
+pub mod migrate;
+pub mod org;
+pub mod token;
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use crate::scim::datetime::Timestamp;
+use crate::store::checkpoint::WriteClock;
+use crate::store::connection::ServeLock;
+use crate::store::error::Error;
+
+/// The most connections that read at once; a further reader waits for one.
+const READERS_MAX: usize = 8;
+
+/// Who opens the file, and so what may be done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// The server: makes the file when there is none, and is alone in serving it.
+    Serve,
+    /// A command that may make the file.
+    Create,
+    /// A command that needs a file to be there.
+    Existing,
+}
+
+/// The database of this program. Safe to share between threads.
+pub struct Store {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Readers>,
+    reader_returned: Condvar,
+    written: WriteClock,
+    /// Held for as long as the store is open; the last field, so that it outlives the connections.
+    _serve_lock: Option<ServeLock>,
+}
+
+#[derive(Default)]
+struct Readers {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+/// A consistent view of the database. All queries are methods of it, in the files beside this one.
+pub struct Read<'a> {
+    connection: &'a Connection,
+}
+
+/// A change in the making: it is on disk when [`Store::write`] returns `Ok`, and undone otherwise.
+pub struct Write<'a> {
+    read: Read<'a>,
+    /// The time of the request.
+    pub now: Timestamp,
+}
+
+impl<'a> Deref for Write<'a> {
+    type Target = Read<'a>;
+
+    fn deref(&self) -> &Read<'a> {
+        &self.read
+    }
+}
+
+impl Store {
+    /// Opens the file, brings it to the newest schema, and checks that SQLite does what this program
+    /// relies on.
+    ///
+    /// # Errors
+    /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
+    pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
+        let serve_lock = connection::prepare_file(path, open)?;
+        let mut writer = connection::open_writer(path)?;
+        migrate::migrate(&mut writer, path)?;
+        connection::require_writable(&writer, path)?;
+        Ok(Store {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::default(),
+            reader_returned: Condvar::new(),
+            written: WriteClock::default(),
+            _serve_lock: serve_lock,
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs queries on one consistent view of the database. Never waits for a writer.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store itself.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let borrowed = self.reader()?;
+        let connection = borrowed.connection.as_ref().ok_or(Error::Busy)?;
+        run(connection, "BEGIN")?;
+        let answer = work(&Read { connection });
+        // Nothing was written, so there is nothing to lose; a failed COMMIT must not keep the
+        // transaction open for the next reader.
+        let ended = run(connection, "COMMIT").or_else(|_| run(connection, "ROLLBACK"));
+        let answer = answer?;
+        ended?;
+        Ok(answer)
+    }
+
+    /// Makes one change: all of it is on disk when this returns `Ok`, none of it otherwise.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store itself.
+    pub fn write<T, E: From<Error>>(
+        &self,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let writer = lock(&self.writer);
+        // A panic in an earlier change may have left its transaction open.
+        if !writer.is_autocommit() {
+            run(&writer, "ROLLBACK")?;
+        }
+        run(&writer, "BEGIN IMMEDIATE")?;
+        let answer = work(&Write { read: Read { connection: &writer }, now });
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                rollback(&writer);
+                return Err(error);
+            }
+        };
+        if let Err(error) = run(&writer, "COMMIT") {
+            rollback(&writer);
+            return Err(error.into());
+        }
+        self.written.touch();
+        Ok(answer)
+    }
+
+    fn reader(&self) -> Result<Borrowed<'_>, Error> {
+        let mut readers = lock(&self.readers);
+        loop {
+            if let Some(connection) = readers.idle.pop() {
+                return Ok(Borrowed { store: self, connection: Some(connection) });
+            }
+            if readers.open < READERS_MAX {
+                readers.open += 1;
+                break;
+            }
+            let woken = self.reader_returned.wait(readers);
+            readers = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(readers);
+        // From here on the place in the pool is given back, whether or not the file opens.
+        let mut borrowed = Borrowed { store: self, connection: None };
+        borrowed.connection = Some(connection::open_reader(&self.path)?);
+        Ok(borrowed)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.path.display())
+    }
+}
+
+/// A reading connection on loan from the pool; it returns by itself, also out of a panic.
+struct Borrowed<'a> {
+    store: &'a Store,
+    connection: Option<Connection>,
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let mut readers = lock(&self.store.readers);
+        match self.connection.take() {
+            Some(it) if it.is_autocommit() || run(&it, "ROLLBACK").is_ok() => readers.idle.push(it),
+            _ => readers.open -= 1,
+        }
+        drop(readers);
+        self.store.reader_returned.notify_one();
+    }
+}
+
+/// A panic elsewhere does not close the store: what it left half done is rolled back by its guard.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
+    connection.prepare_cached(sql)?.execute([])?;
+    Ok(())
+}
+
+/// Ends a transaction that failed. SQLite has already ended it after some errors, such as a full disk.
+fn rollback(connection: &Connection) {
+    if !connection.is_autocommit()
+        && let Err(error) = run(connection, "ROLLBACK")
+    {
+        log::error!("a change could not be rolled back: {error}");
+    }
+}

@@ -1,0 +1,163 @@
+//! Organisations: who has provisioning, and by which rules.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::scim::comparison::fold;
+use crate::scim::datetime::Timestamp;
+use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::error::Error;
+use crate::store::{Read, Write};
+
+/// The longest name of an organisation, in characters.
+pub const NAME_CHARS_MAX: usize = 200;
+
+/// The key of an organisation within the file. Never shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OrgKey(pub(crate) i64);
+
+/// What support decides for an organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrgSettings {
+    /// What usernames must look like.
+    pub username_format: UsernameFormat,
+    /// Whether userName and primary e-mail address may change.
+    pub identity_changes: IdentityChanges,
+}
+
+impl Default for OrgSettings {
+    /// The product's rules: usernames are e-mail addresses, and neither can be changed.
+    fn default() -> OrgSettings {
+        OrgSettings {
+            username_format: UsernameFormat::Email,
+            identity_changes: IdentityChanges::Refuse,
+        }
+    }
+}
+
+/// An organisation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Org {
+    /// Its key.
+    pub key: OrgKey,
+    /// Its name, unique in the file without regard to letter case.
+    pub name: String,
+    /// Whether support has activated provisioning.
+    pub active: bool,
+    /// Its rules.
+    pub settings: OrgSettings,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+const COLUMNS: &str = "id, name, active, username_format, identity_changes, created";
+
+impl Read<'_> {
+    /// The organisation of this name, in any letter case.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn org(&self, name: &str) -> Result<Option<Org>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM org WHERE name_folded = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_row([fold(name)], from_row).optional()?;
+        found.transpose()
+    }
+
+    /// The organisation with this key.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is none, and failures of the store.
+    pub fn org_by_key(&self, key: OrgKey) -> Result<Org, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM org WHERE id = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_row([key.0], from_row).optional()?;
+        found.unwrap_or_else(|| Err(Error::Invalid(format!("no organisation {}", key.0))))
+    }
+
+    /// Every organisation, by name.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn orgs(&self) -> Result<Vec<Org>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM org ORDER BY name_folded");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([], from_row)?;
+        rows.map(|it| it?).collect()
+    }
+}
+
+impl Write<'_> {
+    /// Adds an organisation.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the name is taken, and failures of the store.
+    pub fn add_org(&self, name: &str, active: bool, settings: OrgSettings) -> Result<Org, Error> {
+        if self.org(name)?.is_some() {
+            return Err(Error::Conflict(format!("there is already an organisation {name}")));
+        }
+        let sql = "INSERT INTO org (name, name_folded, active, username_format, identity_changes,
+            created) VALUES (?, ?, ?, ?, ?, ?)";
+        let folded = fold(name);
+        let format = format_word(settings.username_format);
+        let changes = changes_word(settings.identity_changes);
+        let values = params![name, folded, active, format, changes, self.now.nanoseconds()];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        self.org_by_key(OrgKey(self.connection.last_insert_rowid()))
+    }
+
+    /// Changes whether an organisation is activated, and its rules.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn set_org(&self, key: OrgKey, active: bool, settings: OrgSettings) -> Result<Org, Error> {
+        let sql = "UPDATE org SET active = ?, username_format = ?, identity_changes = ?
+            WHERE id = ?";
+        let format = format_word(settings.username_format);
+        let changes = changes_word(settings.identity_changes);
+        let values = params![active, format, changes, key.0];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        self.org_by_key(key)
+    }
+}
+
+fn format_word(format: UsernameFormat) -> &'static str {
+    match format {
+        UsernameFormat::Email => "email",
+        UsernameFormat::Any => "any",
+    }
+}
+
+fn changes_word(changes: IdentityChanges) -> &'static str {
+    match changes {
+        IdentityChanges::Refuse => "refuse",
+        IdentityChanges::Allow => "allow",
+    }
+}
+
+/// The settings as two columns hold them.
+pub(crate) fn settings(format: &str, changes: &str) -> Result<OrgSettings, Error> {
+    let username_format = match format {
+        "email" => UsernameFormat::Email,
+        "any" => UsernameFormat::Any,
+        other => return Err(Error::Invalid(format!("username format {other}"))),
+    };
+    let identity_changes = match changes {
+        "refuse" => IdentityChanges::Refuse,
+        "allow" => IdentityChanges::Allow,
+        other => return Err(Error::Invalid(format!("identity changes {other}"))),
+    };
+    Ok(OrgSettings { username_format, identity_changes })
+}
+
+fn from_row(row: &Row) -> rusqlite::Result<Result<Org, Error>> {
+    let format: String = row.get(3)?;
+    let changes: String = row.get(4)?;
+    let org = Org {
+        key: OrgKey(row.get(0)?),
+        name: row.get(1)?,
+        active: row.get(2)?,
+        settings: OrgSettings::default(),
+        created: Timestamp::from_nanoseconds(row.get(5)?),
+    };
+    Ok(settings(&format, &changes).map(|settings| Org { settings, ..org }))
+}

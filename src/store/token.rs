@@ -1,0 +1,178 @@
+//! API tokens: which organisation each opens, for what, and until when.
+
+use std::fmt;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::scim::datetime::Timestamp;
+use crate::store::error::Error;
+use crate::store::org::{Org, OrgKey, settings};
+use crate::store::{Read, Write};
+
+/// What a token may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Provisioning: the identity provider.
+    Scim,
+    /// Asking who may log in: the application. Reads only.
+    Access,
+    /// The web page and the metrics: the operator.
+    Admin,
+}
+
+impl Scope {
+    /// Every scope with its word.
+    pub const ALL: [(Scope, &'static str); 3] =
+        [(Scope::Scim, "scim"), (Scope::Access, "access"), (Scope::Admin, "admin")];
+
+    /// The word, as commands and the file have it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Scope::ALL.iter().find(|(it, _)| *it == self).map_or("", |(_, word)| word)
+    }
+
+    /// The scope with this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Scope> {
+        Scope::ALL.iter().find(|(_, it)| *it == word).map(|(it, _)| *it)
+    }
+}
+
+/// A token as the file knows it: everything but the secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The public id.
+    pub id: String,
+    /// The organisation it opens.
+    pub org: OrgKey,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// What support calls it.
+    pub label: String,
+    /// The argon2id hash of the secret, in PHC form.
+    pub hash: String,
+    /// The first bytes of a plain hash of the secret, to refuse wrong guesses cheaply.
+    pub tag: Vec<u8>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+    /// When support revoked it.
+    pub revoked: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used: Option<Timestamp>,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}, {})", self.id, self.scope.word())
+    }
+}
+
+const COLUMNS: &str = "token.id, token.org, token.scope, token.label, token.hash, token.tag,
+    token.created, token.expires, token.revoked, token.last_used";
+
+impl Read<'_> {
+    /// The token with this public id, with its organisation.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn token(&self, id: &str) -> Result<Option<(Token, Org)>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS}, org.name, org.active, org.username_format, org.identity_changes,
+                org.created
+             FROM token JOIN org ON org.id = token.org WHERE token.id = ?"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_row([id], |row| {
+            let format: String = row.get(12)?;
+            let changes: String = row.get(13)?;
+            let org = (row.get(10)?, row.get(11)?, Timestamp::from_nanoseconds(row.get(14)?));
+            Ok((from_row(row)?, org, settings(&format, &changes)))
+        });
+        let Some((token, (name, active, created), settings)) = found.optional()? else {
+            return Ok(None);
+        };
+        let token = token?;
+        let org = Org { key: token.org, name, active, settings: settings?, created };
+        Ok(Some((token, org)))
+    }
+
+    /// Every token of an organisation, the oldest first.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn tokens(&self, org: OrgKey) -> Result<Vec<Token>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM token WHERE org = ? ORDER BY created, id");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map([org.0], from_row)?;
+        rows.map(|it| it?).collect()
+    }
+}
+
+impl Write<'_> {
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn add_token(&self, token: &Token) -> Result<(), Error> {
+        let sql = "INSERT INTO token (id, org, scope, label, hash, tag, created, expires)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let values = params![
+            token.id,
+            token.org.0,
+            token.scope.word(),
+            token.label,
+            token.hash,
+            token.tag,
+            token.created.nanoseconds(),
+            token.expires.map(Timestamp::nanoseconds),
+        ];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Revokes a token from now on; one that is revoked already keeps its time. Returns whether there
+    /// is such a token.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn revoke_token(&self, id: &str) -> Result<bool, Error> {
+        let sql = "UPDATE token SET revoked = coalesce(revoked, ?) WHERE id = ?";
+        let changed =
+            self.connection.prepare_cached(sql)?.execute(params![self.now.nanoseconds(), id])?;
+        Ok(changed > 0)
+    }
+
+    /// Notes when a token was last used.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn token_used(&self, id: &str, at: Timestamp) -> Result<(), Error> {
+        let sql = "UPDATE token SET last_used = max(coalesce(last_used, 0), ?) WHERE id = ?";
+        self.connection.prepare_cached(sql)?.execute(params![at.nanoseconds(), id])?;
+        Ok(())
+    }
+}
+
+fn from_row(row: &Row) -> rusqlite::Result<Result<Token, Error>> {
+    let time = |i| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<i64>>(i)?.map(Timestamp::from_nanoseconds))
+    };
+    let word: String = row.get(2)?;
+    let Some(scope) = Scope::from_word(&word) else {
+        return Ok(Err(Error::Invalid(format!("token scope {word}"))));
+    };
+    Ok(Ok(Token {
+        id: row.get(0)?,
+        org: OrgKey(row.get(1)?),
+        scope,
+        label: row.get(3)?,
+        hash: row.get(4)?,
+        tag: row.get(5)?,
+        created: Timestamp::from_nanoseconds(row.get(6)?),
+        expires: time(7)?,
+        revoked: time(8)?,
+        last_used: time(9)?,
+    }))
+}
