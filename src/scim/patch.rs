@@ -1,0 +1,455 @@
+//! PATCH (RFC 7644 section 3.5.2), in the forms identity providers send it.
+//!
+//! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
+//! then judges the result. Where one operation fails, nothing of the request is kept.
+
+use serde_json::{Map, Value};
+
+use crate::scim::attribute::{Attribute, Mutability, Type};
+use crate::scim::error::{Error, quoted};
+use crate::scim::identity::{self, ACTIVE, EMAILS, IdentityChanges, Rules};
+use crate::scim::patch_values::{self, Selection};
+use crate::scim::path::{AttrPath, PatchPath, Target};
+use crate::scim::resource_type::ResourceType;
+use crate::scim::urn;
+use crate::scim::validate::{coerce, foreign};
+
+/// The most operations in one request.
+pub const OPERATIONS_MAX: usize = 5_000;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Section 3.5.2.1.
+    Add,
+    /// Section 3.5.2.2.
+    Remove,
+    /// Section 3.5.2.3.
+    Replace,
+}
+
+/// One of the `Operations`.
+#[derive(Clone, Debug)]
+pub struct PatchOperation {
+    /// What it does.
+    pub op: Op,
+    /// Where; nowhere means that `value` names the attributes.
+    pub path: Option<String>,
+    /// With what. `Null` when it is absent from a `remove`.
+    pub value: Value,
+}
+
+/// A PATCH request, read but not yet applied.
+#[derive(Clone, Debug)]
+pub struct PatchOp {
+    /// The operations, in order.
+    pub operations: Vec<PatchOperation>,
+}
+
+impl PatchOp {
+    /// Reads a PATCH request. Member names and `op` are taken in any letter case: Entra ID capitalises.
+    ///
+    /// # Errors
+    /// 400 `invalidSyntax` for what is no PatchOp message, 400 `invalidValue` for a missing value,
+    /// 400 `noTarget` for a removal without a path, 413 for too many operations.
+    pub fn parse(body: &Map<String, Value>) -> Result<PatchOp, Error> {
+        let schemas = member(body, "schemas").and_then(Value::as_array);
+        let named = |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::PATCH_OP));
+        if !schemas.is_some_and(|it| it.iter().any(named)) {
+            return Err(Error::invalid_syntax(format!(
+                "A PATCH body needs \"schemas\": [\"{}\"].",
+                urn::PATCH_OP
+            )));
+        }
+        let Some(Value::Array(given)) = member(body, "Operations") else {
+            let detail = "A PATCH body needs \"Operations\", an array of operations.";
+            return Err(Error::invalid_syntax(detail));
+        };
+        if given.is_empty() {
+            let detail = "\"Operations\" is empty: say at least one thing to change.";
+            return Err(Error::invalid_syntax(detail));
+        }
+        if given.len() > OPERATIONS_MAX {
+            return Err(Error::too_many(format!(
+                "The request has {} operations; at most {OPERATIONS_MAX} are done at once. Send them \
+                 in several requests.",
+                given.len()
+            )));
+        }
+        let operations = given.iter().enumerate().map(|(i, it)| operation(i + 1, it));
+        Ok(PatchOp { operations: operations.collect::<Result<_, _>>()? })
+    }
+
+    /// The document after all operations. It is not yet judged.
+    ///
+    /// # Errors
+    /// 400 with the `scimType` of RFC 7644 table 9 that says which operation failed and why.
+    pub fn apply(
+        &self,
+        before: &Map<String, Value>,
+        resource_type: &ResourceType,
+        rules: Rules,
+    ) -> Result<Map<String, Value>, Error> {
+        let mut document = before.clone();
+        for (i, operation) in self.operations.iter().enumerate() {
+            let mut patch = Patch { document: &mut document, resource_type, rules };
+            patch.operation(operation).map_err(|mut error| {
+                if self.operations.len() > 1 {
+                    error.detail = format!("Operation {}: {}", i + 1, error.detail);
+                }
+                error
+            })?;
+        }
+        Ok(document)
+    }
+}
+
+fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+fn operation(number: usize, given: &Value) -> Result<PatchOperation, Error> {
+    let wrong = |why: String| Error::invalid_syntax(format!("Operation {number}: {why}"));
+    let Value::Object(given) = given else {
+        return Err(wrong("it must be an object with \"op\", \"path\" and \"value\".".to_owned()));
+    };
+    let word = match member(given, "op") {
+        Some(Value::String(word)) => word.as_str(),
+        _ => "",
+    };
+    let op = match word.to_ascii_lowercase().as_str() {
+        "add" => Op::Add,
+        "remove" => Op::Remove,
+        "replace" => Op::Replace,
+        _ => {
+            return Err(wrong(format!(
+                "\"op\" must be add, remove or replace, and is \"{}\".",
+                quoted(word)
+            )));
+        }
+    };
+    let path = match member(given, "path") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(path)) if path.trim().is_empty() => None,
+        Some(Value::String(path)) => Some(path.trim().to_owned()),
+        Some(_) => return Err(wrong("\"path\" must be text.".to_owned())),
+    };
+    let value = member(given, "value");
+    if op == Op::Remove && path.is_none() {
+        return Err(Error::no_target(format!(
+            "Operation {number}: a removal needs a \"path\" that says what to remove."
+        )));
+    }
+    if op != Op::Remove && value.is_none() {
+        return Err(Error::invalid_value(format!(
+            "Operation {number}: \"{word}\" needs a \"value\".",
+        )));
+    }
+    Ok(PatchOperation { op, path, value: value.cloned().unwrap_or(Value::Null) })
+}
+
+struct Patch<'a> {
+    document: &'a mut Map<String, Value>,
+    resource_type: &'a ResourceType,
+    rules: Rules,
+}
+
+impl Patch<'_> {
+    fn operation(&mut self, operation: &PatchOperation) -> Result<(), Error> {
+        let PatchOperation { op, path, value } = operation;
+        if let Some(path) = path {
+            return self.at_path(*op, path, value, true);
+        }
+        let Value::Object(members) = value else {
+            return Err(Error::invalid_value(
+                "Without a \"path\", \"value\" must be an object that names the attributes to change.",
+            ));
+        };
+        members.iter().try_for_each(|(name, value)| self.at_path(*op, name, value, false))
+    }
+
+    /// One change. `explicit`: the client named the place in `path`, so what cannot be done is refused;
+    /// a member of a path-less value that is unknown or read-only is ignored, as in POST and PUT. Okta
+    /// sends the group's `id` that way, authentik the whole resource.
+    fn at_path(&mut self, op: Op, text: &str, value: &Value, explicit: bool) -> Result<(), Error> {
+        if let Some(urn) = self.extension_named(text, value) {
+            return self.extension(op, &urn, value);
+        }
+        let path = PatchPath::parse(text)?;
+        let Some(mut target) = self.resource_type.resolve(&path.attribute) else {
+            if explicit {
+                return Err(Error::invalid_path(format!(
+                    "The path \"{}\" names no attribute of a {}. /Schemas lists the attributes.",
+                    quoted(text),
+                    self.resource_type.name
+                )));
+            }
+            return Ok(());
+        };
+        if let Some(sub) = &path.sub {
+            target.sub = sub_attribute(&target.attribute, sub, text)?;
+        }
+        let read_only = target.attribute.mutability == Mutability::ReadOnly
+            || target.leaf().mutability == Mutability::ReadOnly
+            || target.is_core("schemas");
+        if read_only {
+            if !explicit || (op != Op::Remove && self.get(&target) == Some(value)) {
+                return Ok(());
+            }
+            let detail = format!("\"{}\" is read-only: only the server sets it.", quoted(text));
+            return Err(Error::mutability(detail));
+        }
+        if target.leaf().is_secret() {
+            coerce(target.leaf(), value, text)?;
+            return Ok(());
+        }
+        if op == Op::Remove && value.is_null() {
+            self.refuse_removal(&target, path.filter.is_some(), text)?;
+        } else if says_nothing(value) && self.keeps(&target) {
+            return Ok(());
+        }
+        let before = self.document.get(EMAILS).cloned();
+        self.change(op, &path, &target, value, text)?;
+        if target.is_core(EMAILS) {
+            self.judge_emails(op, before, value)?;
+        }
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        op: Op,
+        path: &PatchPath,
+        target: &Target,
+        value: &Value,
+        text: &str,
+    ) -> Result<(), Error> {
+        let attribute = &target.attribute;
+        let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
+        let Some(holder) = holder else {
+            return Ok(());
+        };
+        if attribute.multi_valued {
+            let selection = Selection::new(attribute, path.filter.as_ref(), target.sub.as_ref())?;
+            patch_values::apply(holder, attribute, &selection, op, value, text)?;
+        } else if path.filter.is_some() && attribute.kind != Type::Any {
+            return Err(Error::invalid_path(format!(
+                "\"{}\" has one value, so no brackets can follow it.",
+                quoted(attribute.name.as_str())
+            )));
+        } else {
+            single(holder, attribute, target.sub.as_deref(), op, value, text)?;
+        }
+        self.drop_empty_extension(target.extension.as_deref());
+        Ok(())
+    }
+
+    /// The extension that this text names as a whole: a registered one, one the resource has, or, when
+    /// an object is to be put there, one that nothing here knows.
+    fn extension_named(&self, text: &str, value: &Value) -> Option<String> {
+        if !urn::is_urn(text) || text.contains('[') {
+            return None;
+        }
+        if let Some(extension) = self.resource_type.extension(text) {
+            return Some(extension.schema.id.clone());
+        }
+        if self.document.contains_key(text) {
+            return Some(text.to_owned());
+        }
+        let target = AttrPath::new(text).and_then(|it| self.resource_type.resolve(&it))?;
+        let holder = target.extension.as_ref().is_some_and(|it| self.document.contains_key(it));
+        let unknown = target.attribute.kind == Type::Any && !holder && target.sub.is_none();
+        (unknown && value.is_object()).then(|| text.to_owned())
+    }
+
+    fn extension(&mut self, op: Op, urn: &str, value: &Value) -> Result<(), Error> {
+        if op == Op::Remove || value.is_null() {
+            self.document.shift_remove(urn);
+            return Ok(());
+        }
+        let Value::Object(members) = value else {
+            let detail = format!("\"{}\" takes an object with its attributes.", quoted(urn));
+            return Err(Error::invalid_value(detail));
+        };
+        if self.resource_type.extension(urn).is_some() {
+            let at = |name: &String| format!("{urn}:{name}");
+            return members
+                .iter()
+                .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
+        }
+        for (name, value) in members {
+            let kept = foreign(name, value)?;
+            set(self.holder(Some(urn), true), name, kept);
+        }
+        self.drop_empty_extension(Some(urn));
+        Ok(())
+    }
+
+    /// The object that holds an attribute: the document, or an extension in it.
+    fn holder(&mut self, extension: Option<&str>, make: bool) -> Option<&mut Map<String, Value>> {
+        let Some(urn) = extension else {
+            return Some(self.document);
+        };
+        if make && !self.document.get(urn).is_some_and(Value::is_object) {
+            self.document.insert(urn.to_owned(), Value::Object(Map::new()));
+        }
+        self.document.get_mut(urn)?.as_object_mut()
+    }
+
+    fn drop_empty_extension(&mut self, extension: Option<&str>) {
+        if let Some(urn) = extension
+            && self.document.get(urn).and_then(Value::as_object).is_some_and(Map::is_empty)
+        {
+            self.document.shift_remove(urn);
+        }
+    }
+
+    fn get(&self, target: &Target) -> Option<&Value> {
+        let holder = match &target.extension {
+            None => Some(&*self.document),
+            Some(urn) => self.document.get(urn).and_then(Value::as_object),
+        };
+        let value = holder?.get(&target.attribute.name)?;
+        match &target.sub {
+            None => Some(value),
+            Some(sub) => value.get(&sub.name),
+        }
+    }
+
+    /// "If an attribute is removed and is defined as a required or a read-only attribute" the answer is
+    /// `mutability` (RFC 7644 section 3.5.2.2). `active` has no third state.
+    fn refuse_removal(&self, target: &Target, filtered: bool, text: &str) -> Result<(), Error> {
+        let leaf = target.leaf();
+        let whole = target.sub.is_none() && !filtered;
+        let fixed = leaf.mutability == Mutability::Immutable && !filtered;
+        let required = leaf.required && (whole || target.sub.is_some());
+        if (whole && target.is_core(ACTIVE)) || fixed || required {
+            return Err(Error::mutability(format!(
+                "\"{}\" cannot be removed: a {} always has it.",
+                quoted(text),
+                self.resource_type.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether "no value" (null, "", []) means "keep" here, as in a PUT.
+    fn keeps(&self, target: &Target) -> bool {
+        let whole = target.sub.is_none();
+        (whole && target.is_core(ACTIVE)) || (whole && target.leaf().mutability == Mutability::Immutable)
+    }
+
+    /// The primary e-mail address must come out as it was. Where it vanished because the client sent no
+    /// value, it is kept; where it was removed, that is refused.
+    fn judge_emails(
+        &mut self,
+        op: Op,
+        before: Option<Value>,
+        value: &Value,
+    ) -> Result<(), Error> {
+        if self.rules.identity_changes == IdentityChanges::Allow {
+            return Ok(());
+        }
+        let Some(emails) = before else {
+            return Ok(());
+        };
+        let earlier = Map::from_iter([(EMAILS.to_owned(), emails)]);
+        let (old, new) = (identity::primary_email(&earlier), identity::primary_email(self.document));
+        match old {
+            Some(old) if op == Op::Remove && new != Some(old) => {
+                return Err(identity::email_change_refused(old, new));
+            }
+            Some(old) if new != Some(old) && says_nothing(value) => {}
+            _ => return Ok(()),
+        }
+        self.document.extend(earlier);
+        Ok(())
+    }
+}
+
+/// Whether a value says "no value" (RFC 7643 section 2.5); Okta clears with an empty text.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(it) => it.is_empty(),
+        Value::Array(it) => it.iter().all(says_nothing),
+        _ => false,
+    }
+}
+
+fn sub_attribute(
+    attribute: &Attribute,
+    name: &str,
+    text: &str,
+) -> Result<Option<std::sync::Arc<Attribute>>, Error> {
+    if attribute.kind == Type::Any {
+        return Ok(Some(std::sync::Arc::new(Attribute::untyped(name))));
+    }
+    match attribute.sub_attribute(name) {
+        Some(sub) => Ok(Some(std::sync::Arc::clone(sub))),
+        None => Err(Error::invalid_path(format!(
+            "The path \"{}\" names no attribute: \"{}\" has no sub-attribute \"{}\".",
+            quoted(text),
+            attribute.name,
+            quoted(name)
+        ))),
+    }
+}
+
+/// A change of an attribute with one value, or of a sub-attribute of one.
+fn single(
+    holder: &mut Map<String, Value>,
+    attribute: &Attribute,
+    sub: Option<&Attribute>,
+    op: Op,
+    value: &Value,
+    text: &str,
+) -> Result<(), Error> {
+    let Some(sub) = sub else {
+        if op == Op::Remove {
+            holder.shift_remove(&attribute.name);
+            return Ok(());
+        }
+        let kept = coerce(attribute, value, text)?;
+        // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
+        if let (Some(Value::Object(new)), Some(Value::Object(old))) =
+            (&kept, holder.get_mut(&attribute.name))
+            && attribute.kind == Type::Complex
+        {
+            old.extend(new.clone());
+            clear_nulls(old, value, attribute);
+            return Ok(());
+        }
+        set(Some(holder), &attribute.name, kept);
+        return Ok(());
+    };
+    let kept = if op == Op::Remove { None } else { coerce(sub, value, text)? };
+    if kept.is_some() && !holder.get(&attribute.name).is_some_and(Value::is_object) {
+        holder.insert(attribute.name.clone(), Value::Object(Map::new()));
+    }
+    let Some(Value::Object(object)) = holder.get_mut(&attribute.name) else {
+        return Ok(());
+    };
+    set(Some(object), &sub.name, kept);
+    if object.is_empty() {
+        holder.shift_remove(&attribute.name);
+    }
+    Ok(())
+}
+
+/// Sub-attributes that a complex value gives as null are cleared.
+fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
+    for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
+        if let Some(sub) = attribute.sub_attribute(name) {
+            old.shift_remove(&sub.name);
+        }
+    }
+}
+
+fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
+    match (holder, value) {
+        (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
+        (Some(holder), None) => drop(holder.shift_remove(name)),
+        (None, _) => {}
+    }
+}

@@ -1,0 +1,301 @@
+//! PATCH on an attribute with several values (RFC 7644 section 3.5.2): which of them an operation means,
+//! and what it does to them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::scim::attribute::Attribute;
+use crate::scim::condition::{Condition, Operand, Place, Test};
+use crate::scim::error::{Error, quoted};
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::filter_match::value_matches;
+use crate::scim::patch::Op;
+use crate::scim::validate::{VALUES_MAX, coerce, element_key};
+
+/// Which values an operation means, and which part of them.
+#[derive(Debug)]
+pub struct Selection {
+    /// Those that meet this; all of them when there is none.
+    condition: Option<Condition>,
+    /// What a new value gets from the filter: `type eq "work"` says how it must look.
+    seed: Option<Map<String, Value>>,
+    /// This sub-attribute of them; the whole value when there is none.
+    sub: Option<Arc<Attribute>>,
+}
+
+impl Selection {
+    /// The selection a path makes among the values of an attribute.
+    ///
+    /// # Errors
+    /// 400 `invalidFilter` when the filter does not fit the attribute.
+    pub fn new(
+        attribute: &Arc<Attribute>,
+        filter: Option<&Filter>,
+        sub: Option<&Arc<Attribute>>,
+    ) -> Result<Selection, Error> {
+        let condition = filter.map(|it| Condition::of_values(it, attribute)).transpose()?;
+        let seed = match &condition {
+            None => Some(Map::new()),
+            Some(condition) => filter.and_then(|it| seed(attribute, it, condition)),
+        };
+        Ok(Selection { condition, seed, sub: sub.map(Arc::clone) })
+    }
+
+    fn indexes(&self, values: &[Value]) -> Vec<usize> {
+        let matches = |value: &Value| match &self.condition {
+            None => true,
+            Some(condition) => value_matches(condition, value),
+        };
+        (0..values.len()).filter(|i| matches(&values[*i])).collect()
+    }
+}
+
+/// The value that a filter describes, when it is nothing but `eq` joined by `and`.
+fn seed(attribute: &Attribute, filter: &Filter, condition: &Condition) -> Option<Map<String, Value>> {
+    match (filter, condition) {
+        (Filter::And(filters), Condition::And(conditions)) => {
+            let mut seed = Map::new();
+            for (filter, condition) in filters.iter().zip(conditions) {
+                seed.extend(self::seed(attribute, filter, condition)?);
+            }
+            Some(seed)
+        }
+        (
+            Filter::Compare(_, CompareOp::Eq, literal),
+            Condition::Test(Place::Sub(sub), Test::Compare(CompareOp::Eq, operand)),
+        ) => {
+            // The text as the client wrote it: the operand may be folded.
+            let value = match operand {
+                Operand::Bool(it) => Value::Bool(*it),
+                _ => serde_json::from_str(&literal.to_string()).ok()?,
+            };
+            let value = coerce(sub, &value, &attribute.name).ok()??;
+            Some(Map::from_iter([(sub.name.clone(), value)]))
+        }
+        _ => None,
+    }
+}
+
+/// Applies one operation to the values of `attribute` in `holder`.
+///
+/// # Errors
+/// 400 `noTarget` when a replacement selects nothing and the filter does not say what to make,
+/// 400 `invalidValue` for a value that does not fit.
+pub fn apply(
+    holder: &mut Map<String, Value>,
+    attribute: &Arc<Attribute>,
+    selection: &Selection,
+    op: Op,
+    value: &Value,
+    text: &str,
+) -> Result<(), Error> {
+    let mut values = match holder.get_mut(&attribute.name).map(Value::take) {
+        Some(Value::Array(values)) => values,
+        _ => Vec::new(),
+    };
+    let touched = match (&selection.condition, &selection.sub, op) {
+        (None, None, Op::Add) => add(&mut values, attribute, value, text)?,
+        (None, None, Op::Replace) => {
+            values = array(coerce(attribute, value, text)?);
+            Vec::new()
+        }
+        (_, _, Op::Remove) => remove(&mut values, attribute, selection, value),
+        _ => change(&mut values, attribute, selection, op, value, text)?,
+    };
+    if values.len() > VALUES_MAX {
+        return Err(Error::invalid_value(format!(
+            "\"{}\" would have {} values; at most {VALUES_MAX} are kept.",
+            attribute.name,
+            values.len()
+        )));
+    }
+    demote_others(&mut values, &touched);
+    if values.is_empty() {
+        holder.shift_remove(&attribute.name);
+    } else {
+        holder.insert(attribute.name.clone(), Value::Array(values));
+    }
+    Ok(())
+}
+
+fn array(value: Option<Value>) -> Vec<Value> {
+    match value {
+        Some(Value::Array(values)) => values,
+        Some(one) => vec![one],
+        None => Vec::new(),
+    }
+}
+
+/// Adds values; one that is there already takes on what is new about it.
+fn add(
+    values: &mut Vec<Value>,
+    attribute: &Attribute,
+    value: &Value,
+    text: &str,
+) -> Result<Vec<usize>, Error> {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (i, it) in values.iter().enumerate() {
+        known.insert(element_key(attribute, it), i);
+    }
+    let mut touched = Vec::new();
+    for new in array(coerce(attribute, value, text)?) {
+        let index = *known.entry(element_key(attribute, &new)).or_insert(values.len());
+        match (values.get_mut(index), new) {
+            (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+            (Some(_), _) => {}
+            (None, new) => values.push(new),
+        }
+        touched.push(index);
+    }
+    Ok(touched)
+}
+
+/// Removes the selected values, or their sub-attribute. A value array without a filter removes just
+/// those: Entra ID removes members that way. What is not there is no failure: Okta removes strangers.
+fn remove(
+    values: &mut Vec<Value>,
+    attribute: &Attribute,
+    selection: &Selection,
+    value: &Value,
+) -> Vec<usize> {
+    if let Some(sub) = &selection.sub {
+        for i in selection.indexes(values) {
+            if let Value::Object(element) = &mut values[i] {
+                element.shift_remove(&sub.name);
+            }
+        }
+        values.retain(|it| it.as_object().is_none_or(|it| !it.is_empty()));
+        return Vec::new();
+    }
+    let named: Option<Vec<Value>> = match value {
+        Value::Null => None,
+        Value::Array(items) => Some(items.clone()),
+        one => Some(vec![one.clone()]),
+    };
+    let selected = selection.indexes(values);
+    let mut keep = vec![true; values.len()];
+    for i in selected {
+        let meant = named.as_ref().is_none_or(|items| {
+            items.iter().any(|item| is_same_value(attribute, &values[i], item))
+        });
+        keep[i] = !meant;
+    }
+    let mut keep = keep.into_iter();
+    values.retain(|_| keep.next().unwrap_or(true));
+    Vec::new()
+}
+
+/// Whether a stored value is the one a removal names: by `value`, else by everything it says.
+fn is_same_value(attribute: &Attribute, stored: &Value, named: &Value) -> bool {
+    let Ok(Some(named)) = coerce_element(attribute, named) else {
+        return false;
+    };
+    let (Value::Object(stored), Value::Object(named)) = (stored, &named) else {
+        return element_key(attribute, stored) == element_key(attribute, &named);
+    };
+    let same = |name: &str| {
+        let sub = attribute.sub_attribute(name);
+        match (stored.get(name), named.get(name)) {
+            (Some(Value::String(a)), Some(Value::String(b))) => {
+                crate::scim::comparison::same(a, b, sub.is_some_and(|it| it.case_exact))
+            }
+            (a, b) => a == b,
+        }
+    };
+    if named.contains_key("value") {
+        return same("value") && (!named.contains_key("type") || same("type"));
+    }
+    named.keys().all(|name| same(name))
+}
+
+fn coerce_element(attribute: &Attribute, value: &Value) -> Result<Option<Value>, Error> {
+    let one = coerce(attribute, value, &attribute.name)?;
+    Ok(array(one).into_iter().next())
+}
+
+/// Changes the selected values, or a sub-attribute of them; makes one where there is none.
+fn change(
+    values: &mut Vec<Value>,
+    attribute: &Attribute,
+    selection: &Selection,
+    op: Op,
+    value: &Value,
+    text: &str,
+) -> Result<Vec<usize>, Error> {
+    let mut selected = selection.indexes(values);
+    // A bare text in place of a whole value is its `value`.
+    let default_sub = attribute.sub_attribute("value").filter(|_| !value.is_object());
+    let sub = selection.sub.as_ref().or(default_sub);
+    let Some(sub) = sub else {
+        let new = coerce_element(attribute, value)?;
+        let Some(new) = new else {
+            let mut index = 0;
+            values.retain(|_| {
+                index += 1;
+                !selected.contains(&(index - 1))
+            });
+            return Ok(Vec::new());
+        };
+        if selected.is_empty() {
+            if op == Op::Replace {
+                return Err(nothing_selected(text));
+            }
+            selected.push(make(values, selection, text)?);
+        }
+        for i in &selected {
+            match (&mut values[*i], &new) {
+                (Value::Object(old), Value::Object(new)) if op == Op::Add => old.extend(new.clone()),
+                (old, new) => *old = new.clone(),
+            }
+        }
+        return Ok(selected);
+    };
+    let new = coerce(sub, value, text)?;
+    if selected.is_empty() {
+        if new.is_none() {
+            return Ok(Vec::new());
+        }
+        selected.push(make(values, selection, text)?);
+    }
+    for i in &selected {
+        let Value::Object(element) = &mut values[*i] else { continue };
+        match &new {
+            Some(new) => drop(element.insert(sub.name.clone(), new.clone())),
+            None => drop(element.shift_remove(&sub.name)),
+        }
+    }
+    values.retain(|it| it.as_object().is_none_or(|it| !it.is_empty()));
+    selected.retain(|i| *i < values.len());
+    Ok(selected)
+}
+
+/// A new value, as the filter describes it: Entra ID replaces `emails[type eq "work"].value` of users
+/// that have no such address yet.
+fn make(values: &mut Vec<Value>, selection: &Selection, text: &str) -> Result<usize, Error> {
+    let seed = selection.seed.clone().ok_or_else(|| nothing_selected(text))?;
+    values.push(Value::Object(seed));
+    Ok(values.len() - 1)
+}
+
+fn nothing_selected(text: &str) -> Error {
+    Error::no_target(format!(
+        "The path \"{}\" selects no value of this resource, so there is nothing to change.",
+        quoted(text)
+    ))
+}
+
+/// Only one value is primary: one that an operation has just made so takes it from the others (RFC 7644
+/// section 3.5.2).
+fn demote_others(values: &mut [Value], touched: &[usize]) {
+    let primary = |it: &Value| it["primary"] == true;
+    let Some(chosen) = touched.iter().rev().find(|i| values.get(**i).is_some_and(primary)) else {
+        return;
+    };
+    for (i, value) in values.iter_mut().enumerate() {
+        if i != *chosen && primary(value) {
+            value["primary"] = false.into();
+        }
+    }
+}
