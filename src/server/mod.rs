@@ -1,1 +1,6 @@
 //! Sockets.
+
+mod chunk;
+pub mod head;
+pub mod reader;
+mod section;
