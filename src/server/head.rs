@@ -80,7 +80,7 @@ pub struct Head {
 
 impl Head {
     /// Judges a whole head: request line, header lines and the empty line, whose line ends a
-    /// [`Section`](crate::server::section::Section) has judged already.
+    /// `Section` has judged already.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! Sockets: the accept loop, a thread for each connection, and the orderly end of service.
 //!
-//! Bytes become a request in [`section`], [`head`], [`chunk`] and [`reader`]; a response becomes
-//! bytes in [`render`]; [`connection`] is what happens between the two. [`seats`] holds the cap on
-//! connections and [`gate`] the one on requests at work.
+//! Bytes become a request in `section`, `head`, `chunk` and `reader`; a response becomes
+//! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
+//! connections and `gate` the one on requests at work.
 
 mod chunk;
 mod connection;
