@@ -1,1 +1,190 @@
-//! Sockets.
+//! Sockets: the accept loop, a thread for each connection, and the orderly end of service.
+//!
+//! Bytes become a request in `section`, `head`, `chunk` and `reader`; a response becomes
+//! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
+//! connections and `gate` the one on requests at work.
+
+mod chunk;
+mod connection;
+mod gate;
+pub mod head;
+pub mod limits;
+pub mod reader;
+mod render;
+mod seats;
+mod section;
+mod socket;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use crate::app::App;
+use crate::server::connection::{Connection, Peer, Service};
+use crate::server::gate::Gate;
+use crate::server::limits::Limits;
+use crate::server::seats::{Seat, Seats};
+use crate::server::socket::Socket;
+
+/// The stack of a connection's thread. The default of 2 MiB would be a gigabyte for all of them.
+const STACK_BYTES: usize = 256 * 1024;
+/// Clients told to come again at once; beyond them, connections are closed without a word.
+const TURNED_AWAY_MAX: usize = 32;
+/// The pause after an error of `accept`, such as running out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Such trouble is said once in this time, not at each attempt.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
+/// Between two attempts to wake the accept loop.
+const WAKE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A server that accepts connections until it is stopped; merely dropped, it goes on until the
+/// process ends.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    acceptor: JoinHandle<()>,
+    seats: Arc<Seats>,
+    stop: Duration,
+}
+
+impl Server {
+    /// Serves the application on this listener, within the usual limits.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address or no thread can be started.
+    pub fn start(listener: TcpListener, app: Arc<App>) -> io::Result<Server> {
+        Server::start_within(Limits::default(), listener, app)
+    }
+
+    /// Serves the application on this listener, within these limits.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address or no thread can be started.
+    pub fn start_within(
+        limits: Limits,
+        listener: TcpListener,
+        app: Arc<App>,
+    ) -> io::Result<Server> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(false)?;
+        let seats = Arc::new(Seats::new(&limits));
+        let gate = Gate::new(limits.requests_at_work);
+        let service = Arc::new(Service { app, gate, deadlines: limits.deadlines });
+        let door = Door { service, seats: Arc::clone(&seats), turned_away: Arc::new(()) };
+        let acceptor = thread::Builder::new()
+            .name("accept".to_owned())
+            .spawn(move || door.watch(&listener))?;
+        Ok(Server { address, acceptor, seats, stop: limits.stop })
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends service: accepts nothing more, closes idle connections, and returns once the requests
+    /// in hand are answered or their time is over.
+    pub fn stop(self) {
+        self.seats.stop();
+        // `accept` has no timeout, and a timeout on the listener would end it for other reasons
+        // too: a connection from ourselves wakes it.
+        while !self.acceptor.is_finished() {
+            let _ = TcpStream::connect_timeout(&reachable(self.address), WAKE_PAUSE);
+            thread::sleep(WAKE_PAUSE / 10);
+        }
+        if self.acceptor.join().is_err() {
+            log::error!("the accept loop had panicked");
+        }
+        let cut_off = self.seats.wait(self.stop);
+        if cut_off > 0 {
+            log::warn!("{cut_off} connections were cut off within a request");
+        }
+    }
+}
+
+/// Where a listener on every address can be reached from this host.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Where connections come in.
+struct Door {
+    service: Arc<Service>,
+    seats: Arc<Seats>,
+    /// Counts by its clones, so that no way out of a thread can forget to count down.
+    turned_away: Arc<()>,
+}
+
+impl Door {
+    /// Accepts connections until service ends. An error costs the connection it is about, never
+    /// the loop.
+    fn watch(&self, listener: &TcpListener) {
+        let mut trouble_said: Option<Instant> = None;
+        loop {
+            let accepted = listener.accept();
+            if self.seats.is_stopping() {
+                return;
+            }
+            match accepted {
+                Ok((tcp, peer)) => self.receive(tcp, peer.ip().to_canonical()),
+                // The client left between its connect and our accept.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    if trouble_said.is_none_or(|it| it.elapsed() > TROUBLE_PAUSE) {
+                        log::warn!("a connection cannot be accepted: {error}");
+                        trouble_said = Some(Instant::now());
+                    }
+                    // Most likely descriptors ran out, and an idle connection holds one.
+                    self.seats.make_room();
+                    thread::sleep(ACCEPT_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn receive(&self, tcp: TcpStream, address: IpAddr) {
+        // Without it, answers on a kept connection wait 40 ms for the client's delayed ACK. It
+        // fails only when the client is gone.
+        if tcp.set_nodelay(true).is_err() {
+            return;
+        }
+        let tcp = Arc::new(tcp);
+        let service = Arc::clone(&self.service);
+        if let Some(seat) = self.seats.admit(address, &tcp) {
+            spawn(move || converse(&service, &seat, tcp, address));
+        } else if Arc::strong_count(&self.turned_away) <= TURNED_AWAY_MAX {
+            let counted = Arc::clone(&self.turned_away);
+            spawn(move || {
+                let _counted = counted;
+                let socket = Socket::new(tcp);
+                Connection::new(&service, socket.clone(), socket).turn_away();
+            });
+        }
+    }
+}
+
+/// One connection from its first byte to its last. TLS has its place here: a stream over
+/// `socket.clone()` in the middle, and `secure: true`.
+fn converse(service: &Service, seat: &Seat, tcp: Arc<TcpStream>, address: IpAddr) {
+    let socket = Socket::new(tcp);
+    let peer = Peer { address, secure: false };
+    Connection::new(service, socket.clone(), socket).converse(seat, peer);
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) {
+    let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
+    // Without a thread the connection is dropped with the closure, and that is all it costs.
+    if let Err(error) = thread.spawn(work) {
+        log::warn!("no thread for a new connection: {error}");
+    }
+}

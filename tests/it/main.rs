@@ -1,1 +1,5 @@
-//! x
+//! The integration tests, one module per feature.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod socket;

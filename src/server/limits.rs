@@ -1,0 +1,83 @@
+//! How much of the server clients may take: the caps on connections and the deadlines.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Connections open at once.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Connections of one client address, unless it is loopback or a trusted proxy.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
+/// Requests the application works on at once. It is a limit of its own, apart from the
+/// connections: with very few, group commit has nothing to group.
+pub const REQUESTS_AT_WORK_MAX: usize = 64;
+
+/// From the first byte of a request to the end of its head.
+pub const HEAD_SECONDS_MAX: u64 = 10;
+/// From the end of a head to the end of its body.
+pub const BODY_SECONDS_MAX: u64 = 30;
+/// For writing one response.
+pub const WRITE_SECONDS_MAX: u64 = 30;
+/// Without a byte between two requests.
+pub const IDLE_SECONDS_MAX: u64 = 75;
+/// From the last byte sent until the client closes its side too.
+pub const LINGER_SECONDS_MAX: u64 = 1;
+/// For the requests in hand when the server stops.
+pub const STOP_SECONDS_MAX: u64 = 10;
+
+/// The caps and deadlines of one server.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections open at once.
+    pub connections: usize,
+    /// Connections of one client address, unless it is loopback or a trusted proxy.
+    pub connections_per_address: usize,
+    /// Addresses that speak for many clients and are held to `connections` alone.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Requests the application works on at once.
+    pub requests_at_work: usize,
+    /// The deadlines of a connection.
+    pub deadlines: Deadlines,
+    /// How long `stop` waits for the requests in hand.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: CONNECTIONS_MAX,
+            connections_per_address: CONNECTIONS_PER_ADDRESS_MAX,
+            trusted_proxies: Vec::new(),
+            requests_at_work: REQUESTS_AT_WORK_MAX,
+            deadlines: Deadlines::default(),
+            stop: Duration::from_secs(STOP_SECONDS_MAX),
+        }
+    }
+}
+
+/// How long each part of a connection's life may take: total time, however many reads or writes
+/// it needs. A limit per read would let a client hold a thread for ever, one byte at a time.
+#[derive(Clone, Debug)]
+pub struct Deadlines {
+    /// From the first byte of a request to the end of its head.
+    pub head: Duration,
+    /// From the end of a head to the end of its body.
+    pub body: Duration,
+    /// For writing one response.
+    pub write: Duration,
+    /// Without a byte between two requests.
+    pub idle: Duration,
+    /// From the last byte sent until the client closes its side too.
+    pub linger: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            head: Duration::from_secs(HEAD_SECONDS_MAX),
+            body: Duration::from_secs(BODY_SECONDS_MAX),
+            write: Duration::from_secs(WRITE_SECONDS_MAX),
+            idle: Duration::from_secs(IDLE_SECONDS_MAX),
+            linger: Duration::from_secs(LINGER_SECONDS_MAX),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A TCP socket whose reads and writes share one deadline.
+
+use std::cell::Cell;
+use std::io;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A socket that gives up at a moment, not after a silence: the time that is left bounds each read
+/// and each write, so a peer that sends a byte now and then gains nothing. Clones share the
+/// deadline; one of them can lie under TLS while the connection sets it through another.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    tcp: Arc<TcpStream>,
+    deadline: Rc<Cell<Instant>>,
+}
+
+impl Socket {
+    /// The socket, its deadline passed until [`Socket::allow`] sets one.
+    pub fn new(tcp: Arc<TcpStream>) -> Socket {
+        Socket { tcp, deadline: Rc::new(Cell::new(Instant::now())) }
+    }
+
+    /// Sets the deadline this far from now.
+    pub fn allow(&self, time: Duration) {
+        self.deadline.set(Instant::now() + time);
+    }
+
+    /// Says that nothing more will be sent. The peer sees the end of the stream.
+    pub fn finish(&self) {
+        // The peer may have gone; there is nobody left to tell.
+        let _ = self.tcp.shutdown(Shutdown::Write);
+    }
+
+    fn remaining(&self) -> io::Result<Duration> {
+        let remaining = self.deadline.get().saturating_duration_since(Instant::now());
+        match remaining.is_zero() {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(remaining),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.remaining()?))?;
+        (&*self.tcp).read(buffer).map_err(plain_timeout)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.remaining()?))?;
+        (&*self.tcp).write(bytes).map_err(plain_timeout)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A passed timeout has one of two names, as the operating system likes it.
+fn plain_timeout(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    }
+}
