@@ -1,22 +1,360 @@
 //! The spine: one request value in, one response value out.
+//!
+//! The order of the steps is always the same: route, authenticate, endpoint, render, log.
 
-use crate::http::request::Request;
-use crate::http::response::{Response, SCIM_JSON};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::access;
+use crate::auth::{Auth, Principal, Refusal};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::endpoints::{self, Context, Failure, health};
+use crate::http::request::{Method, Request};
+use crate::http::response::{JSON, Response, SCIM_JSON};
+use crate::id;
+use crate::scim::datetime::Timestamp;
+use crate::scim::definitions::Definitions;
+use crate::scim::error::{Error, quoted};
+use crate::scim::identity::IdentityChanges;
+use crate::store::token::Scope;
+use crate::store::{self, Store};
+
+/// How often the provisioning log is looked through for old lines, in seconds.
+const TRIM_EVERY_SECONDS: i64 = 24 * 60 * 60;
+/// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta waits
+/// five minutes for anything else.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// The application behind every connection.
-#[derive(Debug)]
-pub struct App;
+pub struct App {
+    store: Arc<Store>,
+    config: Config,
+    clock: Clock,
+    auth: Auth,
+    /// The definitions where identity changes are refused, and where they are allowed.
+    refuse: Definitions,
+    allow: Definitions,
+    /// When old lines of the provisioning log are next removed, in nanoseconds since the epoch.
+    next_trim: AtomicI64,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "App({:?})", self.store)
+    }
+}
 
 impl App {
-    /// Answers one request. Never fails and never panics.
+    /// An application on this store.
+    #[must_use]
+    pub fn new(store: Arc<Store>, config: Config, clock: Clock) -> App {
+        App {
+            store,
+            config,
+            clock,
+            auth: Auth::default(),
+            refuse: Definitions::builtin(IdentityChanges::Refuse),
+            allow: Definitions::builtin(IdentityChanges::Allow),
+            next_trim: AtomicI64::new(0),
+        }
+    }
+
+    /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        Response::new(200, SCIM_JSON, request.body.clone())
+        let request_id = format!("{:016x}", id::request());
+        let now = self.clock.now();
+        let response = guarded(&request_id, || self.answer(request, now, &request_id));
+        self.trim_log_when_due(now);
+        // No query: a filter holds personal data.
+        log::debug!(
+            "{request_id} {} {} {}",
+            request.method,
+            quoted(&request.path),
+            response.status
+        );
+        response
     }
 
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
     #[must_use]
     pub fn refuse(&self, status: u16, detail: &str) -> Response {
-        Response::new(status, SCIM_JSON, detail.as_bytes().to_vec())
+        scim_error(&Error::new(status, detail))
+    }
+
+    /// Writes what is still in memory; for the end of service.
+    pub fn shut_down(&self) {
+        if let Err(error) = self.auth.write_uses(&self.store, self.clock.now()) {
+            log::warn!("the last use of the tokens could not be written: {error}");
+        }
+    }
+
+    fn answer(&self, request: &Request, now: Timestamp, request_id: &str) -> Response {
+        let segments = request.segments();
+        let path: Vec<&str> = segments.iter().flatten().map(String::as_str).collect();
+        let rest = segments.as_deref().and_then(|it| it.get(2..)).unwrap_or_default();
+        let scim = request.path.trim_start_matches('/').split('/').next() == Some("scim");
+        let answer = match path.as_slice() {
+            _ if segments.is_none() && !scim => Err(nothing_here(request).into()),
+            ["scim", "v2", ..] => self.scim(request, now, Some(rest)),
+            _ if scim => self.scim(request, now, None),
+            ["access", "v1", ..] => self.access(request, now, rest),
+            ["healthz"] => only_get(request).map(|()| health::alive()),
+            ["readyz"] => {
+                only_get(request).and_then(|()| health::ready(&self.store).map_err(Failure::from))
+            }
+            _ => Err(nothing_here(request).into()),
+        };
+        answer.unwrap_or_else(|failure| {
+            let response = render(failure, request_id);
+            // Outside /scim the body is the same, but it is not called SCIM.
+            if scim || !path.first().is_some_and(|it| ["access", "healthz", "readyz"].contains(it))
+            {
+                return response;
+            }
+            let headers = response.headers.into_iter().filter(|(name, _)| *name != "Content-Type");
+            let mut headers: Vec<_> = headers.collect();
+            headers.push(("Content-Type", JSON.to_owned()));
+            Response { headers, ..response }
+        })
+    }
+
+    /// `rest`: the segments behind `/scim/v2`; none when the path is not below it.
+    fn scim(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        rest: Option<&[String]>,
+    ) -> Result<Response, Failure> {
+        let principal = self.principal(request, now, Scope::Scim)?;
+        if !principal.org.active {
+            return Err(Error::new(
+                403,
+                format!(
+                    "Provisioning is not activated for the organisation \"{}\". The API token is \
+                     valid; Plumm Support activates provisioning.",
+                    quoted(&principal.org.name)
+                ),
+            )
+            .into());
+        }
+        let Some(rest) = rest else {
+            return Err(nothing_here(request).into());
+        };
+        let base_url = self.base_url(request);
+        let context = Context {
+            store: &self.store,
+            definitions: self.definitions(&principal),
+            principal: &principal,
+            now,
+            base_url: &base_url,
+            client: request.peer.map(|it| it.to_string()),
+        };
+        endpoints::handle(&context, request, rest)
+    }
+
+    fn access(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        rest: &[String],
+    ) -> Result<Response, Failure> {
+        let principal = self.principal(request, now, Scope::Access)?;
+        let definitions = self.definitions(&principal);
+        access::handle(&self.store, definitions, principal.org.key, request, rest)
+    }
+
+    fn definitions(&self, principal: &Principal) -> &Definitions {
+        match principal.org.settings.identity_changes {
+            IdentityChanges::Refuse => &self.refuse,
+            IdentityChanges::Allow => &self.allow,
+        }
+    }
+
+    fn principal(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        scope: Scope,
+    ) -> Result<Principal, Failure> {
+        let header = request.header("Authorization");
+        let principal = self.auth.authenticate(&self.store, now, header).map_err(unauthorized)?;
+        if principal.scope == scope {
+            return Ok(principal);
+        }
+        Err(Error::new(
+            403,
+            format!(
+                "This API token has the scope \"{}\", and this URL needs one with the scope \"{}\". \
+                 Ask Plumm Support for a token of that scope.",
+                principal.scope.word(),
+                scope.word()
+            ),
+        )
+        .into())
+    }
+
+    /// The URL of `/scim/v2` as the client sees it.
+    fn base_url(&self, request: &Request) -> String {
+        if let Some(url) = &self.config.public_url {
+            return format!("{url}/scim/v2");
+        }
+        let scheme = if request.secure { "https" } else { "http" };
+        format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
+    }
+
+    /// Removes old lines of the provisioning log, a bounded number at a time, behind a request's back.
+    fn trim_log_when_due(&self, now: Timestamp) {
+        let due = self.next_trim.load(Ordering::Relaxed);
+        if now.nanoseconds() < due {
+            return;
+        }
+        let next = now.plus_seconds(TRIM_EVERY_SECONDS).nanoseconds();
+        let claimed =
+            self.next_trim.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if claimed.is_err() {
+            return;
+        }
+        let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
+        let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
+            if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
+        });
+        match trimmed {
+            Ok(true) => self.next_trim.store(now.nanoseconds(), Ordering::Relaxed),
+            Ok(false) => {}
+            Err(error) => log::warn!("old lines of the log could not be removed: {error}"),
+        }
+    }
+}
+
+/// Runs a handler; a panic in it becomes a 500.
+fn guarded(request_id: &str, answer: impl FnOnce() -> Response) -> Response {
+    // Nothing of the request outlives the panic: an open transaction is rolled back by the store.
+    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        log::error!("{request_id} a handler panicked; the message stands above");
+        scim_error(&internal(request_id))
+    })
+}
+
+fn only_get(request: &Request) -> Result<(), Failure> {
+    match request.method {
+        Method::Get | Method::Head => Ok(()),
+        _ => Err(Failure::MethodNotAllowed("GET")),
+    }
+}
+
+fn nothing_here(request: &Request) -> Error {
+    Error::new(
+        404,
+        format!(
+            "There is nothing at {}. The base URL of the connector ends with /scim/v2.",
+            quoted(&request.path)
+        ),
+    )
+}
+
+fn internal(request_id: &str) -> Error {
+    Error::new(
+        500,
+        format!(
+            "The server failed on this request, and nothing of it was applied. The reason stands in \
+             the server's log under {request_id}."
+        ),
+    )
+}
+
+fn unauthorized(refusal: Refusal) -> Failure {
+    let detail = match refusal {
+        Refusal::Store(error) => return error.into(),
+        Refusal::Busy => return Failure::Store(store::error::Error::Busy),
+        Refusal::Missing => {
+            "No API token was sent. Paste the API token into the identity provider's API token field."
+                .to_owned()
+        }
+        Refusal::Malformed => "What was sent is no API token of plumm: those begin with plm_. Paste \
+             the whole API token into the identity provider's API token field."
+            .to_owned(),
+        Refusal::Mistyped => "The API token is incomplete or mistyped. Copy the whole text, from \
+             plm_ to its last letter."
+            .to_owned(),
+        Refusal::Wrong => "This API token is not valid here. Check that it belongs to this server, \
+             or ask Plumm Support for a new one."
+            .to_owned(),
+        Refusal::Revoked(at) => {
+            format!("This API token was revoked on {at}. Ask Plumm Support for a new one.")
+        }
+        Refusal::Expired(at) => {
+            format!("This API token expired on {at}. Ask Plumm Support for a new one.")
+        }
+    };
+    Error::new(401, detail).into()
+}
+
+/// A failure as the client is told it; its cause goes to the log, once.
+fn render(failure: Failure, request_id: &str) -> Response {
+    match failure {
+        Failure::Scim(error) if error.status == 401 => {
+            scim_error(&error).with_header("WWW-Authenticate", "Bearer realm=\"plumm\"")
+        }
+        Failure::Scim(error) => scim_error(&error),
+        Failure::MethodNotAllowed(allowed) => {
+            let detail = format!("This method cannot be used here; these can: {allowed}.");
+            scim_error(&Error::new(405, detail)).with_header("Allow", allowed)
+        }
+        Failure::Store(error) => {
+            log::error!("{request_id} {error}");
+            match error {
+                // The look before the change has failed to see it: two servers, or a race.
+                store::error::Error::Conflict(_) => scim_error(&Error::uniqueness(
+                    "A value of this resource that must be unique is already in use.",
+                )),
+                store::error::Error::Busy => scim_error(&Error::new(
+                    503,
+                    "The server has too much to do at this moment; send the request again.",
+                ))
+                .with_header("Retry-After", RETRY_AFTER_SECONDS),
+                store::error::Error::Full => scim_error(&Error::new(
+                    507,
+                    "The server's disk is full, and nothing of this request was applied. Make room, \
+                     then send it again.",
+                )),
+                _ => scim_error(&internal(request_id)),
+            }
+        }
+    }
+}
+
+fn scim_error(error: &Error) -> Response {
+    Response::new(error.status, SCIM_JSON, error.to_json().to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_its_own_request_only() {
+        let response = guarded("1234", || panic!("on purpose"));
+        assert_eq!(response.status, 500);
+        let body = String::from_utf8(response.body).unwrap();
+        assert!(body.contains("under 1234") && !body.contains("on purpose"));
+    }
+
+    #[test]
+    fn the_cause_of_a_store_failure_stays_inside() {
+        let cases = [
+            (store::error::Error::Invalid("secret cause".to_owned()), 500),
+            (store::error::Error::Busy, 503),
+            (store::error::Error::Full, 507),
+            (store::error::Error::Conflict("secret cause".to_owned()), 409),
+        ];
+        for (error, status) in cases {
+            let response = render(Failure::Store(error), "1");
+            assert_eq!(response.status, status);
+            assert!(!String::from_utf8(response.body).unwrap().contains("secret cause"));
+        }
     }
 }

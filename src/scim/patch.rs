@@ -54,7 +54,8 @@ impl PatchOp {
     /// 400 `noTarget` for a removal without a path, 413 for too many operations.
     pub fn parse(body: &Map<String, Value>) -> Result<PatchOp, Error> {
         let schemas = member(body, "schemas").and_then(Value::as_array);
-        let named = |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::PATCH_OP));
+        let named =
+            |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::PATCH_OP));
         if !schemas.is_some_and(|it| it.iter().any(named)) {
             return Err(Error::invalid_syntax(format!(
                 "A PATCH body needs \"schemas\": [\"{}\"].",
@@ -336,17 +337,12 @@ impl Patch<'_> {
     /// Whether "no value" (null, "", []) means "keep" here, as in a PUT.
     fn keeps(&self, target: &Target) -> bool {
         let whole = target.sub.is_none();
-        (whole && target.is_core(ACTIVE)) || (whole && target.leaf().mutability == Mutability::Immutable)
+        whole && (target.is_core(ACTIVE) || target.leaf().mutability == Mutability::Immutable)
     }
 
     /// The primary e-mail address must come out as it was. Where it vanished because the client sent no
     /// value, it is kept; where it was removed, that is refused.
-    fn judge_emails(
-        &mut self,
-        op: Op,
-        before: Option<Value>,
-        value: &Value,
-    ) -> Result<(), Error> {
+    fn judge_emails(&mut self, op: Op, before: Option<Value>, value: &Value) -> Result<(), Error> {
         if self.rules.identity_changes == IdentityChanges::Allow {
             return Ok(());
         }
@@ -354,7 +350,8 @@ impl Patch<'_> {
             return Ok(());
         };
         let earlier = Map::from_iter([(EMAILS.to_owned(), emails)]);
-        let (old, new) = (identity::primary_email(&earlier), identity::primary_email(self.document));
+        let (old, new) =
+            (identity::primary_email(&earlier), identity::primary_email(self.document));
         match old {
             Some(old) if op == Op::Remove && new != Some(old) => {
                 return Err(identity::email_change_refused(old, new));

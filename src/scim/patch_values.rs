@@ -53,7 +53,11 @@ impl Selection {
 }
 
 /// The value that a filter describes, when it is nothing but `eq` joined by `and`.
-fn seed(attribute: &Attribute, filter: &Filter, condition: &Condition) -> Option<Map<String, Value>> {
+fn seed(
+    attribute: &Attribute,
+    filter: &Filter,
+    condition: &Condition,
+) -> Option<Map<String, Value>> {
     match (filter, condition) {
         (Filter::And(filters), Condition::And(conditions)) => {
             let mut seed = Map::new();
@@ -246,7 +250,9 @@ fn change(
         }
         for i in &selected {
             match (&mut values[*i], &new) {
-                (Value::Object(old), Value::Object(new)) if op == Op::Add => old.extend(new.clone()),
+                (Value::Object(old), Value::Object(new)) if op == Op::Add => {
+                    old.extend(new.clone());
+                }
                 (old, new) => *old = new.clone(),
             }
         }

@@ -3,8 +3,11 @@
 pub mod checkpoint;
 pub mod connection;
 pub mod error;
+pub mod filter_sql;
 pub mod migrate;
 pub mod org;
+pub mod provisioning_log;
+pub mod resource;
 pub mod token;
 
 use std::fmt;

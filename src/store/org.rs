@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
-use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::scim::identity::{IdentityChanges, Rules, UsernameFormat};
 use crate::store::error::Error;
 use crate::store::{Read, Write};
 
@@ -22,6 +22,14 @@ pub struct OrgSettings {
     pub username_format: UsernameFormat,
     /// Whether userName and primary e-mail address may change.
     pub identity_changes: IdentityChanges,
+}
+
+impl OrgSettings {
+    /// The rules that a document is judged by.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { username_format: self.username_format, identity_changes: self.identity_changes }
+    }
 }
 
 impl Default for OrgSettings {

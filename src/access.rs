@@ -1,0 +1,72 @@
+//! May this person log in? The application asks at each login.
+
+use serde_json::{Value, json};
+
+use crate::endpoints::Failure;
+use crate::http::request::{Method, Request};
+use crate::http::response::{JSON, Response};
+use crate::scim::definitions::Definitions;
+use crate::scim::error::{Error, quoted};
+use crate::scim::identity::USER_NAME;
+use crate::store::Store;
+use crate::store::org::OrgKey;
+use crate::store::resource::Kind;
+
+/// Answers a request below `/access/v1`; `path` holds the segments behind that.
+///
+/// `GET /users/{userName}`: 200 for an active account, 403 for a deactivated one, 404 for one that does
+/// not exist or was deleted.
+///
+/// # Errors
+/// 404 and 405, and failures of the store.
+pub fn handle(
+    store: &Store,
+    definitions: &Definitions,
+    org: OrgKey,
+    request: &Request,
+    path: &[String],
+) -> Result<Response, Failure> {
+    let [collection, user_name] = path else {
+        return Err(no_such_path(request).into());
+    };
+    if collection != "users" {
+        return Err(no_such_path(request).into());
+    }
+    if !matches!(request.method, Method::Get | Method::Head) {
+        return Err(Failure::MethodNotAllowed("GET"));
+    }
+    let mut types = definitions.resource_types.iter();
+    let accounts = types.find(|it| it.core.attribute(USER_NAME).is_some());
+    let Some(accounts) = accounts else {
+        return Err(no_such_path(request).into());
+    };
+    let kind = Kind { org, resource_type: &accounts.name, location_base: "" };
+    let Some(account) = store.read(|tx| tx.account(kind, user_name))? else {
+        return Err(Error::new(
+            404,
+            format!("There is no account \"{}\": this person may not log in.", quoted(user_name)),
+        )
+        .into());
+    };
+    let document: Value = serde_json::from_str(&account.document).unwrap_or(Value::Null);
+    let mut body = json!({
+        "active": account.active,
+        "id": account.id,
+        "userName": document[USER_NAME],
+    });
+    for name in ["externalId", "displayName"] {
+        if let Some(value) = document.get(name) {
+            body[name] = value.clone();
+        }
+    }
+    if !account.active {
+        body["detail"] = "The account is deactivated: this person may not log in.".into();
+    }
+    let status = if account.active { 200 } else { 403 };
+    Ok(Response::new(status, JSON, body.to_string().into_bytes()))
+}
+
+fn no_such_path(request: &Request) -> Error {
+    let path = quoted(&request.path);
+    Error::new(404, format!("There is nothing at {path}; ask GET /access/v1/users/{{userName}}."))
+}

@@ -1,0 +1,356 @@
+//! API tokens: a header in, a [`Principal`] out.
+//!
+//! A token is `plm_<id>_<secret>`. The file keeps an argon2id hash of the secret, for a stolen file, and
+//! a short tag of it, so that guesses never reach argon2. A token that passed is remembered in memory
+//! under a keyed hash; its row is read at every request all the same, so that a revocation by another
+//! process counts at once.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use base64ct::{Base64, Base64Unpadded, Encoding};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::id;
+use crate::scim::datetime::Timestamp;
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::org::Org;
+use crate::store::token::{Scope, Token};
+
+/// What every token begins with.
+const PREFIX: &str = "plm_";
+/// Characters at the end of a token that check the others: a mistyped token is told from a wrong one.
+const CHECK_CHARS: usize = 6;
+/// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
+const TAG_BYTES: usize = 8;
+/// The longest header value that is looked at, in bytes.
+const HEADER_BYTES_MAX: usize = 1024;
+/// Verifications that may wait for the one under way; each takes about 20 ms and 19 MiB.
+const VERIFICATIONS_WAITING_MAX: usize = 64;
+/// How often the last use of a token is written to disk, in seconds.
+const LAST_USE_SECONDS: i64 = 60;
+
+/// A token's whole text. Its `Debug` shows nothing.
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A token just made.
+#[derive(Debug)]
+pub struct Issued {
+    /// Its row.
+    pub token: Token,
+    /// Its text, which nobody sees again.
+    pub secret: Secret,
+}
+
+/// Makes a token.
+///
+/// # Errors
+/// Failures of the store.
+pub fn issue(
+    store: &Store,
+    now: Timestamp,
+    org: &Org,
+    scope: Scope,
+    label: &str,
+    expires: Option<Timestamp>,
+) -> Result<Issued, Error> {
+    let id = id::token();
+    let body = format!("{PREFIX}{id}_{}", id::secret());
+    let text = format!("{body}{}", check_of(&body));
+    let (_, secret) = parts(&text).ok_or_else(|| Error::Invalid("a new token".to_owned()))?;
+    let hash = Argon2::default().hash_password_with_salt(secret.as_bytes(), &id::salt());
+    let hash = hash.map_err(|it| Error::Invalid(format!("argon2: {it}")))?;
+    let token = Token {
+        id,
+        org: org.key,
+        scope,
+        label: label.to_owned(),
+        hash: hash.to_string(),
+        tag: tag(secret),
+        created: now,
+        expires,
+        revoked: None,
+        last_used: None,
+    };
+    store.write(now, |tx| tx.add_token(&token))?;
+    Ok(Issued { token, secret: Secret(text) })
+}
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The organisation.
+    pub org: Org,
+    /// The public id of the token.
+    pub token: String,
+    /// What the token may be used for.
+    pub scope: Scope,
+}
+
+/// Why a request has no principal.
+#[derive(Debug)]
+pub enum Refusal {
+    /// No token was sent.
+    Missing,
+    /// What was sent is no token of plumm.
+    Malformed,
+    /// The token's check does not fit: it was cut or mistyped.
+    Mistyped,
+    /// There is no such token.
+    Wrong,
+    /// Support has revoked the token.
+    Revoked(Timestamp),
+    /// The token's time is over.
+    Expired(Timestamp),
+    /// Too many tokens are being verified at this moment.
+    Busy,
+    /// The store failed.
+    Store(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Store(error)
+    }
+}
+
+/// The verifier of tokens, with what it remembers of them.
+pub struct Auth {
+    key: [u8; 32],
+    verified: Mutex<HashSet<[u8; 32]>>,
+    verifying: Mutex<()>,
+    waiting: AtomicUsize,
+    used: Mutex<HashMap<String, Use>>,
+}
+
+/// When a token was used, and what the file says of it.
+struct Use {
+    last: Timestamp,
+    written: Option<Timestamp>,
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth {
+            key: id::key(),
+            verified: Mutex::default(),
+            verifying: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            used: Mutex::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Auth")
+    }
+}
+
+impl Auth {
+    /// Who sent a request with this `Authorization` header.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that says why nobody did.
+    pub fn authenticate(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        header: Option<&str>,
+    ) -> Result<Principal, Refusal> {
+        let text = header.map(token_in).unwrap_or_default();
+        if text.is_empty() {
+            return Err(Refusal::Missing);
+        }
+        let (id, secret) = parts(&text).ok_or(Refusal::Malformed)?;
+        let (body, check) = text.split_at(text.len() - CHECK_CHARS);
+        if check != check_of(body) {
+            return Err(Refusal::Mistyped);
+        }
+        let found = store.read(|tx| tx.token(id))?;
+        // A token that nobody has is compared too, so that its refusal takes as long.
+        let given = tag(secret);
+        let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |(token, _)| &token.tag);
+        let fits = bool::from(given.ct_eq(known));
+        let Some((token, org)) = found.filter(|_| fits) else {
+            return Err(Refusal::Wrong);
+        };
+        if let Some(at) = token.revoked {
+            return Err(Refusal::Revoked(at));
+        }
+        if let Some(at) = token.expires.filter(|at| *at <= now) {
+            return Err(Refusal::Expired(at));
+        }
+        self.verify(&text, secret, &token)?;
+        self.note_use(store, now, &token);
+        Ok(Principal { org, token: token.id, scope: token.scope })
+    }
+
+    /// The whole proof, once per token and process.
+    fn verify(&self, text: &str, secret: &str, token: &Token) -> Result<(), Refusal> {
+        let mut hash = Sha256::new();
+        hash.update(self.key);
+        hash.update(text);
+        let remembered: [u8; 32] = hash.finalize().into();
+        if lock(&self.verified).contains(&remembered) {
+            return Ok(());
+        }
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= VERIFICATIONS_WAITING_MAX {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refusal::Busy);
+        }
+        let turn = lock(&self.verifying);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        // The one before may have been the same token.
+        if lock(&self.verified).contains(&remembered) {
+            return Ok(());
+        }
+        let proof = Argon2::default().verify_password(secret.as_bytes(), token.hash.as_str());
+        drop(turn);
+        proof.map_err(|_| Refusal::Wrong)?;
+        lock(&self.verified).insert(remembered);
+        Ok(())
+    }
+
+    /// Remembers that a token was used. It is written at most once a minute, and at the end.
+    fn note_use(&self, store: &Store, now: Timestamp, token: &Token) {
+        let mut used = lock(&self.used);
+        let entry = used.entry(token.id.clone());
+        let it = entry.or_insert(Use { last: now, written: token.last_used });
+        it.last = now;
+        if it.written.is_some_and(|at| at <= now && now < at.plus_seconds(LAST_USE_SECONDS)) {
+            return;
+        }
+        it.written = Some(now);
+        drop(used);
+        // A request must not fail for this: on a full disk the token still works.
+        if let Err(error) = store.write(now, |tx| tx.token_used(&token.id, now)) {
+            log::warn!("the last use of token {} could not be written: {error}", token.id);
+        }
+    }
+
+    /// Writes what is remembered of the use of tokens; for the end of service.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn write_uses(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
+        let mut pending = Vec::new();
+        for (id, it) in lock(&self.used).iter_mut().filter(|(_, it)| it.written != Some(it.last)) {
+            it.written = Some(it.last);
+            pending.push((id.clone(), it.last));
+        }
+        if pending.is_empty() {
+            return Ok(());
+        }
+        store.write(now, |tx| pending.iter().try_for_each(|(id, at)| tx.token_used(id, *at)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case and
+/// also doubled (an administrator pasted the word, too), `Basic` with the token as the password, and the
+/// bare token (Okta's "Header" authentication).
+fn token_in(header: &str) -> String {
+    let mut rest = header.trim();
+    if rest.len() > HEADER_BYTES_MAX {
+        return rest.chars().take(1).collect();
+    }
+    while let Some(inner) = after_scheme(rest, "bearer") {
+        rest = inner;
+    }
+    let Some(encoded) = after_scheme(rest, "basic") else {
+        return rest.to_owned();
+    };
+    let bare = encoded.trim_end_matches('=');
+    let decoded = Base64::decode_vec(encoded).or_else(|_| Base64Unpadded::decode_vec(bare));
+    let decoded = decoded.ok().and_then(|it| String::from_utf8(it).ok()).unwrap_or_default();
+    let (user, password) = decoded.split_once(':').unwrap_or(("", &decoded));
+    let token = if user.starts_with(PREFIX) { user } else { password };
+    if token.is_empty() { "basic".to_owned() } else { token.trim().to_owned() }
+}
+
+fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let head = text.get(..scheme.len())?;
+    let rest = text.get(scheme.len()..)?;
+    let parted = rest.is_empty() || rest.starts_with([' ', '\t']);
+    (head.eq_ignore_ascii_case(scheme) && parted).then(|| rest.trim_start())
+}
+
+/// The public id and the secret of a token's text; the secret includes the check.
+fn parts(text: &str) -> Option<(&str, &str)> {
+    let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    let plain = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric());
+    let long = secret.len() > CHECK_CHARS && secret.len() < HEADER_BYTES_MAX;
+    (!id.is_empty() && plain(id) && plain(secret) && long).then_some((id, secret))
+}
+
+fn check_of(body: &str) -> String {
+    let digest = Sha256::digest(body.as_bytes());
+    let hex: String = digest.iter().map(|it| format!("{it:02x}")).collect();
+    hex[..CHECK_CHARS].to_owned()
+}
+
+fn tag(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret.as_bytes())[..TAG_BYTES].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_forms_clients_send() {
+        let basic = Base64::encode_string(b"okta:plm_a_b");
+        let user = Base64::encode_string(b"plm_a_b:");
+        for header in [
+            "Bearer plm_a_b",
+            "bearer   plm_a_b ",
+            "BEARER Bearer plm_a_b",
+            "plm_a_b",
+            &format!("Basic {basic}"),
+            &format!("Basic {}", basic.trim_end_matches('=')),
+            &format!("basic {user}"),
+        ] {
+            assert_eq!(token_in(header), "plm_a_b", "{header}");
+        }
+        assert_eq!(token_in("Bearer"), "");
+        assert_eq!(token_in(""), "");
+        assert_eq!(token_in("non-token"), "non-token");
+        assert_eq!(token_in("Basic %%%"), "basic");
+        assert_eq!(token_in("bearerplm_a_b"), "bearerplm_a_b");
+    }
+
+    #[test]
+    fn a_secret_shows_nothing() {
+        assert_eq!(format!("{:?}", Secret("plm_a_b".to_owned())), "Secret");
+    }
+
+    #[test]
+    fn the_check_notices_a_changed_letter() {
+        let body = "plm_abc_0123456789";
+        assert_eq!(check_of(body).len(), CHECK_CHARS);
+        assert_ne!(check_of(body), check_of("plm_abc_0123456788"));
+    }
+}

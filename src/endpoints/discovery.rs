@@ -1,0 +1,94 @@
+//! What this server is and can: RFC 7644 section 4.
+
+use serde_json::{Value, json};
+
+use crate::endpoints::{Context, Failure, scim_response};
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::scim::error::{Error, quoted};
+use crate::scim::{message, service_provider_config, urn};
+
+/// `GET /ServiceProviderConfig`
+///
+/// # Errors
+/// None; the signature is that of every handler.
+pub fn service_provider_config(context: &Context) -> Result<Response, Failure> {
+    let location = format!("{}/ServiceProviderConfig", context.base_url);
+    let body = with_meta(service_provider_config::document(), "ServiceProviderConfig", &location);
+    Ok(scim_response(200, body.to_string()))
+}
+
+/// `GET /ResourceTypes`
+///
+/// # Errors
+/// 403 for a filter.
+pub fn resource_types(context: &Context, request: &Request) -> Result<Response, Failure> {
+    refuse_filter(request)?;
+    let types = context.definitions.resource_types.iter();
+    Ok(list(types.map(|it| resource_type_document(context, &it.document, &it.name))))
+}
+
+/// `GET /ResourceTypes/{name}`
+///
+/// # Errors
+/// 404 when there is no such type.
+pub fn resource_type(context: &Context, name: &str) -> Result<Response, Failure> {
+    let Some(it) = context.definitions.resource_type(name) else {
+        let detail = format!("There is no resource type \"{}\".", quoted(name));
+        return Err(Error::new(404, detail).into());
+    };
+    let body = resource_type_document(context, &it.document, &it.name);
+    Ok(scim_response(200, body.to_string()))
+}
+
+/// `GET /Schemas`
+///
+/// # Errors
+/// 403 for a filter.
+pub fn schemas(context: &Context, request: &Request) -> Result<Response, Failure> {
+    refuse_filter(request)?;
+    let schemas = context.definitions.schemas.iter();
+    Ok(list(schemas.map(|it| schema_document(context, &it.document, &it.id))))
+}
+
+/// `GET /Schemas/{urn}`
+///
+/// # Errors
+/// 404 when there is no such schema.
+pub fn schema(context: &Context, urn: &str) -> Result<Response, Failure> {
+    let Some(it) = context.definitions.schema(urn) else {
+        let detail = format!("There is no schema \"{}\"; /Schemas lists them.", quoted(urn));
+        return Err(Error::new(404, detail).into());
+    };
+    Ok(scim_response(200, schema_document(context, &it.document, &it.id).to_string()))
+}
+
+/// "If a "filter" is provided, the service provider SHOULD respond with HTTP status code 403" (RFC 7644
+/// section 4).
+fn refuse_filter(request: &Request) -> Result<(), Error> {
+    if request.parameter("filter").is_none() {
+        return Ok(());
+    }
+    Err(Error::new(403, "This list is short and always given whole; leave the filter out."))
+}
+
+fn list(documents: impl Iterator<Item = Value>) -> Response {
+    let texts: Vec<String> = documents.map(|it| it.to_string()).collect();
+    let total = i64::try_from(texts.len()).unwrap_or(i64::MAX);
+    scim_response(200, message::list_response(total, 1, &texts))
+}
+
+fn schema_document(context: &Context, document: &Value, id: &str) -> Value {
+    with_meta(document.clone(), "Schema", &format!("{}/Schemas/{id}", context.base_url))
+}
+
+fn resource_type_document(context: &Context, document: &Value, name: &str) -> Value {
+    let location = format!("{}/ResourceTypes/{name}", context.base_url);
+    with_meta(document.clone(), "ResourceType", &location)
+}
+
+fn with_meta(mut document: Value, resource_type: &str, location: &str) -> Value {
+    debug_assert!(document["schemas"][0].as_str().is_some_and(urn::is_urn));
+    document["meta"] = json!({ "resourceType": resource_type, "location": location });
+    document
+}

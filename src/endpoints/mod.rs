@@ -1,0 +1,186 @@
+//! The endpoints under `/scim/v2` (RFC 7644 section 3.2): the router, and what handlers share.
+
+pub mod discovery;
+pub mod health;
+pub mod query;
+pub mod resource;
+
+use serde_json::{Map, Value};
+
+use crate::auth::Principal;
+use crate::http::request::{Method, Request};
+use crate::http::response::{Response, SCIM_JSON};
+use crate::scim::datetime::Timestamp;
+use crate::scim::definitions::Definitions;
+use crate::scim::error::{Error, quoted};
+use crate::scim::resource_type::ResourceType;
+use crate::store::provisioning_log::Actor;
+use crate::store::resource::Kind;
+use crate::store::{self, Store};
+
+/// What a handler works with: one request's principal, time and surroundings.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The schemas and resource types of the organisation.
+    pub definitions: &'a Definitions,
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The time of the request.
+    pub now: Timestamp,
+    /// The URL of `/scim/v2` as the client sees it, without a trailing slash.
+    pub base_url: &'a str,
+    /// The client's address.
+    pub client: Option<String>,
+}
+
+impl Context<'_> {
+    /// The URL of the resources of a type, with a trailing slash: an id behind it makes `location`.
+    #[must_use]
+    pub fn location_base(&self, resource_type: &ResourceType) -> String {
+        format!("{}/{}/", self.base_url, resource_type.endpoint)
+    }
+
+    /// The resources of a type in the principal's organisation.
+    #[must_use]
+    pub fn kind<'b>(&self, resource_type: &'b ResourceType, location_base: &'b str) -> Kind<'b> {
+        Kind { org: self.principal.org.key, resource_type: &resource_type.name, location_base }
+    }
+
+    /// Who stands in the provisioning log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { name: self.principal.token.clone(), client: self.client.clone() }
+    }
+}
+
+/// Why a handler could not answer as asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// The client is told this.
+    Scim(Error),
+    /// The path is known, the method is not allowed there; with the methods that are.
+    MethodNotAllowed(&'static str),
+    /// The store failed; the client is told as little as it needs.
+    Store(store::error::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Scim(error)
+    }
+}
+
+impl From<store::error::Error> for Failure {
+    fn from(error: store::error::Error) -> Failure {
+        Failure::Store(error)
+    }
+}
+
+/// Answers a request below `/scim/v2`; `path` holds the segments behind that.
+///
+/// # Errors
+/// The [`Failure`] the client is to be told.
+pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<Response, Failure> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    let lower: Vec<String> = path.iter().map(|it| it.to_ascii_lowercase()).collect();
+    let first = lower.first().map_or("", String::as_str);
+    let get = matches!(request.method, Method::Get | Method::Head);
+    // Discovery, RFC 7644 section 4. Okta's on-premises agent and SailPoint use the plural.
+    match (first, path.len()) {
+        ("serviceproviderconfig" | "serviceproviderconfigs", 1) => {
+            return only_get(get, || discovery::service_provider_config(context));
+        }
+        ("resourcetypes", 1) => {
+            return only_get(get, || discovery::resource_types(context, request));
+        }
+        ("resourcetypes", 2) => {
+            return only_get(get, || discovery::resource_type(context, path[1]));
+        }
+        ("schemas", 1) => return only_get(get, || discovery::schemas(context, request)),
+        ("schemas", 2) => return only_get(get, || discovery::schema(context, path[1])),
+        _ => {}
+    }
+    // Resources, sections 3.2 to 3.6.
+    if let Some(resource_type) = context.definitions.at_endpoint(first) {
+        return match (path.len(), &request.method) {
+            (1, Method::Get | Method::Head) => query::list(context, resource_type, request),
+            (1, Method::Post) => resource::create(context, resource_type, request),
+            (1, _) => Err(Failure::MethodNotAllowed("GET, POST")),
+            (2, _) if lower[1] == ".search" => Err(not_built("Searching with POST").into()),
+            (2, Method::Get | Method::Head) => {
+                resource::get(context, resource_type, request, path[1])
+            }
+            (2, Method::Put) => resource::replace(context, resource_type, request, path[1]),
+            (2, Method::Patch) => resource::patch(context, resource_type, request, path[1]),
+            (2, Method::Delete) => resource::delete(context, resource_type, path[1]),
+            (2, _) => Err(Failure::MethodNotAllowed("GET, PUT, PATCH, DELETE")),
+            _ => Err(no_such_path(request).into()),
+        };
+    }
+    match (first, path.len()) {
+        ("bulk", 1) => Err(not_built("Bulk").into()),
+        (".search", 1) => Err(not_built("Searching with POST").into()),
+        ("groups", 1 | 2) => Err(not_built("Groups").into()),
+        // A provisioning token is no user (section 3.11).
+        ("me", _) => Err(Error::new(
+            501,
+            "/Me stands for the user who asks, and an API token is no user. Ask for /Users/{id}.",
+        )
+        .into()),
+        _ => Err(no_such_path(request).into()),
+    }
+}
+
+fn only_get(
+    is_get: bool,
+    answer: impl FnOnce() -> Result<Response, Failure>,
+) -> Result<Response, Failure> {
+    if is_get { answer() } else { Err(Failure::MethodNotAllowed("GET")) }
+}
+
+fn not_built(what: &str) -> Error {
+    Error::new(501, format!("{what} is not supported; /ServiceProviderConfig says what is."))
+}
+
+fn no_such_path(request: &Request) -> Error {
+    Error::new(
+        404,
+        format!(
+            "There is nothing at {}. The base URL of the connector ends with /scim/v2; below it are \
+             /Users, /ServiceProviderConfig, /ResourceTypes and /Schemas.",
+            quoted(&request.path)
+        ),
+    )
+}
+
+/// The body as a JSON object.
+///
+/// # Errors
+/// 400 `invalidSyntax` that says what is wrong with it, and where.
+pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
+    let bytes = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&request.body);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::invalid_syntax(
+            "The body is empty; send the resource or operations as a JSON object.",
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|it| {
+        let at = it.valid_up_to();
+        Error::invalid_syntax(format!("The body is not UTF-8 text: byte {at} does not belong."))
+    })?;
+    match serde_json::from_str(text) {
+        Ok(Value::Object(body)) => Ok(body),
+        Ok(_) => Err(Error::invalid_syntax(
+            "The body is JSON, but no object; send the resource or operations as a JSON object.",
+        )),
+        Err(error) => Err(Error::invalid_syntax(format!("The body is not JSON: {error}."))),
+    }
+}
+
+/// A response with a SCIM body.
+#[must_use]
+pub fn scim_response(status: u16, body: impl Into<Vec<u8>>) -> Response {
+    Response::new(status, SCIM_JSON, body.into())
+}

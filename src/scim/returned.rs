@@ -1,0 +1,293 @@
+//! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9) over
+//! each attribute's `returned` characteristic (RFC 7643 section 7).
+
+use serde_json::{Map, Value};
+
+use crate::scim::attribute::{Attribute, Returned};
+use crate::scim::error::Error;
+use crate::scim::path::{AttrPath, Target};
+use crate::scim::resource_type::ResourceType;
+
+/// What a client asked to see.
+#[derive(Clone, Debug)]
+pub enum Projection {
+    /// These, and what is always returned.
+    Only(Vec<Wanted>),
+    /// All but these; what is always returned stays.
+    Without(Vec<Wanted>),
+}
+
+/// One attribute a client named.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// An attribute or sub-attribute.
+    Attribute(Target),
+    /// A whole extension, by its URN.
+    Extension(String),
+}
+
+impl Projection {
+    /// What the two parameters ask for; `None` when neither says anything. Names that no attribute has
+    /// are passed over, as unknown attributes are on the way in.
+    ///
+    /// # Errors
+    /// 400 `invalidValue` when both are given.
+    pub fn new(
+        attributes: Option<&str>,
+        excluded: Option<&str>,
+        resource_type: &ResourceType,
+    ) -> Result<Option<Projection>, Error> {
+        let said = |it: &&str| !it.trim().is_empty();
+        match (attributes.filter(said), excluded.filter(said)) {
+            (None, None) => Ok(None),
+            (Some(it), None) => Ok(Some(Projection::Only(wanted(it, resource_type)))),
+            (None, Some(it)) => Ok(Some(Projection::Without(wanted(it, resource_type)))),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid_value("Send either attributes or excludedAttributes, not both."))
+            }
+        }
+    }
+
+    /// The part of a resource that the client asked for.
+    #[must_use]
+    pub fn apply(
+        &self,
+        mut resource: Map<String, Value>,
+        resource_type: &ResourceType,
+    ) -> Map<String, Value> {
+        match self {
+            Projection::Only(wanted) => {
+                let mut kept = Map::new();
+                for (name, value) in resource {
+                    if let Some(value) = only(wanted, &name, value, resource_type) {
+                        kept.insert(name, value);
+                    }
+                }
+                kept
+            }
+            Projection::Without(unwanted) => {
+                for it in unwanted {
+                    drop_from(&mut resource, it, resource_type);
+                }
+                resource
+            }
+        }
+    }
+}
+
+fn wanted(text: &str, resource_type: &ResourceType) -> Vec<Wanted> {
+    let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+    names
+        .filter_map(|name| {
+            if let Some(extension) = resource_type.extension(name) {
+                return Some(Wanted::Extension(extension.schema.id.clone()));
+            }
+            resource_type.resolve(&AttrPath::new(name)?).map(Wanted::Attribute)
+        })
+        .collect()
+}
+
+/// What of one member on the first level was asked for.
+fn only(
+    wanted: &[Wanted],
+    name: &str,
+    value: Value,
+    resource_type: &ResourceType,
+) -> Option<Value> {
+    if resource_type.attribute(name).is_some_and(|it| it.returned == Returned::Always) {
+        return Some(value);
+    }
+    let mut parts = Vec::new();
+    for it in wanted {
+        match it {
+            Wanted::Extension(urn) if urn == name => return Some(value),
+            Wanted::Attribute(target) => match &target.extension {
+                None if target.attribute.name == name && target.sub.is_none() => {
+                    return Some(value);
+                }
+                None if target.attribute.name == name => parts.push(target),
+                Some(urn) if urn == name => parts.push(target),
+                // The path of an unregistered extension reads like an attribute below it.
+                Some(urn) if format!("{urn}:{}", target.attribute.name) == name => {
+                    return Some(value);
+                }
+                _ => {}
+            },
+            Wanted::Extension(_) => {}
+        }
+    }
+    if parts.is_empty() {
+        return None;
+    }
+    let in_extension = parts[0].extension.is_some();
+    let kept = if in_extension {
+        let Value::Object(members) = value else { return None };
+        let mut kept = Map::new();
+        for (member, value) in members {
+            let named: Vec<&Target> =
+                parts.iter().copied().filter(|it| it.attribute.name == member).collect();
+            if named.iter().any(|it| it.sub.is_none()) {
+                kept.insert(member, value);
+            } else if let Some(part) = sub_attributes(&named, value) {
+                kept.insert(member, part);
+            }
+        }
+        Value::Object(kept)
+    } else {
+        sub_attributes(&parts, value)?
+    };
+    kept.as_object().is_none_or(|it| !it.is_empty()).then_some(kept)
+}
+
+/// The named sub-attributes of a complex value, or of each of several.
+fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
+    let attribute = &named.first()?.attribute;
+    let keep = |name: &str| {
+        let always =
+            attribute.sub_attribute(name).is_some_and(|it| it.returned == Returned::Always);
+        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| sub.name == name))
+    };
+    let filter = |object: Map<String, Value>| -> Map<String, Value> {
+        object.into_iter().filter(|(name, _)| keep(name)).collect()
+    };
+    match value {
+        Value::Object(object) => {
+            Some(filter(object)).filter(|it| !it.is_empty()).map(Value::Object)
+        }
+        Value::Array(items) => {
+            let items: Vec<Value> = items
+                .into_iter()
+                .filter_map(|it| match it {
+                    Value::Object(object) => Some(Value::Object(filter(object))),
+                    _ => None,
+                })
+                .collect();
+            (!items.is_empty()).then_some(Value::Array(items))
+        }
+        _ => None,
+    }
+}
+
+fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type: &ResourceType) {
+    let target = match unwanted {
+        Wanted::Extension(urn) => {
+            resource.shift_remove(urn);
+            return;
+        }
+        Wanted::Attribute(target) => target,
+    };
+    let leaf: &Attribute = target.leaf();
+    if leaf.returned == Returned::Always {
+        return;
+    }
+    let name = &target.attribute.name;
+    let Some(urn) = &target.extension else {
+        drop_member(resource, name, target.sub.as_deref());
+        return;
+    };
+    if resource_type.extension(urn).is_none() {
+        resource.shift_remove(&format!("{urn}:{name}"));
+    }
+    if let Some(Value::Object(members)) = resource.get_mut(urn) {
+        drop_member(members, name, target.sub.as_deref());
+        if members.is_empty() {
+            resource.shift_remove(urn);
+        }
+    }
+}
+
+fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
+    let Some(sub) = sub else {
+        holder.shift_remove(name);
+        return;
+    };
+    match holder.get_mut(name) {
+        Some(Value::Object(object)) => drop(object.shift_remove(&sub.name)),
+        Some(Value::Array(items)) => {
+            for item in items.iter_mut().filter_map(Value::as_object_mut) {
+                item.shift_remove(&sub.name);
+            }
+        }
+        _ => {}
+    }
+    if holder.get(name).is_some_and(|it| it.as_object().is_some_and(Map::is_empty)) {
+        holder.shift_remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::definitions::Definitions;
+    use crate::scim::identity::IdentityChanges;
+    use serde_json::json;
+
+    const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+    fn user() -> Map<String, Value> {
+        let user = json!({
+            "schemas": ["a"], "id": "1", "userName": "bob@x", "title": "Dr",
+            "name": {"givenName": "Bob", "familyName": "X"},
+            "emails": [{"value": "a", "type": "work"}, {"value": "b"}],
+            ENTERPRISE: {"department": "d", "manager": {"value": "m", "displayName": "n"}},
+            "urn:okta:x:1.0:user:custom": {"level": 3},
+            "meta": {"resourceType": "User", "version": "1"}
+        });
+        user.as_object().unwrap().clone()
+    }
+
+    #[track_caller]
+    fn check(attributes: Option<&str>, excluded: Option<&str>, expected: Value) {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        let user_type = definitions.resource_type("User").unwrap();
+        let projection = Projection::new(attributes, excluded, user_type).unwrap().unwrap();
+        assert_eq!(Value::Object(projection.apply(user(), user_type)), expected);
+    }
+
+    #[test]
+    fn only_what_was_named_and_what_is_always_there() {
+        let always = |more: Value| {
+            let mut expected = json!({"schemas": ["a"], "id": "1"});
+            expected.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            expected
+        };
+        let only = |names: &str, more: Value| check(Some(names), None, always(more));
+        only("id", json!({}));
+        only("nothing", json!({}));
+        only("USERNAME, title", json!({"userName": "bob@x", "title": "Dr"}));
+        only("name.familyName", json!({"name": {"familyName": "X"}}));
+        only("emails.value", json!({"emails": [{"value": "a"}, {"value": "b"}]}));
+        only("urn:ietf:params:scim:schemas:core:2.0:User:title", json!({"title": "Dr"}));
+        only(ENTERPRISE, json!({ENTERPRISE: user()[ENTERPRISE]}));
+        only(&format!("{ENTERPRISE}:department"), json!({ENTERPRISE: {"department": "d"}}));
+        let manager = json!({ENTERPRISE: {"manager": {"value": "m"}}});
+        only(&format!("{ENTERPRISE}:manager.value"), manager);
+        let custom = json!({"urn:okta:x:1.0:user:custom": {"level": 3}});
+        only("urn:okta:x:1.0:user:custom", custom.clone());
+        only("urn:okta:x:1.0:user:custom:level", custom);
+        only("meta.version", json!({"meta": {"version": "1"}}));
+    }
+
+    #[test]
+    fn all_but_what_was_named() {
+        let without = |names: &str, gone: &[&str]| {
+            let mut expected = user();
+            expected.retain(|name, _| !gone.contains(&name.as_str()));
+            check(None, Some(names), Value::Object(expected));
+        };
+        without("title,emails", &["title", "emails"]);
+        without("id,schemas", &[]);
+        without(ENTERPRISE, &[ENTERPRISE]);
+        without("urn:okta:x:1.0:user:custom", &["urn:okta:x:1.0:user:custom"]);
+        without("meta", &["meta"]);
+        without("nothing", &[]);
+    }
+
+    #[test]
+    fn asking_for_both_is_refused() {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        let user_type = definitions.resource_type("User").unwrap();
+        assert_eq!(Projection::new(Some("a"), Some("b"), user_type).unwrap_err().status, 400);
+        assert!(Projection::new(Some(" "), Some(""), user_type).unwrap().is_none());
+    }
+}

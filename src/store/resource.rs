@@ -1,0 +1,453 @@
+//! Resources of every type: one row each, with columns for what clients search by.
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use serde_json::{Map, Value};
+
+use crate::scim::comparison::fold;
+use crate::scim::condition::Condition;
+use crate::scim::datetime::Timestamp;
+use crate::store::error::Error;
+use crate::store::filter_sql::{self, SqlFilter};
+use crate::store::org::OrgKey;
+use crate::store::{Read, Write};
+
+/// A resource as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The order of creation.
+    pub seq: i64,
+    /// The id (RFC 7643 section 3.1).
+    pub id: String,
+    /// The document, as JSON: everything but `meta`.
+    pub document: String,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub last_modified: Timestamp,
+    /// How often it has been written.
+    pub version: i64,
+    /// When it was deleted, if it was.
+    pub deleted: Option<Timestamp>,
+}
+
+impl Stored {
+    /// The document as a value.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the file was changed by other hands.
+    pub fn parse(&self) -> Result<Map<String, Value>, Error> {
+        let parsed = serde_json::from_str(&self.document);
+        parsed.map_err(|it| Error::Invalid(format!("resource {}: {it}", self.id)))
+    }
+}
+
+/// Which resources of a type a question is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind<'a> {
+    /// The organisation. No query leaves it out.
+    pub org: OrgKey,
+    /// The name of the resource type.
+    pub resource_type: &'a str,
+    /// What the URL of such a resource is without its id, for filters on `meta.location`.
+    pub location_base: &'a str,
+}
+
+/// What an application asks about an account at login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The id.
+    pub id: String,
+    /// Whether it may log in.
+    pub active: bool,
+    /// The document, as JSON.
+    pub document: String,
+}
+
+/// Which accounts a command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// All that are not deleted.
+    Present,
+    /// Those that are deactivated.
+    Inactive,
+    /// Those that are deleted and not yet purged.
+    Deleted,
+}
+
+/// Part of a list, and how long the whole list is.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The resources, in order of creation.
+    pub resources: Vec<Stored>,
+    /// How many there are in all.
+    pub total: i64,
+}
+
+const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
+    resource.last_modified, resource.version, resource.deleted";
+
+impl Read<'_> {
+    /// The resource with this id; deleted ones are not found.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn resource(&self, kind: Kind, id: &str) -> Result<Option<Stored>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM resource WHERE id = ? AND org = ? AND type = ? AND deleted IS NULL"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let values = params![id, kind.org.0, kind.resource_type];
+        Ok(statement.query_row(values, from_row).optional()?)
+    }
+
+    /// A page of the resources that meet a condition, in order of creation: `offset` are skipped, at
+    /// most `limit` returned.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn page(
+        &self,
+        kind: Kind,
+        condition: Option<&Condition>,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Page, Error> {
+        let filter = match condition {
+            Some(it) => filter_sql::compile(it, kind.resource_type, kind.location_base),
+            None => SqlFilter { sql: "1".to_owned(), values: Vec::new() },
+        };
+        let mut resources = Vec::new();
+        if limit > 0 {
+            // The inner query finds the page in a narrow index; the outer one reads its documents only.
+            let sql = format!(
+                "SELECT {COLUMNS} FROM resource WHERE seq IN (
+                    SELECT seq FROM resource
+                    WHERE org = ? AND type = ? AND deleted IS NULL AND {}
+                    ORDER BY seq LIMIT ? OFFSET ?)
+                 ORDER BY seq",
+                filter.sql
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut values = of_kind(kind, &filter);
+            values.extend([SqlValue::from(limit), SqlValue::from(offset)]);
+            let rows = statement.query_map(params_from_iter(values), from_row)?;
+            resources = rows.collect::<Result<Vec<_>, _>>()?;
+        }
+        let found = i64::try_from(resources.len()).unwrap_or(i64::MAX);
+        let total = if condition.is_none() {
+            self.count_all(kind)?
+        } else if found < limit && (found > 0 || offset == 0) {
+            // The page is the last one.
+            offset + found
+        } else {
+            self.count(kind, &filter)?
+        };
+        Ok(Page { resources, total })
+    }
+
+    fn count_all(&self, kind: Kind) -> Result<i64, Error> {
+        let sql = "SELECT count FROM resource_count WHERE org = ? AND type = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let values = params![kind.org.0, kind.resource_type];
+        Ok(statement.query_row(values, |row| row.get(0)).optional()?.unwrap_or(0))
+    }
+
+    fn count(&self, kind: Kind, filter: &SqlFilter) -> Result<i64, Error> {
+        let sql = format!(
+            "SELECT count(*) FROM resource WHERE org = ? AND type = ? AND deleted IS NULL AND {}",
+            filter.sql
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params_from_iter(of_kind(kind, filter)), |row| row.get(0))?)
+    }
+
+    /// The id of a resource that meets a condition, other than the one with this id.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn holder(
+        &self,
+        kind: Kind,
+        condition: &Condition,
+        except: &str,
+    ) -> Result<Option<String>, Error> {
+        let filter = filter_sql::compile(condition, kind.resource_type, kind.location_base);
+        let sql = format!(
+            "SELECT id FROM resource
+             WHERE org = ? AND type = ? AND deleted IS NULL AND {} AND id <> ? LIMIT 1",
+            filter.sql
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut values = of_kind(kind, &filter);
+        values.push(SqlValue::from(except.to_owned()));
+        Ok(statement.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
+    }
+
+    /// The account with this userName, in any letter case, for the question at login.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn account(&self, kind: Kind, user_name: &str) -> Result<Option<Account>, Error> {
+        let sql = "SELECT id, active, document FROM resource
+            WHERE org = ? AND type = ? AND user_name = ? AND deleted IS NULL";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let values = params![kind.org.0, kind.resource_type, fold(user_name)];
+        let found = statement.query_row(values, |row| {
+            // No value is no permission.
+            let active: Option<bool> = row.get(1)?;
+            Ok(Account { id: row.get(0)?, active: active == Some(true), document: row.get(2)? })
+        });
+        Ok(found.optional()?)
+    }
+
+    /// The resource with this id or userName, for support. Where several deleted ones share a userName,
+    /// the one deleted last.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn find(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        name_or_id: &str,
+        state: State,
+    ) -> Result<Option<Stored>, Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM resource
+             WHERE org = ? AND type = ? AND (id = ? OR user_name = ?) AND {}
+             ORDER BY (id = ?) DESC, deleted DESC LIMIT 1",
+            state_sql(state)
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let values = params![org.0, resource_type, name_or_id, fold(name_or_id), name_or_id];
+        Ok(statement.query_row(values, from_row).optional()?)
+    }
+
+    /// Calls `each` with every resource in this state, in order of creation.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns.
+    pub fn each(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        state: State,
+        mut each: impl FnMut(Stored) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM resource WHERE org = ? AND type = ? AND {} ORDER BY seq",
+            state_sql(state)
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![org.0, resource_type])?;
+        while let Some(row) = rows.next()? {
+            each(from_row(row)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Write<'_> {
+    /// Adds a resource. Its document carries `id`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when its userName is taken, and failures of the store.
+    pub fn add_resource(
+        &self,
+        kind: Kind,
+        id: &str,
+        document: &Map<String, Value>,
+    ) -> Result<Stored, Error> {
+        let sql =
+            "INSERT INTO resource (org, type, id, user_name, external_id, display_name, active,
+            created, last_modified, version, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)";
+        let columns = Columns::of(document);
+        let text = to_text(document)?;
+        let now = self.now.nanoseconds();
+        self.connection.prepare_cached(sql)?.execute(params![
+            kind.org.0,
+            kind.resource_type,
+            id,
+            columns.user_name,
+            columns.external_id,
+            columns.display_name,
+            columns.active,
+            now,
+            now,
+            text,
+        ])?;
+        let seq = self.connection.last_insert_rowid();
+        self.add_emails(kind.org, seq, &columns)?;
+        self.add_to_count(kind.org, kind.resource_type, 1)?;
+        Ok(Stored {
+            seq,
+            id: id.to_owned(),
+            document: text,
+            created: self.now,
+            last_modified: self.now,
+            version: 1,
+            deleted: None,
+        })
+    }
+
+    /// Replaces the document of a resource.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when its userName is taken, and failures of the store.
+    pub fn replace_resource(
+        &self,
+        kind: Kind,
+        before: &Stored,
+        document: &Map<String, Value>,
+    ) -> Result<Stored, Error> {
+        let sql =
+            "UPDATE resource SET user_name = ?, external_id = ?, display_name = ?, active = ?,
+            last_modified = ?, version = version + 1, document = ? WHERE seq = ?";
+        let columns = Columns::of(document);
+        let text = to_text(document)?;
+        // A clock that was set back must not make a change look older than the one before.
+        let modified = self.now.max(before.last_modified);
+        self.connection.prepare_cached(sql)?.execute(params![
+            columns.user_name,
+            columns.external_id,
+            columns.display_name,
+            columns.active,
+            modified.nanoseconds(),
+            text,
+            before.seq,
+        ])?;
+        if Columns::of(&before.parse()?).emails != columns.emails {
+            let sql = "DELETE FROM email WHERE resource = ?";
+            self.connection.prepare_cached(sql)?.execute([before.seq])?;
+            self.add_emails(kind.org, before.seq, &columns)?;
+        }
+        Ok(Stored {
+            document: text,
+            last_modified: modified,
+            version: before.version + 1,
+            ..before.clone()
+        })
+    }
+
+    /// Hides a resource from SCIM and from login; its data stays until it is purged.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn delete_resource(&self, kind: Kind, stored: &Stored) -> Result<(), Error> {
+        let sql = "UPDATE resource SET deleted = ? WHERE seq = ? AND deleted IS NULL";
+        let values = params![self.now.nanoseconds(), stored.seq];
+        if self.connection.prepare_cached(sql)?.execute(values)? > 0 {
+            self.add_to_count(kind.org, kind.resource_type, -1)?;
+        }
+        Ok(())
+    }
+
+    /// Brings a deleted resource back as it was.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when its userName has been taken since, and failures of the store.
+    pub fn restore_resource(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        stored: &Stored,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE resource SET deleted = NULL WHERE seq = ? AND deleted IS NOT NULL";
+        if self.connection.prepare_cached(sql)?.execute([stored.seq])? > 0 {
+            self.add_to_count(org, resource_type, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Erases a resource for good: its row, its addresses, and what the log says of its values.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn purge_resource(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        stored: &Stored,
+    ) -> Result<(), Error> {
+        for sql in ["DELETE FROM email WHERE resource = ?", "DELETE FROM resource WHERE seq = ?"] {
+            self.connection.prepare_cached(sql)?.execute([stored.seq])?;
+        }
+        if stored.deleted.is_none() {
+            self.add_to_count(org, resource_type, -1)?;
+        }
+        self.forget_changes(&stored.id)
+    }
+
+    fn add_emails(&self, org: OrgKey, seq: i64, columns: &Columns) -> Result<(), Error> {
+        let sql = "INSERT OR IGNORE INTO email (org, value, resource) VALUES (?, ?, ?)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for value in &columns.emails {
+            statement.execute(params![org.0, value, seq])?;
+        }
+        Ok(())
+    }
+
+    fn add_to_count(&self, org: OrgKey, resource_type: &str, by: i64) -> Result<(), Error> {
+        let sql = "INSERT INTO resource_count (org, type, count) VALUES (?1, ?2, ?3)
+            ON CONFLICT (org, type) DO UPDATE SET count = count + ?3";
+        self.connection.prepare_cached(sql)?.execute(params![org.0, resource_type, by])?;
+        Ok(())
+    }
+}
+
+/// What the row repeats of the document, for the indexes.
+struct Columns {
+    user_name: Option<String>,
+    external_id: Option<String>,
+    display_name: Option<String>,
+    active: Option<bool>,
+    emails: Vec<String>,
+}
+
+impl Columns {
+    fn of(document: &Map<String, Value>) -> Columns {
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        let folded = |name: &str| text(name).map(|it| fold(it).into_owned());
+        let values = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+        let values = values.filter_map(|it| it.get("value").and_then(Value::as_str));
+        Columns {
+            user_name: folded("userName"),
+            external_id: text("externalId").map(str::to_owned),
+            display_name: folded("displayName"),
+            active: document.get("active").and_then(Value::as_bool),
+            emails: values.map(|it| fold(it).into_owned()).collect(),
+        }
+    }
+}
+
+fn of_kind(kind: Kind, filter: &SqlFilter) -> Vec<SqlValue> {
+    let mut values = vec![SqlValue::from(kind.org.0), kind.resource_type.to_owned().into()];
+    values.extend(filter.values.iter().cloned());
+    values
+}
+
+fn state_sql(state: State) -> &'static str {
+    match state {
+        State::Present => "deleted IS NULL",
+        State::Inactive => "deleted IS NULL AND active = 0",
+        State::Deleted => "deleted IS NOT NULL",
+    }
+}
+
+fn to_text(document: &Map<String, Value>) -> Result<String, Error> {
+    serde_json::to_string(document).map_err(|it| Error::Invalid(it.to_string()))
+}
+
+fn from_row(row: &Row) -> rusqlite::Result<Stored> {
+    let time = |i| -> rusqlite::Result<Timestamp> { Ok(Timestamp::from_nanoseconds(row.get(i)?)) };
+    Ok(Stored {
+        seq: row.get(0)?,
+        id: row.get(1)?,
+        document: row.get(2)?,
+        created: time(3)?,
+        last_modified: time(4)?,
+        version: row.get(5)?,
+        deleted: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_nanoseconds),
+    })
+}
