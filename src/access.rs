@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::endpoints::Failure;
 use crate::http::request::{Method, Request};
 use crate::http::response::{JSON, Response};
 use crate::scim::definitions::Definitions;
-use crate::scim::error::{Error, quoted};
+use crate::scim::error::quoted;
 use crate::scim::identity::USER_NAME;
 use crate::store::Store;
+use crate::store::error::Error;
 use crate::store::org::OrgKey;
 use crate::store::resource::Kind;
 
@@ -17,36 +17,37 @@ use crate::store::resource::Kind;
 /// `GET /users/{userName}`: 200 for an active account, 403 for a deactivated one, 404 for one that does
 /// not exist or was deleted.
 ///
+/// Answers are plain JSON; a refusal says why in `detail`.
+///
 /// # Errors
-/// 404 and 405, and failures of the store.
+/// Failures of the store.
 pub fn handle(
     store: &Store,
     definitions: &Definitions,
     org: OrgKey,
     request: &Request,
     path: &[String],
-) -> Result<Response, Failure> {
+) -> Result<Response, Error> {
     let [collection, user_name] = path else {
-        return Err(no_such_path(request).into());
+        return Ok(no_such_path(request));
     };
     if collection != "users" {
-        return Err(no_such_path(request).into());
+        return Ok(no_such_path(request));
     }
     if !matches!(request.method, Method::Get | Method::Head) {
-        return Err(Failure::MethodNotAllowed("GET"));
+        let detail = "Only GET can be used here.";
+        return Ok(refusal(405, detail).with_header("Allow", "GET"));
     }
     let mut types = definitions.resource_types.iter();
     let accounts = types.find(|it| it.core.attribute(USER_NAME).is_some());
     let Some(accounts) = accounts else {
-        return Err(no_such_path(request).into());
+        return Ok(no_such_path(request));
     };
     let kind = Kind { org, resource_type: &accounts.name, location_base: "" };
     let Some(account) = store.read(|tx| tx.account(kind, user_name))? else {
-        return Err(Error::new(
-            404,
-            format!("There is no account \"{}\": this person may not log in.", quoted(user_name)),
-        )
-        .into());
+        let name = quoted(user_name);
+        let detail = format!("There is no account \"{name}\": this person may not log in.");
+        return Ok(refusal(404, &detail));
     };
     let document: Value = serde_json::from_str(&account.document).unwrap_or(Value::Null);
     let mut body = json!({
@@ -66,7 +67,13 @@ pub fn handle(
     Ok(Response::new(status, JSON, body.to_string().into_bytes()))
 }
 
-fn no_such_path(request: &Request) -> Error {
+fn no_such_path(request: &Request) -> Response {
     let path = quoted(&request.path);
-    Error::new(404, format!("There is nothing at {path}; ask GET /access/v1/users/{{userName}}."))
+    let detail = format!("There is nothing at {path}; ask GET /access/v1/users/{{userName}}.");
+    refusal(404, &detail)
+}
+
+fn refusal(status: u16, detail: &str) -> Response {
+    let body = json!({ "status": status.to_string(), "detail": detail });
+    Response::new(status, JSON, body.to_string().into_bytes())
 }

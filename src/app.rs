@@ -62,6 +62,12 @@ impl App {
         }
     }
 
+    /// The clock requests are answered by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
@@ -164,7 +170,7 @@ impl App {
     ) -> Result<Response, Failure> {
         let principal = self.principal(request, now, Scope::Access)?;
         let definitions = self.definitions(&principal);
-        access::handle(&self.store, definitions, principal.org.key, request, rest)
+        Ok(access::handle(&self.store, definitions, principal.org.key, request, rest)?)
     }
 
     fn definitions(&self, principal: &Principal) -> &Definitions {

@@ -39,7 +39,7 @@ pub fn create(
     let body = body_object(request)?;
     let rules = context.principal.org.settings.rules();
     let document = validate::create(&body, resource_type, rules)?;
-    let id = id::resource(context.now);
+    let id = id::resource(context.now.milliseconds());
     let document = with_id(document, &id);
     judge_size(&document)?;
     let base = context.location_base(resource_type);

@@ -100,8 +100,8 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The segments of the path, percent-decoded, empty ones left out: one trailing slash and doubled
-    /// slashes say nothing (administrators type base URLs with and without them).
+    /// The segments of the path, percent-decoded, empty ones left out: one trailing slash and
+    /// doubled slashes say nothing (administrators type base URLs with and without them).
     ///
     /// `None` when a segment does not decode to UTF-8 text without NUL.
     #[must_use]
@@ -110,8 +110,8 @@ impl Request {
         parts.map(|it| percent_decoded(it, false)).collect()
     }
 
-    /// The value of a query parameter, decoded; `None` when it is absent, `Some(Err)` when it does not
-    /// decode. Names are compared without case; the first of several wins.
+    /// The value of a query parameter, decoded; `None` when it is absent, `Some(Err)` when it does
+    /// not decode. Names are compared without case; the first of several wins.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<Result<String, BadEncoding>> {
         for pair in self.query.split('&') {
@@ -136,8 +136,8 @@ impl fmt::Debug for Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadEncoding;
 
-/// The text with `%XX` decoded, and `+` as a space in a query. `None` for a broken escape, bytes that
-/// are not UTF-8, and NUL.
+/// The text with `%XX` decoded, and `+` as a space in a query. `None` for a broken escape, bytes
+/// that are not UTF-8, and NUL.
 fn percent_decoded(text: &str, plus_is_space: bool) -> Option<String> {
     if !text.bytes().any(|it| it == b'%' || (plus_is_space && it == b'+')) {
         return Some(text.to_owned());

@@ -24,6 +24,12 @@ impl Timestamp {
         self.nanoseconds
     }
 
+    /// Whole milliseconds since the epoch; 0 before it.
+    #[must_use]
+    pub fn milliseconds(self) -> u64 {
+        u64::try_from(self.nanoseconds / 1_000_000).unwrap_or(0)
+    }
+
     /// The same point, moved by whole seconds; it stays within the years it can hold.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Timestamp {

@@ -209,7 +209,11 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
     use crate::server::limits::Limits;
+    use crate::store::{Open, Store};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Takes what is written, and counts the calls.
     #[derive(Debug, Default)]
@@ -237,8 +241,15 @@ mod tests {
 
     /// What is written for a response, in how many calls, and whether the connection goes on.
     fn answer(response: Response) -> (String, usize, bool) {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("plumm-connection-{}-{number}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let store = Arc::new(Store::open(&file, Open::Create).unwrap());
+        let app = App::new(Arc::clone(&store), Config::default(), Clock::System);
+        let _ = std::fs::remove_file(&file);
         let service = Service {
-            app: Arc::new(App),
+            app: Arc::new(app),
             gate: Gate::new(1),
             deadlines: Limits::default().deadlines,
         };

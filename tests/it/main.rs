@@ -2,4 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod house;
+mod idp;
 mod socket;
+mod tidy;
+mod users;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -11,6 +11,8 @@ use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
 use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
+use crate::house::House;
+
 const GET: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST /healthz HTTP/1.1\r\nHost: h\r\n";
 /// How long a test waits for what must come.
@@ -18,8 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it watches for what must not come.
 const WATCH: Duration = Duration::from_millis(150);
 
+/// One application for all tests here: what they ask of it changes nothing.
 fn app() -> Arc<App> {
-    Arc::new(App)
+    static HOUSE: OnceLock<House> = OnceLock::new();
+    Arc::clone(&HOUSE.get_or_init(House::new).app)
 }
 
 /// A server with the usual limits.

@@ -1,0 +1,183 @@
+//! The house rules, checked on the text of `src/`. Standard library only.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each module, lowest first: what it may use of this crate, and which guarded crates it may name.
+/// A module may only list modules that stand above its own line, so the graph has no cycle.
+const RULES: &[(&str, &[&str], &[&str])] = &[
+    ("config", &[], &[]),
+    ("http", &[], &[]),
+    ("scim", &[], &[]),
+    ("id", &[], &["rand"]),
+    ("clock", &["scim"], &[]),
+    ("store", &["scim"], &["rusqlite"]),
+    ("auth", &["http", "id", "scim", "store"], &["argon2"]),
+    ("endpoints", &["auth", "http", "id", "scim", "store"], &[]),
+    ("access", &["auth", "http", "id", "scim", "store"], &[]),
+    (
+        "app",
+        &["access", "auth", "clock", "config", "endpoints", "http", "id", "scim", "store"],
+        &[],
+    ),
+    ("server", &["app", "config", "http"], &["httparse", "tiny_http"]),
+    ("cli", &["app", "auth", "clock", "config", "id", "scim", "server", "store"], &["clap"]),
+    ("lib", &[], &[]),
+    ("main", &["cli"], &["env_logger"]),
+];
+
+const GUARDED_CRATES: &[&str] =
+    &["argon2", "clap", "env_logger", "httparse", "rand", "rusqlite", "rustls", "tiny_http"];
+
+/// Text that may stand in one module only; the last word of each line is the reason.
+const BANS: &[(&str, &str, &str)] = &[
+    ("SystemTime::now", "clock", "time is passed in, so that tests can set it"),
+    ("\"SELECT ", "store", "SQL lives in the store"),
+    ("\"INSERT ", "store", "SQL lives in the store"),
+    ("\"UPDATE ", "store", "SQL lives in the store"),
+    ("\"DELETE FROM", "store", "SQL lives in the store"),
+    ("println!", "cli", "only a command talks to the terminal"),
+    ("pub use crate::", "", "one name has one home; no re-exports across modules"),
+];
+
+/// Text that may stand nowhere, comments included.
+const LEFTOVERS: &[&str] = &["dbg!", "FIXME", "TODO", "XXX"];
+
+const LINES_MAX: usize = 600;
+const COLUMNS_MAX: usize = 100;
+
+#[test]
+fn rules_have_no_cycle() {
+    for (i, (module, may_use, _)) in RULES.iter().enumerate() {
+        for used in *may_use {
+            let known = RULES[..i].iter().any(|(name, _, _)| name == used);
+            assert!(known, "`{module}` may use `{used}`, which does not stand above it");
+        }
+    }
+}
+
+#[test]
+fn source_is_tidy() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let map = fs::read_to_string(src.join("lib.rs")).unwrap();
+    let mut faults = Vec::new();
+    for path in rust_files(&src) {
+        let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
+        let text = fs::read_to_string(&path).unwrap();
+        if name != "lib.rs" && !map.contains(&format!("//! {name} ")) {
+            faults.push(format!("{name}: not in the map at the top of lib.rs"));
+        }
+        check_file(&name, &text, &mut faults);
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+fn check_file(name: &str, text: &str, faults: &mut Vec<String>) {
+    let module = name.split('/').next().unwrap().trim_end_matches(".rs");
+    let Some((_, may_use, crates)) = RULES.iter().find(|(it, _, _)| *it == module) else {
+        faults.push(format!("{name}: module `{module}` has no rule"));
+        return;
+    };
+    // Unit tests stand last in a file; they are not held to the rules below.
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    // The program reaches the library by the package's name, all else by `crate`.
+    let root = match module {
+        "main" => format!("{}::", env!("CARGO_PKG_NAME").replace('-', "_")),
+        _ => "crate::".to_owned(),
+    };
+    let at_root = !name.contains('/') || name.ends_with("/mod.rs");
+
+    if !text.starts_with("//! ") {
+        faults.push(format!("{name}:1: the first line says what the file is for: `//! ...`"));
+    }
+    if code.lines().count() > LINES_MAX {
+        faults.push(format!("{name}: more than {LINES_MAX} lines"));
+    }
+    for (i, line) in code.lines().enumerate() {
+        let mut fault = |what: String| faults.push(format!("{name}:{}: {what}", i + 1));
+        if line.chars().count() > COLUMNS_MAX {
+            fault(format!("more than {COLUMNS_MAX} columns"));
+        }
+        for leftover in LEFTOVERS {
+            if line.contains(leftover) {
+                fault(format!("`{leftover}`: finish it or open an issue"));
+            }
+        }
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        if line.contains("crate::{") || line.contains("super::super") {
+            fault("spell the module out: `use crate::module::...`".to_owned());
+        }
+        if at_root && line.contains("super::") {
+            fault("`super` leaves the module; write `crate::...`".to_owned());
+        }
+        for rest in line.split(root.as_str()).skip(1) {
+            let used: String =
+                rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            if used != module && !may_use.contains(&used.as_str()) {
+                fault(format!("`{module}` may not use `{used}`"));
+            }
+        }
+        for guarded in GUARDED_CRATES {
+            let named = line.contains(&format!("{guarded}::"));
+            if named && !crates.contains(guarded) {
+                fault(format!("`{module}` may not name the crate `{guarded}`"));
+            }
+        }
+        for (banned, home, reason) in BANS {
+            if line.contains(banned) && module != *home {
+                fault(format!("`{banned}`: {reason}"));
+            }
+        }
+    }
+}
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The checker is itself checked: every rule has one input that breaks it.
+#[test]
+fn each_rule_bites() {
+    check("scim/filter.rs", "//! Ok.\nuse crate::store::Store;\n", "`scim` may not use `store`");
+    check(
+        "store/pagination.rs",
+        "//! Ok.\nuse crate::http::Request;\n",
+        "`store` may not use `http`",
+    );
+    check("endpoints/bulk.rs", "//! Ok.\nuse rusqlite::params;\n", "may not name the crate");
+    check("app.rs", "//! Ok.\nuse tiny_http::Server;\n", "may not name the crate");
+    check("app.rs", "//! Ok.\nuse crate::{auth, store};\n", "spell the module out");
+    check("auth.rs", "//! Ok.\nuse super::store::Store;\n", "`super` leaves the module");
+    check("auth.rs", "//! Ok.\nlet t = SystemTime::now();\n", "time is passed in");
+    check("auth.rs", "//! Ok.\nlet q = \"SELECT 1\";\n", "SQL lives in the store");
+    check("store/org.rs", "use std::fmt;\n", "the first line says");
+    check("auth.rs", "//! Ok.\n// TODO: later\n", "open an issue");
+    check("auth.rs", "//! Ok.\npub use crate::store::Store;\n", "no re-exports");
+    check(
+        "main.rs",
+        &format!("//! Ok.\n{}::store::open();\n", env!("CARGO_PKG_NAME").replace('-', "_")),
+        "`main` may not use `store`",
+    );
+    check("utils.rs", "//! Ok.\n", "has no rule");
+    check("store/org.rs", &format!("//! Ok.\n// {}\n", "x".repeat(100)), "columns");
+    check("store/org.rs", &format!("//! Ok.\n{}", "\n".repeat(LINES_MAX)), "lines");
+}
+
+#[track_caller]
+fn check(name: &str, text: &str, expected: &str) {
+    let mut faults = Vec::new();
+    check_file(name, text, &mut faults);
+    assert!(faults.iter().any(|it| it.contains(expected)), "{name}: {faults:?}");
+}
