@@ -4,6 +4,7 @@
 
 mod house;
 mod idp;
+mod rules;
 mod socket;
 mod tidy;
 mod users;
