@@ -1,0 +1,266 @@
+//! `plumm org`: organisations, their activation and their rules.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::{Answer, CliError, Session, checked_text, quoted, table};
+use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::org::{NAME_CHARS_MAX, Org, OrgSettings};
+use crate::store::{Open, Read, Store};
+
+/// How many organisations an error message names at most.
+const NAMED_MAX: usize = 20;
+
+/// The commands for organisations.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create an organisation; provisioning stays off until it is activated
+    #[command(after_help = "Example:\n  plumm org create acme --activate")]
+    Create(Flags),
+    /// Change an organisation; what is not given stays as it is
+    #[command(after_help = "Example:\n  plumm org set acme --identity-changes allow")]
+    Set(Flags),
+    /// Switch provisioning on
+    #[command(after_help = "Example:\n  plumm org activate acme")]
+    Activate(Name),
+    /// Switch provisioning off: requests with the organisation's tokens are refused
+    #[command(after_help = "Example:\n  plumm org deactivate acme")]
+    Deactivate(Name),
+    /// List the organisations
+    #[command(after_help = "Example:\n  plumm org list")]
+    List,
+}
+
+/// An organisation, by name.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// The organisation's name, in any letter case
+    #[arg(value_parser = name)]
+    name: String,
+}
+
+/// An organisation with what can be decided for it.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// The organisation's name
+    #[arg(value_parser = name)]
+    name: String,
+    /// Switch provisioning on
+    #[arg(long)]
+    activate: bool,
+    /// What usernames must look like: an email address (default) or anything
+    #[arg(long, value_name = "FORMAT", value_parser = username_format())]
+    username_format: Option<UsernameFormat>,
+    /// What becomes of a changed username or primary email address: refused (default) or allowed
+    #[arg(long, value_name = "RULE", value_parser = identity_changes())]
+    identity_changes: Option<IdentityChanges>,
+}
+
+impl Flags {
+    /// These settings, changed where a flag was given.
+    fn applied_to(&self, settings: OrgSettings) -> OrgSettings {
+        OrgSettings {
+            username_format: self.username_format.unwrap_or(settings.username_format),
+            identity_changes: self.identity_changes.unwrap_or(settings.identity_changes),
+        }
+    }
+}
+
+/// Reads the name of an organisation.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn name(text: &str) -> Result<String, String> {
+    let name = checked_text(text, NAME_CHARS_MAX)?;
+    if name.is_empty() {
+        return Err(format!("a name has 1 to {NAME_CHARS_MAX} characters"));
+    }
+    Ok(name)
+}
+
+/// Runs a command for organisations.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
+    match command {
+        Command::Create(flags) => create(flags, session),
+        Command::Set(flags) => set(flags, session),
+        Command::Activate(it) => activate(&it.name, true, session),
+        Command::Deactivate(it) => activate(&it.name, false, session),
+        Command::List => list(session),
+    }
+}
+
+/// The organisation of this name.
+///
+/// # Errors
+/// When there is none: the sentence names those there are.
+pub fn find(read: &Read, name: &str, session: &Session) -> Result<Org, CliError> {
+    if let Some(org) = read.org(name)? {
+        return Ok(org);
+    }
+    let orgs = read.orgs()?;
+    let mut names: Vec<&str> = orgs.iter().take(NAMED_MAX).map(|it| it.name.as_str()).collect();
+    if orgs.len() > NAMED_MAX {
+        names.push("…");
+    }
+    let there_are = match names.as_slice() {
+        [] => {
+            let create = session.command(&format!("org create {}", quoted(name)));
+            format!("there is none at all yet, `{create}` makes one")
+        }
+        [only] => format!("the only one here is {only}"),
+        _ => format!("those here are {}", names.join(", ")),
+    };
+    Err(CliError::Failed(format!("there is no organisation {name}: {there_are}")))
+}
+
+fn create(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
+    let store = Store::open(session.db(), Open::Create)?;
+    let org = store.write(session.now(), |write| {
+        if let Some(org) = write.org(&flags.name)? {
+            let set = session.command(&format!("org set {}", quoted(&org.name)));
+            let name = org.name;
+            return Err(CliError::Failed(format!(
+                "there is already an organisation {name}: choose another name, or change it with \
+                 `{set}`"
+            )));
+        }
+        Ok(write.add_org(&flags.name, flags.activate, flags.applied_to(OrgSettings::default()))?)
+    })?;
+    let _ = store.checkpoint();
+    let name = &org.name;
+    let token = session.command(&format!("token create {}", quoted(name)));
+    let activate = session.command(&format!("org activate {}", quoted(name)));
+    let text = if org.active {
+        format!(
+            "Organisation {name} is created and activated.\n\n\
+             Next, a token for its identity provider:\n  {token}"
+        )
+    } else {
+        format!(
+            "Organisation {name} is created. Provisioning stays off until it is activated.\n\n\
+             Next:\n  {activate}\n  {token}"
+        )
+    };
+    Ok(Answer { json: as_json(&org), text })
+}
+
+fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
+    let given = flags.activate as usize
+        + flags.username_format.is_some() as usize
+        + flags.identity_changes.is_some() as usize;
+    if given == 0 {
+        let command = format!("org set {} --identity-changes allow", quoted(&flags.name));
+        return Err(CliError::Misused {
+            message: "nothing to change: give --activate, --username-format or \
+                      --identity-changes"
+                .to_owned(),
+            instead: session.command(&command),
+        });
+    }
+    let store = session.open()?;
+    let org = store.write(session.now(), |write| {
+        let org = find(write, &flags.name, session)?;
+        let active = org.active || flags.activate;
+        Ok::<_, CliError>(write.set_org(org.key, active, flags.applied_to(org.settings))?)
+    })?;
+    let _ = store.checkpoint();
+    let json = as_json(&org);
+    let text = format!(
+        "Organisation {} is {}. Username format: {}. Identity changes: {}.",
+        org.name,
+        if org.active { "activated" } else { "not activated" },
+        word(&json, "username_format"),
+        word(&json, "identity_changes"),
+    );
+    Ok(Answer { json, text })
+}
+
+fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    let (before, org) = store.write(session.now(), |write| {
+        let before = find(write, name, session)?;
+        let org = write.set_org(before.key, active, before.settings)?;
+        Ok::<_, CliError>((before.active, org))
+    })?;
+    let _ = store.checkpoint();
+    let name = &org.name;
+    let text = match (before, active) {
+        (false, true) => format!("Organisation {name} is activated."),
+        (true, false) => format!(
+            "Organisation {name} is deactivated: from now on provisioning requests with its tokens \
+             are refused."
+        ),
+        (true, true) => format!("Organisation {name} was activated already."),
+        (false, false) => format!("Organisation {name} was not activated; nothing has changed."),
+    };
+    Ok(Answer { json: as_json(&org), text })
+}
+
+fn list(session: &Session) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    let orgs = store.read(|read| read.orgs())?;
+    let rows: Vec<Value> = orgs.iter().map(as_json).collect();
+    if rows.is_empty() {
+        let create = session.command("org create acme");
+        let text = format!("There is no organisation yet. To make one:\n  {create}");
+        return Ok(Answer { json: Value::Array(rows), text });
+    }
+    let cells = orgs.iter().zip(&rows).map(|(org, json)| {
+        [
+            org.name.clone(),
+            if org.active { "yes" } else { "no" }.to_owned(),
+            word(json, "username_format").to_owned(),
+            word(json, "identity_changes").to_owned(),
+            org.created.to_string(),
+        ]
+    });
+    let head = ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "CREATED"];
+    let text = table(head, cells);
+    Ok(Answer { json: Value::Array(rows), text })
+}
+
+fn as_json(org: &Org) -> Value {
+    json!({
+        "name": org.name,
+        "active": org.active,
+        "username_format": org.settings.username_format,
+        "identity_changes": org.settings.identity_changes,
+        "created": org.created.to_string(),
+    })
+}
+
+fn word<'a>(json: &'a Value, key: &str) -> &'a str {
+    json[key].as_str().unwrap_or_default()
+}
+
+fn username_format() -> impl TypedValueParser<Value = UsernameFormat> {
+    PossibleValuesParser::new(["email", "any"]).map(|it| match it.as_str() {
+        "any" => UsernameFormat::Any,
+        _ => UsernameFormat::Email,
+    })
+}
+
+fn identity_changes() -> impl TypedValueParser<Value = IdentityChanges> {
+    PossibleValuesParser::new(["refuse", "allow"]).map(|it| match it.as_str() {
+        "allow" => IdentityChanges::Allow,
+        _ => IdentityChanges::Refuse,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        assert_eq!(name("  acme "), Ok("acme".to_owned()));
+        assert_eq!(name(&"ü".repeat(200)), Ok("ü".repeat(200)));
+        for bad in ["", "  ", "a\nb", "a\u{7f}", &"x".repeat(201)] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! `plumm serve`: the server, from its first log line to its last.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use crate::app::App;
+use crate::auth;
+use crate::cli::{Answer, CliError, Session, org, quoted, token};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::server::Server;
+use crate::store::error::Error;
+use crate::store::org::{Org, OrgSettings};
+use crate::store::token::Scope;
+use crate::store::{Open, Store};
+
+/// The longest time that the log of changes can be kept, in days: ten years.
+const LOG_DAYS_MAX: i64 = 3650;
+/// What the token of a first run is called.
+const INIT_LABEL: &str = "plumm serve --init";
+/// The exit code when a second signal cuts the orderly end short.
+const EXIT_CUT_SHORT: i32 = 1;
+
+/// How to serve.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example, a first run: makes the organisation acme, activates it, and prints the \
+                  base URL and a token:\n  plumm serve --init acme"
+)]
+pub struct Args {
+    /// Where to listen
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "PLUMM_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8080",
+        value_parser = listen
+    )]
+    listen: SocketAddr,
+    /// Allow plain HTTP on an address that is not loopback, for a network you trust
+    #[arg(
+        long,
+        env = "PLUMM_INSECURE_HTTP",
+        hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    insecure_http: bool,
+    /// The address clients use when a proxy stands in between, such as https://scim.example.com
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PLUMM_PUBLIC_URL",
+        hide_env_values = true,
+        value_parser = public_url
+    )]
+    public_url: Option<String>,
+    /// On the first run, make and activate this organisation, with a token
+    #[arg(
+        long,
+        value_name = "ORG",
+        env = "PLUMM_INIT",
+        hide_env_values = true,
+        value_parser = org::name
+    )]
+    init: Option<String>,
+    /// For how many days the log of changes is kept
+    #[arg(
+        long,
+        value_name = "N",
+        env = "PLUMM_LOG_DAYS",
+        hide_env_values = true,
+        default_value = "365",
+        value_parser = clap::value_parser!(u32).range(1..=LOG_DAYS_MAX)
+    )]
+    log_days: u32,
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
+    refuse_open_network(args, session)?;
+    let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
+    let store = Arc::new(Store::open(session.db(), Open::Serve)?);
+    let checkpointer = store.keep_checkpointed()?;
+    let listener = bind(args.listen)?;
+    let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
+    log::info!("the database is {}", session.db().display());
+
+    let base = args.public_url.clone().unwrap_or_else(|| local_url(address)) + "/scim/v2";
+    welcome(args.init.as_deref(), &base, &store, session)?;
+
+    let config = Config { public_url: args.public_url.clone(), log_days: args.log_days };
+    let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
+    let server = Server::start(listener, Arc::clone(&app))
+        .map_err(|it| failed("the server cannot be started", &it))?;
+    log::info!("listening on http://{}", server.local_addr());
+
+    let signal = signals.forever().next();
+    let name = if signal == Some(SIGINT) { "SIGINT" } else { "SIGTERM" };
+    log::info!("{name} received: finishing the requests in hand");
+    server.stop();
+    app.shut_down();
+    drop(checkpointer);
+    log::info!("stopped");
+    Ok(())
+}
+
+/// The API token would cross a network where anyone on the way can read it.
+fn refuse_open_network(args: &Args, session: &Session) -> Result<(), CliError> {
+    let address = args.listen;
+    if args.insecure_http || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let port = address.port();
+    Err(CliError::Misused {
+        message: format!(
+            "plain HTTP on {address} would carry API tokens across the network where others can \
+             read them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add \
+             --insecure-http if you trust the network"
+        ),
+        instead: session.command(&format!("serve --listen 127.0.0.1:{port}")),
+    })
+}
+
+/// The first SIGTERM or SIGINT asks for an orderly end; the second one ends the process at once.
+fn watch_signals() -> io::Result<Signals> {
+    let asked_before = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the flag is looked at before it is set.
+        flag::register_conditional_shutdown(signal, EXIT_CUT_SHORT, Arc::clone(&asked_before))?;
+        flag::register(signal, Arc::clone(&asked_before))?;
+    }
+    Signals::new([SIGTERM, SIGINT])
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).map_err(|error| {
+        let what_to_do = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "the port is in use, perhaps by another plumm: stop that program, or choose \
+                 another port with --listen ADDR:PORT"
+            }
+            ErrorKind::AddrNotAvailable => {
+                "this host does not have the address: choose one of its own with --listen ADDR:PORT"
+            }
+            ErrorKind::PermissionDenied => {
+                "that is not allowed: choose a port from 1024 on with --listen ADDR:PORT"
+            }
+            _ => return failed(&format!("cannot listen on {address}"), &error),
+        };
+        CliError::Failed(format!("cannot listen on {address}: {what_to_do}"))
+    })
+}
+
+/// Where this host reaches the listener.
+fn local_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// Says where the server is to be reached; on a first run makes what `--init` asks for and shows
+/// it.
+fn welcome(
+    init: Option<&str>,
+    base: &str,
+    store: &Store,
+    session: &Session,
+) -> Result<(), CliError> {
+    let made = match init {
+        Some(name) => first_run(name, store, session)?,
+        None => {
+            hint_when_empty(store, session)?;
+            None
+        }
+    };
+    let Some((org, issued)) = made else {
+        // Nothing is shown to a person here; a program waits for its one value.
+        return match session.json {
+            true => session.print(&Answer {
+                json: json!({ "org": init, "url": base, "token": null }),
+                text: String::new(),
+            }),
+            false => Ok(()),
+        };
+    };
+    let (name, secret) = (&org.name, issued.secret.reveal());
+    let text = format!(
+        "Organisation {name} is created and activated.\n\n  \
+           Base URL   {base}\n  \
+           API token  {secret}\n\n\
+         The token is shown this once and cannot be shown again: the database keeps only a hash of \
+         it.\nPaste both into the identity provider. To try them first, in another terminal, with \
+         the\ntoken in the variable TOKEN:\n\n  \
+           curl -i -H \"Authorization: Bearer $TOKEN\" \\\n    \
+             '{base}/Users?startIndex=1&count=2'\n"
+    );
+    let answer = Answer { json: json!({ "org": name, "url": base, "token": secret }), text };
+    session.print(&answer).map_err(|it| token::unseen(&it, &issued.token.id, session))
+}
+
+/// Makes and activates the organisation, with a token, unless it is there.
+fn first_run(
+    name: &str,
+    store: &Store,
+    session: &Session,
+) -> Result<Option<(Org, auth::Issued)>, CliError> {
+    let now = session.now();
+    let (org, is_new) = store.write(now, |write| match write.org(name)? {
+        Some(org) => Ok::<_, Error>((org, false)),
+        None => Ok((write.add_org(name, true, OrgSettings::default())?, true)),
+    })?;
+    let name = quoted(&org.name);
+    let create = session.command(&format!("token create {name}"));
+    if is_new {
+        let issued = auth::issue(store, now, &org, Scope::Scim, INIT_LABEL, None);
+        let issued = issued.map_err(|error| {
+            CliError::Failed(format!(
+                "organisation {} was made, but not its token ({error}): make one with `{create}`",
+                org.name
+            ))
+        })?;
+        return Ok(Some((org, issued)));
+    }
+    log::info!(
+        "organisation {} is there already: nothing was created or changed (another token: \
+         {create})",
+        org.name
+    );
+    if !org.active {
+        let activate = session.command(&format!("org activate {name}"));
+        log::warn!("provisioning is not activated for {}; to switch it on: {activate}", org.name);
+    }
+    Ok(None)
+}
+
+fn hint_when_empty(store: &Store, session: &Session) -> Result<(), CliError> {
+    if store.read(|read| read.orgs())?.is_empty() {
+        let create = session.command("org create NAME --activate");
+        log::info!("there is no organisation yet; to make one: {create}");
+    }
+    Ok(())
+}
+
+fn failed(what: &str, error: &io::Error) -> CliError {
+    CliError::Failed(format!("{what}: {error}"))
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "it must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
+    })
+}
+
+/// Reads the outside address: scheme, host and port. Nothing is normalised but a slash at the end.
+fn public_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let scheme = ["https://", "http://"].into_iter().find(|it| lower.starts_with(it));
+    let scheme = scheme.ok_or("it must begin with https:// or http://")?;
+    let rest = &text[scheme.len()..];
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if path.trim_end_matches('/').ends_with("/scim/v2") {
+        return Err("leave /scim/v2 out: plumm adds it".to_owned());
+    }
+    if !path.is_empty() && path != "/" {
+        return Err("it must end after the host and port, such as https://scim.example.com".into());
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if port.is_some_and(|it| !it.bytes().all(|b| b.is_ascii_digit()) || !is_port(it)) {
+        return Err("its port must be a number from 1 to 65535".to_owned());
+    }
+    let bracketed = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_host = match bracketed {
+        Some(it) => it.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let in_host = |it: char| it.is_ascii_alphanumeric() || "-._".contains(it);
+            !host.is_empty() && host.chars().all(in_host)
+        }
+    };
+    if !is_host {
+        return Err("it must name a host, such as https://scim.example.com".to_owned());
+    }
+    Ok(format!("{scheme}{authority}"))
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|it| it > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_urls() {
+        for (text, expected) in [
+            ("https://scim.example.com", Some("https://scim.example.com")),
+            (" HTTPS://scim.example.com/ ", Some("https://scim.example.com")),
+            ("http://10.0.0.7:8080", Some("http://10.0.0.7:8080")),
+            ("https://[2001:db8::1]:8443/", Some("https://[2001:db8::1]:8443")),
+            ("https://[2001:db8::1]", Some("https://[2001:db8::1]")),
+            ("scim.example.com", None),
+            ("ftp://scim.example.com", None),
+            ("https://", None),
+            ("https:///", None),
+            ("https://:8080", None),
+            ("https://host:", None),
+            ("https://host:0", None),
+            ("https://host:+80", None),
+            ("https://host:65536", None),
+            ("https://[::1", None),
+            ("https://user@host", None),
+            ("https://host/scim/v2", None),
+            ("https://host/scim/v2/", None),
+            ("https://host//", None),
+            ("https://host?x=1", None),
+            ("https://host#x", None),
+            ("https://two words", None),
+            ("https://host\r\nX: y", None),
+            ("", None),
+        ] {
+            assert_eq!(public_url(text).ok().as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn listen_addresses() {
+        assert!(listen("127.0.0.1:0").is_ok());
+        assert!(listen("[::1]:8080").is_ok());
+        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:8080", "127.0.0.1:99999"] {
+            assert!(listen(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        for (address, expected) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("10.0.0.7:80", "http://10.0.0.7:80"),
+        ] {
+            assert_eq!(local_url(address.parse().unwrap()), expected);
+        }
+    }
+}

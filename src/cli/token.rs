@@ -1,0 +1,228 @@
+//! `plumm token`: API tokens, made, listed and revoked.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::auth;
+use crate::cli::{
+    Answer, CliError, Session, checked_text, org, printable, quoted, table, time_cell,
+};
+use crate::scim::datetime::Timestamp;
+use crate::store::org::Org;
+use crate::store::token::{Scope, Token};
+
+/// The longest label, in characters.
+const LABEL_CHARS_MAX: usize = 200;
+/// The longest life of a token that expires, in days: ten years.
+const DAYS_MAX: i64 = 3650;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// The commands for API tokens.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a token and show it, this once
+    #[command(after_help = "Example:\n  plumm token create acme --label Okta --expires 365")]
+    Create(Create),
+    /// List an organisation's tokens, never their secrets
+    #[command(after_help = "Example:\n  plumm token list acme")]
+    List {
+        /// The organisation
+        #[arg(value_parser = org::name)]
+        org: String,
+    },
+    /// Make a token invalid from the next request on
+    #[command(after_help = "Example, with an id of `plumm token list`:\n  \
+                            plumm token revoke x7k2m9q4c1bz")]
+    Revoke {
+        /// The token's id
+        token_id: String,
+    },
+}
+
+/// What a new token is for.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The organisation
+    #[arg(value_parser = org::name)]
+    org: String,
+    /// Who will use it: scim, the identity provider; access, the application that asks who may log
+    /// in; admin, the operator
+    #[arg(long, default_value = "scim", value_parser = scope())]
+    scope: Scope,
+    /// What to call it in lists
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true,
+        value_parser = label)]
+    label: String,
+    /// In how many days it ends; without this it never does
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
+    expires: Option<i64>,
+}
+
+/// Runs a command for API tokens.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
+    match command {
+        Command::Create(args) => create(args, session),
+        Command::List { org } => session.print(&list(org, session)?),
+        Command::Revoke { token_id } => session.print(&revoke(token_id, session)?),
+    }
+}
+
+/// The failure of a token that nobody has seen.
+#[must_use]
+pub fn unseen(error: &CliError, id: &str, session: &Session) -> CliError {
+    let revoke = session.command(&format!("token revoke {id}"));
+    let reason = match error {
+        CliError::Output(it) => it.to_string(),
+        other => other.to_string(),
+    };
+    CliError::Failed(format!(
+        "a token was made but could not be shown ({reason}): revoke it with `{revoke}` and make \
+         another"
+    ))
+}
+
+fn create(args: &Create, session: &Session) -> Result<(), CliError> {
+    let store = session.open()?;
+    let now = session.now();
+    let org = store.read(|read| org::find(read, &args.org, session))?;
+    let expires = args.expires.map(|days| now.plus_seconds(days * DAY_SECONDS));
+    let issued = auth::issue(&store, now, &org, args.scope, &args.label, expires)?;
+    let _ = store.checkpoint();
+
+    let (token, secret, name) = (&issued.token, issued.secret.reveal(), &org.name);
+    let until = token.expires.map_or("never expires".to_owned(), |it| format!("expires {it}"));
+    let mut text = format!(
+        "Token {} of organisation {name}, scope {}, {until}:\n\n  {secret}\n\n\
+         It is shown this once and cannot be shown again: the database keeps only a hash of it.\n",
+        token.id,
+        token.scope.word(),
+    );
+    if !org.active && token.scope == Scope::Scim {
+        let activate = session.command(&format!("org activate {}", quoted(name)));
+        text += &format!(
+            "\nProvisioning is not activated for {name} yet. To switch it on:\n  {activate}\n"
+        );
+    }
+    let json = json!({
+        "id": token.id,
+        "token": secret,
+        "org": name,
+        "scope": token.scope.word(),
+        "expires": time_json(token.expires),
+    });
+    session.print(&Answer { json, text }).map_err(|it| unseen(&it, &token.id, session))
+}
+
+fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    let (org, tokens) = store.read(|read| {
+        let org = org::find(read, name, session)?;
+        let tokens = read.tokens(org.key)?;
+        Ok::<_, CliError>((org, tokens))
+    })?;
+    let now = session.now();
+    let json = tokens.iter().map(|it| as_json(it, &org, now)).collect();
+    if tokens.is_empty() {
+        let create = session.command(&format!("token create {}", quoted(&org.name)));
+        let text = format!("Organisation {} has no token. To make one:\n  {create}", org.name);
+        return Ok(Answer { json, text });
+    }
+    let rows = tokens.iter().map(|it| {
+        [
+            it.id.clone(),
+            it.scope.word().to_owned(),
+            state(it, now).to_owned(),
+            it.created.to_string(),
+            time_cell(it.expires),
+            time_cell(it.last_used),
+            printable(&it.label),
+        ]
+    });
+    let head = ["ID", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL"];
+    Ok(Answer { json, text: table(head, rows) })
+}
+
+fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
+    let id = id_of(text);
+    let store = session.open()?;
+    let now = session.now();
+    let (before, token, org) = store.write(now, |write| {
+        let unknown = || {
+            let list = session.command("token list ORG");
+            let id = printable(id);
+            CliError::Failed(format!("there is no token {id}: `{list}` shows the ids"))
+        };
+        let (before, _) = write.token(id)?.ok_or_else(unknown)?;
+        write.revoke_token(id)?;
+        let (token, org) = write.token(id)?.ok_or_else(unknown)?;
+        Ok::<_, CliError>((before, token, org))
+    })?;
+    let _ = store.checkpoint();
+    let text = match before.revoked {
+        Some(at) => format!("Token {id} of organisation {} was revoked already, {at}.", org.name),
+        None => format!(
+            "Token {id} of organisation {} is revoked: it is refused from the next request on.",
+            org.name
+        ),
+    };
+    Ok(Answer { json: as_json(&token, &org, now), text })
+}
+
+/// The id within a whole token, for whoever pastes that; any other text is taken as the id itself.
+/// So no message repeats a secret.
+fn id_of(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix("plm_").map_or(text, |it| it.split('_').next().unwrap_or(it))
+}
+
+fn state(token: &Token, now: Timestamp) -> &'static str {
+    match token {
+        Token { revoked: Some(_), .. } => "revoked",
+        Token { expires: Some(at), .. } if *at <= now => "expired",
+        _ => "valid",
+    }
+}
+
+fn as_json(token: &Token, org: &Org, now: Timestamp) -> Value {
+    json!({
+        "id": token.id,
+        "org": org.name,
+        "scope": token.scope.word(),
+        "label": token.label,
+        "state": state(token, now),
+        "created": token.created.to_string(),
+        "expires": time_json(token.expires),
+        "revoked": time_json(token.revoked),
+        "last_used": time_json(token.last_used),
+    })
+}
+
+fn time_json(time: Option<Timestamp>) -> Option<String> {
+    time.map(|it| it.to_string())
+}
+
+fn label(text: &str) -> Result<String, String> {
+    checked_text(text, LABEL_CHARS_MAX)
+}
+
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    let words = Scope::ALL.map(|(_, word)| word);
+    PossibleValuesParser::new(words).map(|it| Scope::from_word(&it).unwrap_or(Scope::Scim))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_token_gives_its_id_and_no_more() {
+        assert_eq!(id_of("x7k2m9q4c1bz"), "x7k2m9q4c1bz");
+        assert_eq!(id_of(" plm_x7k2m9q4c1bz_Secret "), "x7k2m9q4c1bz");
+        assert_eq!(id_of("plm_x7k2m9q4c1bz_Sec_ret"), "x7k2m9q4c1bz");
+        assert_eq!(id_of("plm_x7k2m9q4c1bz"), "x7k2m9q4c1bz");
+    }
+}

@@ -1,0 +1,349 @@
+//! `plumm user`: accounts as support sees them, erased for good and brought back.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use crate::cli::{Answer, CliError, Session, org, printable, quoted, table, time_cell};
+use crate::scim::datetime::Timestamp;
+use crate::scim::meta::version_tag;
+use crate::store::error::Error;
+use crate::store::org::Org;
+use crate::store::provisioning_log::{Actor, LogLine};
+use crate::store::resource::{State, Stored};
+use crate::store::{Read, Store, Write};
+
+/// The resource type that these commands are about.
+const USER: &str = "User";
+
+/// The commands for user accounts.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the users, the oldest first
+    #[command(after_help = "Example:\n  plumm user list acme --inactive")]
+    List(List),
+    /// Show one user, deleted ones too
+    #[command(after_help = "Example:\n  plumm user show acme mara.novak@example.com")]
+    Show(Who),
+    /// Erase a user for good, deleted or not
+    #[command(after_help = "Example:\n  plumm user purge acme mara.novak@example.com --yes")]
+    Purge {
+        /// The user.
+        #[command(flatten)]
+        who: Who,
+        /// Really erase; without this, the command says what it would erase
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Bring a deleted user back, as it was
+    #[command(after_help = "Example:\n  plumm user restore acme mara.novak@example.com")]
+    Restore(Who),
+}
+
+/// Which users to list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The organisation
+    #[arg(value_parser = org::name)]
+    org: String,
+    /// Only those that are deactivated
+    #[arg(long, conflicts_with = "deleted")]
+    inactive: bool,
+    /// Those that are deleted and not yet purged
+    #[arg(long)]
+    deleted: bool,
+}
+
+/// One user of an organisation.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// The organisation
+    #[arg(value_parser = org::name)]
+    org: String,
+    /// The user's name, in any letter case, or id
+    #[arg(value_name = "USERNAME_OR_ID")]
+    user: String,
+}
+
+impl Who {
+    /// The arguments of a command for this user.
+    fn arguments(&self) -> String {
+        format!("{} {}", quoted(&self.org), quoted(&self.user))
+    }
+
+    fn unknown(&self, org: &Org, session: &Session) -> CliError {
+        let name = quoted(&org.name);
+        CliError::Failed(format!(
+            "there is no user {} in organisation {}: `{}` lists its users, and with --deleted \
+             those that were deleted",
+            printable(&self.user),
+            org.name,
+            session.command(&format!("user list {name}")),
+        ))
+    }
+}
+
+/// Runs a command for user accounts.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    match command {
+        Command::List(args) => list(args, &store, session),
+        Command::Show(who) => show(who, &store, session),
+        Command::Purge { who, yes } => purge(who, *yes, &store, session),
+        Command::Restore(who) => restore(who, &store, session),
+    }
+}
+
+/// What lists and messages say of an account.
+struct Summary {
+    id: String,
+    user_name: String,
+    display_name: Option<String>,
+    active: bool,
+    created: Timestamp,
+    last_modified: Timestamp,
+    deleted: Option<Timestamp>,
+}
+
+impl Summary {
+    fn of(stored: &Stored) -> Result<Summary, Error> {
+        let document = stored.parse()?;
+        let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
+        Ok(Summary {
+            id: stored.id.clone(),
+            user_name: text("userName").unwrap_or_default(),
+            display_name: text("displayName"),
+            active: is_active(&document),
+            created: stored.created,
+            last_modified: stored.last_modified,
+            deleted: stored.deleted,
+        })
+    }
+
+    fn as_json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "userName": self.user_name,
+            "displayName": self.display_name,
+            "active": self.active,
+            "created": self.created.to_string(),
+            "lastModified": self.last_modified.to_string(),
+            "deleted": self.deleted.map(|it| it.to_string()),
+        })
+    }
+
+    /// The account in a sentence.
+    fn named(&self) -> String {
+        format!("{} (id {})", printable(&self.user_name), self.id)
+    }
+
+    fn state(&self) -> &'static str {
+        match self {
+            Summary { deleted: Some(_), .. } => "deleted",
+            Summary { active: true, .. } => "active",
+            _ => "inactive",
+        }
+    }
+}
+
+/// No value is no permission to log in.
+fn is_active(document: &Map<String, Value>) -> bool {
+    document.get("active").and_then(Value::as_bool) == Some(true)
+}
+
+fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (state, which) = match args {
+        List { deleted: true, .. } => (State::Deleted, "deleted "),
+        List { inactive: true, .. } => (State::Inactive, "inactive "),
+        _ => (State::Present, ""),
+    };
+    // Collected first: printing may wait for whoever reads, and the file must not wait with it.
+    let (org, users) = store.read(|read| {
+        let org = org::find(read, &args.org, session)?;
+        let mut users = Vec::new();
+        read.each(org.key, USER, state, |it| {
+            users.push(Summary::of(&it)?);
+            Ok(())
+        })?;
+        Ok::<_, CliError>((org, users))
+    })?;
+    if session.json {
+        let json = users.iter().map(Summary::as_json).collect();
+        return Ok(Answer { json, text: String::new() });
+    }
+    let text = if users.is_empty() {
+        format!("Organisation {} has no {which}user.", org.name)
+    } else {
+        let rows = users.iter().map(|it| {
+            [
+                printable(&it.user_name),
+                it.state().to_owned(),
+                it.id.clone(),
+                it.created.to_string(),
+                it.last_modified.to_string(),
+                time_cell(it.deleted),
+            ]
+        });
+        let head = ["USERNAME", "STATE", "ID", "CREATED", "LAST CHANGED", "DELETED"];
+        table(head, rows)
+    };
+    Ok(Answer { json: Value::Null, text })
+}
+
+fn show(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (org, stored) = store.read(|read| {
+        let org = org::find(read, &who.org, session)?;
+        let stored = match find(read, &org, who, State::Present)? {
+            Some(it) => Some(it),
+            None => find(read, &org, who, State::Deleted)?,
+        };
+        Ok::<_, CliError>((org, stored))
+    })?;
+    let stored = stored.ok_or_else(|| who.unknown(&org, session))?;
+    let summary = Summary::of(&stored)?;
+    let mut json = stored.parse()?;
+    let document = format!("{:#}", Value::Object(json.clone()));
+    let meta = json!({
+        "resourceType": USER,
+        "created": stored.created.to_string(),
+        "lastModified": stored.last_modified.to_string(),
+        "version": version_tag(stored.version),
+    });
+    json.insert("meta".to_owned(), meta);
+    json.insert("deleted".to_owned(), stored.deleted.map(|it| it.to_string()).into());
+    let mut text = format!(
+        "Username      {}\n\
+         Id            {}\n\
+         State         {}\n\
+         Created       {}\n\
+         Last changed  {}\n",
+        printable(&summary.user_name),
+        summary.id,
+        summary.state(),
+        summary.created,
+        summary.last_modified,
+    );
+    if let Some(at) = summary.deleted {
+        text += &format!("Deleted       {at}\n");
+    }
+    for line in document.lines() {
+        text = text + "\n" + &printable(line);
+    }
+    Ok(Answer { json: Value::Object(json), text })
+}
+
+fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (org, user, another) = store.write(session.now(), |write| {
+        let org = org::find(write, &who.org, session)?;
+        let stored = only_one(write, &org, who, session)?;
+        let user = Summary::of(&stored)?;
+        if !yes {
+            return Err(CliError::Misused {
+                message: format!(
+                    "this would erase {} of organisation {}, {}, for good: the account, all its \
+                     data, and what the log says of its values. Nothing brings it back. Nothing \
+                     has been erased yet",
+                    user.named(),
+                    org.name,
+                    user.state(),
+                ),
+                instead: session.command(&format!("user purge {} --yes", who.arguments())),
+            });
+        }
+        write.purge_resource(org.key, USER, &stored)?;
+        note(write, &org, "purge", &user, 204)?;
+        let another = find(write, &org, who, State::Deleted)?;
+        Ok((org, user, another))
+    })?;
+    if !store.checkpoint().unwrap_or(false) {
+        log::warn!(
+            "the erased data may remain in {}-wal until the file has been idle for a moment",
+            store.path().display()
+        );
+    }
+    let mut text = format!("User {} of organisation {} is erased.", user.named(), org.name);
+    if let Some(it) = another {
+        text += &format!(
+            "\nAn older, deleted account of this username is still there (id {}): run the command \
+             again to erase it too.",
+            it.id
+        );
+    }
+    let json = json!({ "id": user.id, "userName": user.user_name, "purged": true });
+    Ok(Answer { json, text })
+}
+
+fn restore(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (org, user) = store.write(session.now(), |write| {
+        let org = org::find(write, &who.org, session)?;
+        let Some(stored) = find(write, &org, who, State::Deleted)? else {
+            return Err(match find(write, &org, who, State::Present)? {
+                Some(it) => CliError::Failed(format!(
+                    "user {} is not deleted: there is nothing to restore",
+                    Summary::of(&it)?.named()
+                )),
+                None => who.unknown(&org, session),
+            });
+        };
+        let user = Summary::of(&stored)?;
+        if let Some(holder) = write.find(org.key, USER, &user.user_name, State::Present)? {
+            let purge = format!("user purge {} {}", quoted(&org.name), holder.id);
+            return Err(CliError::Failed(format!(
+                "user {} cannot be restored: another account has taken the username since (id {}). \
+                 If that one is the wrong one, erase it first with `{}`",
+                user.named(),
+                holder.id,
+                session.command(&purge),
+            )));
+        }
+        write.restore_resource(org.key, USER, &stored)?;
+        note(write, &org, "restore", &user, 200)?;
+        Ok((org, Summary { deleted: None, ..user }))
+    })?;
+    let _ = store.checkpoint();
+    let text = format!(
+        "User {} of organisation {} is restored, {}.",
+        user.named(),
+        org.name,
+        user.state()
+    );
+    Ok(Answer { json: user.as_json(), text })
+}
+
+fn find(read: &Read, org: &Org, who: &Who, state: State) -> Result<Option<Stored>, Error> {
+    read.find(org.key, USER, &who.user, state)
+}
+
+/// The one account that is meant, deleted or not. A username that both a present and a deleted
+/// account have is refused: the wrong one would be gone for good.
+fn only_one(read: &Read, org: &Org, who: &Who, session: &Session) -> Result<Stored, CliError> {
+    let present = find(read, org, who, State::Present)?;
+    let deleted = find(read, org, who, State::Deleted)?;
+    match (present, deleted) {
+        (Some(present), Some(deleted)) => Err(CliError::Failed(format!(
+            "two accounts of organisation {} have the username {}: one is present (id {}), one was \
+             deleted (id {}). Name the one you mean by its id",
+            org.name,
+            printable(&who.user),
+            present.id,
+            deleted.id,
+        ))),
+        (Some(it), None) | (None, Some(it)) => Ok(it),
+        (None, None) => Err(who.unknown(org, session)),
+    }
+}
+
+/// Adds a line to the log. It names nothing of the person but the account's id.
+fn note(write: &Write, org: &Org, method: &str, user: &Summary, outcome: u16) -> Result<(), Error> {
+    write.log(&LogLine {
+        org: org.key,
+        actor: &Actor::cli(),
+        method,
+        resource_type: USER,
+        resource: &user.id,
+        outcome,
+        changes: &json!({}),
+    })
+}

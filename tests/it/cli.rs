@@ -1,0 +1,846 @@
+//! What an operator types, and what the real program answers: words, exit codes, JSON, files.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::house::Folder;
+
+const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PUSH_USER: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],
+    "userName":"Mara.Novak@example.com","name":{"givenName":"Mara","familyName":"Novak"},
+    "emails":[{"primary":true,"value":"mara.novak@example.com"}],"active":true}"#;
+
+/// A folder of a test's own, with the program to be run in it.
+struct Place {
+    folder: Folder,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+struct Run {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: Folder::new() }
+    }
+
+    /// A place with the activated organisation acme.
+    fn with_acme() -> Place {
+        let place = Place::new();
+        place.plumm(&["org", "create", "acme", "--activate"]).succeeds();
+        place
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(PLUMM);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PLUMM_") {
+                command.env_remove(name);
+            }
+        }
+        command.args(args).current_dir(self.folder.path()).env("PLUMM_LOG", "warn");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn plumm(&self, args: &[&str]) -> Run {
+        run(self.command(args))
+    }
+
+    /// The JSON value that a command prints.
+    fn json(&self, args: &[&str]) -> Value {
+        let all = [args, &["--json"]].concat();
+        serde_json::from_str(self.plumm(&all).succeeds()).unwrap()
+    }
+
+    /// A running server on a port of its own.
+    fn serve(&self, args: &[&str]) -> Serving {
+        let all = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
+        let mut command = self.command(&all);
+        let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut serving = Serving { child, log, seen: Vec::new(), url: String::new(), out };
+        let line = serving.wait_for("listening on ");
+        serving.url = line.split_once("listening on ").unwrap().1.to_owned();
+        serving
+    }
+
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    /// A token of acme.
+    fn token(&self) -> String {
+        text(&self.json(&["token", "create", "acme"])["token"])
+    }
+}
+
+impl Run {
+    #[track_caller]
+    fn succeeds(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        assert_eq!(self.err, "");
+        &self.out
+    }
+
+    /// Exit code 1, with this sentence alone on standard error.
+    #[track_caller]
+    fn fails(&self, sentence: &str) {
+        assert_eq!(self.err, format!("error: {sentence}\n"));
+        assert_eq!((self.code, self.out.as_str()), (Some(1), ""));
+    }
+
+    /// Exit code 2, with this sentence and this proposal on standard error.
+    #[track_caller]
+    fn is_misuse(&self, sentence: &str, proposal: &str) {
+        assert_eq!(self.err, format!("error: {sentence}\n\nTry: {proposal}\n"));
+        assert_eq!((self.code, self.out.as_str()), (Some(2), ""));
+    }
+}
+
+/// A server at work; killed when the test ends before it does.
+struct Serving {
+    child: Child,
+    log: Receiver<String>,
+    seen: Vec<String>,
+    url: String,
+    out: BufReader<ChildStdout>,
+}
+
+impl Serving {
+    /// The first log line with this text.
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) -> String {
+        if let Some(it) = self.seen.iter().find(|it| it.contains(text)) {
+            return it.clone();
+        }
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no `{text}` in {:#?}", self.seen));
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// The status that Okta's *Test API Credentials* gets with this token.
+    fn test_credentials(&self, token: &str) -> u16 {
+        self.get("/scim/v2/Users?startIndex=1&count=2", token).0
+    }
+
+    fn get(&self, target: &str, token: &str) -> (u16, String) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
+        let request = agent.get(format!("{}{target}", self.url));
+        let mut response =
+            request.header("Authorization", format!("Bearer {token}")).call().unwrap();
+        (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
+    }
+
+    fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{target}", self.url))
+            .header("Authorization", format!("Bearer {token}"))
+            .header("Content-Type", "application/scim+json")
+            .body(body.to_owned())
+            .unwrap();
+        let mut response = agent.run(request).unwrap();
+        let text = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Ends the server in an orderly way; returns its exit code and what it printed.
+    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+        self.signal(signal);
+        let code = self.child.wait().unwrap().code();
+        let mut printed = String::new();
+        self.out.read_to_string(&mut printed).unwrap();
+        (code, printed)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(mut command: Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// The lines of a log, as they come.
+fn lines(log: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[track_caller]
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+#[track_caller]
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn an_organisation_is_created_without_provisioning_and_then_activated() {
+    let place = Place::new();
+    let out = place.plumm(&["org", "create", "  Acme & Co "]);
+    assert_eq!(
+        out.succeeds(),
+        "Organisation Acme & Co is created. Provisioning stays off until it is activated.\n\n\
+         Next:\n  plumm org activate 'Acme & Co'\n  plumm token create 'Acme & Co'\n"
+    );
+    let out = place.plumm(&["org", "activate", "acme & co"]);
+    assert_eq!(out.succeeds(), "Organisation Acme & Co is activated.\n");
+    let out = place.plumm(&["org", "activate", "acme & co"]);
+    assert_eq!(out.succeeds(), "Organisation Acme & Co was activated already.\n");
+    let out = place.plumm(&["org", "deactivate", "acme & co"]);
+    assert_eq!(
+        out.succeeds(),
+        "Organisation Acme & Co is deactivated: from now on provisioning requests with its tokens \
+         are refused.\n"
+    );
+    let again = place.plumm(&["org", "create", "ACME & CO"]);
+    again.fails(
+        "there is already an organisation Acme & Co: choose another name, or change it with \
+         `plumm org set 'Acme & Co'`",
+    );
+}
+
+#[test]
+fn only_given_flags_change_an_organisation() {
+    let place = Place::new();
+    let created = place.json(&["org", "create", "acme", "--username-format", "any"]);
+    let known = ["name", "active", "username_format", "identity_changes", "created"];
+    assert_eq!(keys(&created), known);
+    assert_eq!(
+        (&created["active"], &created["username_format"], &created["identity_changes"]),
+        (&json!(false), &json!("any"), &json!("refuse"))
+    );
+    let set = place.json(&["org", "set", "acme", "--identity-changes", "allow"]);
+    assert_eq!(
+        (&set["active"], &set["username_format"], &set["identity_changes"]),
+        (&json!(false), &json!("any"), &json!("allow"))
+    );
+    let out = place.plumm(&["org", "set", "acme", "--activate"]);
+    assert_eq!(
+        out.succeeds(),
+        "Organisation acme is activated. Username format: any. Identity changes: allow.\n"
+    );
+    let listed = place.json(&["org", "list"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["identity_changes"], "allow");
+    place.plumm(&["org", "set", "acme"]).is_misuse(
+        "nothing to change: give --activate, --username-format or --identity-changes",
+        "plumm org set acme --identity-changes allow",
+    );
+}
+
+#[test]
+fn organisations_are_listed_in_a_table() {
+    let place = Place::with_acme();
+    place.plumm(&["org", "create", "Zürich AG"]).succeeds();
+    let out = place.plumm(&["org", "list"]);
+    let rows: Vec<&str> = out.succeeds().lines().collect();
+    assert_eq!(rows[0], "NAME       ACTIVATED  USERNAME FORMAT  IDENTITY CHANGES  CREATED");
+    assert!(rows[1].starts_with("acme       yes        email            refuse            2"));
+    assert!(rows[2].starts_with("Zürich AG  no         email            refuse            2"));
+}
+
+#[test]
+fn an_unknown_organisation_is_answered_with_those_there_are() {
+    let place = Place::with_acme();
+    let sentence = "there is no organisation acm: the only one here is acme";
+    place.plumm(&["org", "activate", "acm"]).fails(sentence);
+    place.plumm(&["token", "create", "acm"]).fails(sentence);
+    place.plumm(&["token", "list", "acm"]).fails(sentence);
+    place.plumm(&["user", "list", "acm"]).fails(sentence);
+    place.plumm(&["org", "create", "beta"]).succeeds();
+    let sentence = "there is no organisation acm: those here are acme, beta";
+    place.plumm(&["user", "show", "acm", "mara"]).fails(sentence);
+}
+
+#[test]
+fn a_misused_command_says_what_was_wrong_and_what_to_try() {
+    let place = Place::new();
+    place.plumm(&["org", "create"]).is_misuse(
+        "the following required arguments were not provided:\n  <NAME>\n\n\
+         Usage: plumm org create <NAME>",
+        "plumm org create --help",
+    );
+    place.plumm(&["org", "create", " "]).is_misuse(
+        "invalid value ' ' for '<NAME>': a name has 1 to 200 characters",
+        "plumm org create --help",
+    );
+    let long = "x".repeat(201);
+    place.plumm(&["org", "create", &long]).is_misuse(
+        &format!("invalid value '{long}' for '<NAME>': it is longer than 200 characters"),
+        "plumm org create --help",
+    );
+    place.plumm(&["org", "create", "a\nb"]).is_misuse(
+        "invalid value 'a\nb' for '<NAME>': it contains a line break or another control character",
+        "plumm org create --help",
+    );
+    place.plumm(&["org", "create", "acme", "--username-format", "x"]).is_misuse(
+        "invalid value 'x' for '--username-format <FORMAT>'\n  [possible values: email, any]",
+        "plumm org create --help",
+    );
+    for days in ["0", "3651", "-1", "soon"] {
+        let ran = place.plumm(&["token", "create", "acme", &format!("--expires={days}")]);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.err.ends_with("\n\nTry: plumm token create --help\n"), "{ran:?}");
+    }
+    let ran = place.plumm(&[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
+    assert!(ran.err.ends_with("\n\nTry: plumm --help\n"), "{ran:?}");
+    assert_eq!(place.files(), [""; 0], "a misused command makes no file");
+}
+
+#[test]
+fn serve_refuses_what_cannot_be_served() {
+    let place = Place::new();
+    let check = |args: &[&str], sentence: &str| {
+        let args = [&["serve"], args].concat();
+        place.plumm(&args).is_misuse(sentence, "plumm serve --help");
+    };
+    check(
+        &["--listen", "localhost:8080"],
+        "invalid value 'localhost:8080' for '--listen <ADDR:PORT>': it must be an IP address with a \
+         port, such as 127.0.0.1:8080 or [::1]:8080",
+    );
+    check(
+        &["--public-url", "scim.example.com"],
+        "invalid value 'scim.example.com' for '--public-url <URL>': it must begin with https:// or \
+         http://",
+    );
+    check(
+        &["--public-url", "https://scim.example.com/scim/v2/"],
+        "invalid value 'https://scim.example.com/scim/v2/' for '--public-url <URL>': leave /scim/v2 \
+         out: plumm adds it",
+    );
+    check(&["--log-days", "0"], "invalid value '0' for '--log-days <N>': 0 is not in 1..=3650");
+    place.plumm(&["serve", "--listen", "0.0.0.0:8080"]).is_misuse(
+        "plain HTTP on 0.0.0.0:8080 would carry API tokens across the network where others can read \
+         them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add --insecure-http \
+         if you trust the network",
+        "plumm serve --listen 127.0.0.1:8080",
+    );
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
+fn a_port_in_use_is_refused() {
+    let place = Place::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    place.plumm(&["serve", "--init", "acme", "--listen", &address]).fails(&format!(
+        "cannot listen on {address}: the port is in use, perhaps by another plumm: stop that \
+         program, or choose another port with --listen ADDR:PORT"
+    ));
+    assert_eq!(place.json(&["org", "list"]), json!([]), "nothing was created");
+}
+
+#[test]
+fn settings_come_from_the_environment_and_empty_ones_do_not_count() {
+    let place = Place::new();
+    let with = |settings: &[(&str, &str)]| {
+        let mut command = place.command(&["serve"]);
+        command.envs(settings.iter().copied());
+        run(command)
+    };
+    let ran = with(&[("PLUMM_LISTEN", "0.0.0.0:1"), ("PLUMM_INIT", ""), ("PLUMM_PUBLIC_URL", "")]);
+    assert!(ran.err.contains("plain HTTP on 0.0.0.0:1 would carry"), "{ran:?}");
+    let ran = with(&[("PLUMM_LISTEN", "0.0.0.0:1"), ("PLUMM_INSECURE_HTTP", "false")]);
+    assert!(ran.err.contains("plain HTTP on 0.0.0.0:1 would carry"), "{ran:?}");
+    let ran = with(&[("PLUMM_LOG_DAYS", "none")]);
+    assert!(ran.err.contains("'none' for '--log-days <N>'"), "{ran:?}");
+
+    let mut command = place.command(&["org", "create", "acme"]);
+    command.env("PLUMM_DB", "from_env.db");
+    run(command).succeeds();
+    let mut command = place.command(&["org", "create", "acme", "--db", "from_flag.db"]);
+    command.env("PLUMM_DB", "from_env.db");
+    let ran = run(command);
+    assert!(ran.succeeds().contains("plumm --db from_flag.db org activate acme"), "{ran:?}");
+    assert_eq!(place.files(), ["from_env.db", "from_flag.db"]);
+}
+
+#[test]
+fn every_help_shows_an_example() {
+    let place = Place::new();
+    for command in [
+        "",
+        "serve",
+        "org create",
+        "org set",
+        "org activate",
+        "org deactivate",
+        "org list",
+        "token create",
+        "token list",
+        "token revoke",
+        "user list",
+        "user show",
+        "user purge",
+        "user restore",
+    ] {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let ran = place.plumm(&args);
+        let help = ran.succeeds();
+        assert!(help.contains("Example"), "{help}");
+        assert!(help.contains(&format!("\n  plumm {command}")), "{help}");
+    }
+}
+
+#[test]
+fn a_token_is_shown_once_with_a_sentence() {
+    let place = Place::with_acme();
+    let ran = place.plumm(&["token", "create", "acme", "--label", "Okta", "--expires", "30"]);
+    let out = ran.succeeds();
+    assert_eq!(out.matches("plm_").count(), 1, "{out}");
+    assert!(out.contains("It is shown this once and cannot be shown again"), "{out}");
+    assert!(out.contains(" of organisation acme, scope scim, expires 2"), "{out}");
+
+    let made = place.json(&["token", "create", "acme", "--scope", "access"]);
+    assert_eq!(keys(&made), ["id", "token", "org", "scope", "expires"]);
+    let (id, token) = (text(&made["id"]), text(&made["token"]));
+    assert!(token.starts_with(&format!("plm_{id}_")), "{made}");
+    assert_eq!((&made["org"], &made["scope"]), (&json!("acme"), &json!("access")));
+    assert_eq!(made["expires"], Value::Null);
+
+    let listed = place.json(&["token", "list", "acme"]);
+    let known =
+        ["id", "org", "scope", "label", "state", "created", "expires", "revoked", "last_used"];
+    assert_eq!(keys(&listed[0]), known);
+    assert_eq!((&listed[0]["label"], &listed[1]["id"]), (&json!("Okta"), &json!(id)));
+    assert!(listed[0]["expires"].as_str().unwrap().ends_with('Z'), "{listed}");
+    let ran = place.plumm(&["token", "list", "acme"]);
+    let secret = token.rsplit('_').next().unwrap();
+    assert!(!ran.succeeds().contains(secret) && !listed.to_string().contains(secret));
+}
+
+#[test]
+fn a_token_of_an_organisation_that_is_not_activated_comes_with_a_hint() {
+    let place = Place::new();
+    place.plumm(&["org", "create", "acme"]).succeeds();
+    let ran = place.plumm(&["token", "create", "acme"]);
+    assert!(ran.succeeds().ends_with(
+        "\nProvisioning is not activated for acme yet. To switch it on:\n  plumm org activate acme\n"
+    ));
+    let ran = place.plumm(&["token", "create", "acme", "--scope", "access"]);
+    assert!(!ran.succeeds().contains("not activated"));
+}
+
+#[test]
+fn a_token_is_revoked_by_its_id_or_by_itself_and_never_repeated() {
+    let place = Place::with_acme();
+    let (one, two) = (place.token(), place.token());
+    let id = one.split('_').nth(1).unwrap();
+    let ran = place.plumm(&["token", "revoke", id]);
+    assert_eq!(
+        ran.succeeds(),
+        format!(
+            "Token {id} of organisation acme is revoked: it is refused from the next request on.\n"
+        )
+    );
+    let ran = place.plumm(&["token", "revoke", id]);
+    assert!(ran.succeeds().contains("was revoked already, 2"), "{ran:?}");
+    let revoked = place.json(&["token", "revoke", &two]);
+    assert_eq!(revoked["state"], "revoked");
+    place
+        .plumm(&["token", "revoke", "plm_unknown_SeCrEt"])
+        .fails("there is no token unknown: `plumm token list ORG` shows the ids");
+}
+
+#[test]
+fn the_first_run_makes_everything_and_later_runs_change_nothing() {
+    let place = Place::new();
+    let mut serving = place.serve(&["--init", "acme"]);
+    let url = serving.url.clone();
+    let mut out = String::new();
+    while !out.contains("startIndex") {
+        assert!(serving.out.read_line(&mut out).unwrap() > 0, "{out}");
+    }
+    assert!(out.starts_with("Organisation acme is created and activated.\n"), "{out}");
+    assert!(out.contains(&format!("\n  Base URL   {url}/scim/v2\n")), "{out}");
+    assert_eq!(out.matches("plm_").count(), 1, "{out}");
+    let token = out.split_whitespace().find(|it| it.starts_with("plm_")).unwrap();
+    assert_eq!(serving.test_credentials(token), 200);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+
+    let before = place.json(&["token", "list", "acme"]);
+    let mut serving = place.serve(&["--init", "ACME"]);
+    let line = serving.wait_for("organisation acme");
+    assert!(
+        line.ends_with(
+            "organisation acme is there already: nothing was created or changed (another token: \
+             plumm token create acme)"
+        ),
+        "{line}"
+    );
+    assert_eq!(serving.test_credentials(token), 200);
+    assert_eq!(serving.stop("TERM"), (Some(0), String::new()));
+    let after = place.json(&["token", "list", "acme"]);
+    assert_eq!(before.as_array().unwrap().len(), 1);
+    assert_eq!((&before[0]["id"], after.as_array().unwrap().len()), (&after[0]["id"], 1));
+}
+
+#[test]
+fn the_first_run_prints_one_json_value() {
+    let place = Place::new();
+    let args = ["--init", "acme", "--json", "--public-url", "https://scim.example.com/"];
+    let (code, out) = place.serve(&args).stop("INT");
+    let first: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, keys(&first)), (Some(0), vec!["org", "url", "token"]));
+    assert_eq!(first["url"], "https://scim.example.com/scim/v2");
+    assert!(text(&first["token"]).starts_with("plm_"));
+
+    let (_, out) = place.serve(&args).stop("INT");
+    let later: Value = serde_json::from_str(&out).unwrap();
+    let expected = json!({
+        "org": "acme", "url": "https://scim.example.com/scim/v2", "token": null,
+    });
+    assert_eq!(later, expected);
+}
+
+#[test]
+fn a_later_run_does_not_activate_what_support_has_deactivated() {
+    let place = Place::new();
+    place.plumm(&["org", "create", "acme"]).succeeds();
+    let mut serving = place.serve(&["--init", "acme"]);
+    serving.wait_for("provisioning is not activated for acme");
+    let token = place.token();
+    assert_eq!(serving.test_credentials(&token), 403);
+    place.plumm(&["org", "activate", "acme"]).succeeds();
+    assert_eq!(serving.test_credentials(&token), 200);
+}
+
+#[test]
+fn a_server_without_an_organisation_says_how_to_make_one() {
+    let place = Place::new();
+    let mut serving = place.serve(&[]);
+    serving.wait_for("there is no organisation yet; to make one: plumm org create NAME --activate");
+}
+
+#[test]
+fn log_lines_carry_a_time_and_a_level() {
+    let place = Place::new();
+    let mut serving = place.serve(&[]);
+    let line = serving.wait_for("listening on ");
+    let (time, rest) = line.split_once(' ').unwrap();
+    assert_eq!(rest, format!("INFO  listening on {}", serving.url));
+    assert!(time.len() == "2026-11-23T17:40:56.412Z".len() && time.ends_with('Z'), "{line}");
+    assert!(!serving.url.ends_with(":0"), "the real port");
+}
+
+#[test]
+fn a_stopped_server_leaves_one_file_that_only_its_owner_can_read() {
+    use std::os::unix::fs::PermissionsExt;
+    for signal in ["TERM", "INT"] {
+        let place = Place::new();
+        let serving = place.serve(&["--init", "acme"]);
+        let token = place.token();
+        assert_eq!(serving.test_credentials(&token), 200);
+        assert_eq!(serving.stop(signal).0, Some(0));
+        assert_eq!(place.files(), ["plumm.db"]);
+        let mode = fs::metadata(place.folder.database()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn commands_leave_one_file() {
+    let place = Place::with_acme();
+    assert_eq!(place.files(), ["plumm.db"]);
+    place.plumm(&["org", "list"]).succeeds();
+    place.plumm(&["token", "create", "acme"]).succeeds();
+    place.plumm(&["user", "list", "acme"]).succeeds();
+    assert_eq!(place.files(), ["plumm.db"]);
+}
+
+#[test]
+fn a_second_server_on_the_same_file_is_refused() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let second = ["serve", "--listen", "127.0.0.1:0"];
+    let sentence = "./plumm.db is already served by another plumm: stop that one first";
+    place.plumm(&second).fails(sentence);
+    place.plumm(&second).fails(sentence);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    let third = place.serve(&[]);
+    assert_eq!(third.stop("TERM").0, Some(0));
+}
+
+#[test]
+fn commands_work_beside_a_running_server_and_count_at_its_next_request() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let token = place.token();
+    assert_eq!(serving.test_credentials(&token), 200);
+    assert_eq!(serving.test_credentials(&token), 200, "from the memory of verified tokens");
+
+    place.plumm(&["org", "deactivate", "acme"]).succeeds();
+    assert_eq!(serving.test_credentials(&token), 403);
+    place.plumm(&["org", "activate", "acme"]).succeeds();
+    assert_eq!(serving.test_credentials(&token), 200);
+
+    place.plumm(&["token", "revoke", token.split('_').nth(1).unwrap()]).succeeds();
+    assert_eq!(serving.test_credentials(&token), 401);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+}
+
+#[test]
+fn the_last_use_of_a_token_is_known_after_a_stop() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let made = place.json(&["token", "create", "acme"]);
+    assert_eq!(serving.test_credentials(&text(&made["token"])), 200);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    let listed = place.json(&["token", "list", "acme"]);
+    let rows = listed.as_array().unwrap();
+    let row = rows.iter().find(|it| it["id"] == made["id"]).unwrap();
+    assert!(row["last_used"].is_string(), "{listed}");
+}
+
+#[test]
+fn a_user_is_shown_deleted_restored_and_purged() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let token = place.token();
+    let mara = "MARA.novak@example.com";
+    let create = || serving.send("POST", "/scim/v2/Users", &token, PUSH_USER);
+    let (status, made) = create();
+    assert_eq!(status, 201, "{made}");
+    let id = text(&made["id"]);
+    let target = format!("/scim/v2/Users/{id}");
+
+    // Listed and shown, by name in any letter case and by id.
+    let listed = place.json(&["user", "list", "acme"]);
+    let known = ["id", "userName", "displayName", "active", "created", "lastModified", "deleted"];
+    assert_eq!(keys(&listed[0]), known);
+    assert_eq!((&listed[0]["userName"], &listed[0]["active"]), (&made["userName"], &json!(true)));
+    let ran = place.plumm(&["user", "list", "acme"]);
+    assert!(ran.succeeds().contains(&format!("\nMara.Novak@example.com  active  {id}  2")));
+    let shown = place.json(&["user", "show", "acme", mara]);
+    assert_eq!(shown["name"], json!({ "givenName": "Mara", "familyName": "Novak" }));
+    assert_eq!(shown["deleted"], Value::Null);
+    assert_eq!(shown["meta"]["created"], made["meta"]["created"]);
+    assert_eq!(place.json(&["user", "show", "acme", &id]), shown);
+    assert_eq!(place.json(&["user", "list", "acme", "--inactive"]), json!([]));
+    let named = format!("Mara.Novak@example.com (id {id})");
+    place
+        .plumm(&["user", "restore", "acme", mara])
+        .fails(&format!("user {named} is not deleted: there is nothing to restore"));
+    place.plumm(&["user", "show", "acme", "nobody"]).fails(
+        "there is no user nobody in organisation acme: `plumm user list acme` lists its users, and \
+         with --deleted those that were deleted",
+    );
+
+    // Deleted over SCIM: kept for support, and brought back as it was.
+    assert_eq!(serving.send("DELETE", &target, &token, "").0, 204);
+    assert_eq!(place.json(&["user", "list", "acme"]), json!([]));
+    assert_eq!(place.json(&["user", "list", "acme", "--deleted"])[0]["id"], json!(id));
+    assert!(place.json(&["user", "show", "acme", mara])["deleted"].is_string());
+    let ran = place.plumm(&["user", "restore", "acme", mara]);
+    let expected = format!("User {named} of organisation acme is restored, active.\n");
+    assert_eq!(ran.succeeds(), expected);
+    assert_eq!(serving.get(&target, &token).0, 200);
+
+    // Taken by another account since: not restored, and not purged by a name that two have.
+    assert_eq!(serving.send("DELETE", &target, &token, "").0, 204);
+    let (status, second) = create();
+    assert_eq!(status, 201, "{second}");
+    let second_id = text(&second["id"]);
+    place.plumm(&["user", "restore", "acme", mara]).fails(&format!(
+        "user {named} cannot be restored: another account has taken the username since (id \
+         {second_id}). If that one is the wrong one, erase it first with `plumm user purge acme \
+         {second_id}`"
+    ));
+    place.plumm(&["user", "purge", "acme", mara, "--yes"]).fails(&format!(
+        "two accounts of organisation acme have the username {mara}: one is present (id \
+         {second_id}), one was deleted (id {id}). Name the one you mean by its id"
+    ));
+
+    // Purged only when asked for in earnest, and then for good.
+    place.plumm(&["user", "purge", "acme", &id]).is_misuse(
+        &format!(
+            "this would erase {named} of organisation acme, deleted, for good: the account, all its \
+             data, and what the log says of its values. Nothing brings it back. Nothing has been \
+             erased yet"
+        ),
+        &format!("plumm user purge acme {id} --yes"),
+    );
+    assert_eq!(place.json(&["user", "list", "acme", "--deleted"])[0]["id"], json!(id));
+    let purged = place.json(&["user", "purge", "acme", &id, "--yes"]);
+    let expected = json!({ "id": id, "userName": "Mara.Novak@example.com", "purged": true });
+    assert_eq!(purged, expected);
+    let ran = place.plumm(&["user", "purge", "acme", &second_id, "--yes"]);
+    assert_eq!(
+        ran.succeeds(),
+        format!("User Mara.Novak@example.com (id {second_id}) of organisation acme is erased.\n")
+    );
+    assert_eq!(serving.get(&format!("/scim/v2/Users/{second_id}"), &token).0, 404);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    for file in place.files() {
+        let bytes = fs::read(place.folder.path().join(&file)).unwrap();
+        let traces = bytes.windows(5).filter(|it| it.eq_ignore_ascii_case(b"novak")).count();
+        assert_eq!(traces, 0, "the person is still in {file}");
+    }
+}
+
+#[test]
+fn every_deleted_account_of_a_username_can_be_purged_by_it() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let token = place.token();
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let (_, made) = serving.send("POST", "/scim/v2/Users", &token, PUSH_USER);
+        ids.push(text(&made["id"]));
+        let target = format!("/scim/v2/Users/{}", ids[ids.len() - 1]);
+        assert_eq!(serving.send("DELETE", &target, &token, "").0, 204);
+    }
+    let purge = ["user", "purge", "acme", "mara.novak@example.com", "--yes"];
+    let ran = place.plumm(&purge);
+    assert_eq!(
+        ran.succeeds(),
+        format!(
+            "User Mara.Novak@example.com (id {}) of organisation acme is erased.\nAn older, deleted \
+             account of this username is still there (id {}): run the command again to erase it \
+             too.\n",
+            ids[1], ids[0]
+        )
+    );
+    assert!(!place.plumm(&purge).succeeds().contains("still there"));
+    assert_eq!(place.json(&["user", "list", "acme", "--deleted"]), json!([]));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let place = Place::with_acme();
+    let unread = |args: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = place.command(args);
+        command.stdout(writer);
+        run(command)
+    };
+    unread(&["org", "list"]).succeeds();
+    // A token that nobody has seen is another matter.
+    let ran = unread(&["token", "create", "acme"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let sentence = "error: a token was made but could not be shown (Broken pipe (os error 32)): \
+                    revoke it with `plumm token revoke ";
+    assert!(ran.err.starts_with(sentence), "{ran:?}");
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_an_orderly_end() {
+    use std::io::Write;
+    use std::net::TcpStream;
+    let place = Place::new();
+    let mut serving = place.serve(&[]);
+    let address = serving.url.trim_start_matches("http://").to_owned();
+    // A request that is begun and not finished keeps the server for a while.
+    let mut slow = TcpStream::connect(address).unwrap();
+    let head =
+        "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nExpect: 100-continue";
+    slow.write_all(format!("{head}\r\n\r\n").as_bytes()).unwrap();
+    slow.read_exact(&mut [0; 12]).unwrap();
+    serving.signal("TERM");
+    serving.wait_for("SIGTERM received: finishing the requests in hand");
+    serving.signal("TERM");
+    assert_eq!(serving.child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn files_that_are_no_database_are_named() {
+    let place = Place::new();
+    let check = |args: &[&str], sentence: &str| place.plumm(args).fails(sentence);
+    let missing = "there is no database at ./plumm.db: name it with --db FILE or PLUMM_DB, or make \
+                   one with `plumm serve --init NAME` or `plumm org create NAME`";
+    check(&["org", "list"], missing);
+    check(&["token", "create", "acme"], missing);
+    check(&["user", "list", "acme"], missing);
+    assert_eq!(place.files(), [""; 0]);
+
+    fs::create_dir(place.folder.path().join("folder")).unwrap();
+    check(&["--db", "folder", "org", "list"], "folder: is a folder, not a file");
+    check(&["--db", "folder", "serve"], "folder: is a folder, not a file");
+
+    let foreign = "foreign.db is not a plumm database: name another file with --db";
+    let path = place.folder.path().join("foreign.db");
+    fs::write(&path, "a letter to a friend, long enough to be more than a header. ".repeat(20))
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    check(&["--db", "foreign.db", "org", "list"], foreign);
+    check(&["--db", "foreign.db", "serve"], foreign);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    fs::remove_file(&path).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE letter (text TEXT)").unwrap();
+    drop(connection);
+    let before = fs::read(&path).unwrap();
+    check(&["--db", "foreign.db", "org", "create", "acme"], foreign);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(place.files(), ["folder", "foreign.db"]);
+}
+
+#[test]
+fn a_database_of_a_newer_plumm_is_left_alone() {
+    let place = Place::with_acme();
+    let connection = rusqlite::Connection::open(place.folder.database()).unwrap();
+    let known: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    connection.pragma_update(None, "user_version", 1000).unwrap();
+    drop(connection);
+    let sentence = format!(
+        "./plumm.db was written by a newer plumm (schema 1000, this program knows {known}): install \
+         that version or restore an older backup"
+    );
+    place.plumm(&["org", "list"]).fails(&sentence);
+    place.plumm(&["serve"]).fails(&sentence);
+}
