@@ -14,8 +14,8 @@ use crate::store::resource::Kind;
 
 /// Answers a request below `/access/v1`; `path` holds the segments behind that.
 ///
-/// `GET /users/{userName}`: 200 for an active account, 403 for a deactivated one, 404 for one that does
-/// not exist or was deleted.
+/// `GET /users/{userName}`: 200 for an active account, 403 for a deactivated one, 404 for one that
+/// does not exist or was deleted.
 ///
 /// Answers are plain JSON; a refusal says why in `detail`.
 ///

@@ -24,8 +24,8 @@ use crate::store::{self, Store};
 
 /// How often the provisioning log is looked through for old lines, in seconds.
 const TRIM_EVERY_SECONDS: i64 = 24 * 60 * 60;
-/// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta waits
-/// five minutes for anything else.
+/// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta
+/// waits five minutes for anything else.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// The application behind every connection.
@@ -194,8 +194,8 @@ impl App {
         Err(Error::new(
             403,
             format!(
-                "This API token has the scope \"{}\", and this URL needs one with the scope \"{}\". \
-                 Ask Plumm Support for a token of that scope.",
+                "This API token has the scope \"{}\", and this URL needs one with the scope \
+                 \"{}\". Ask Plumm Support for a token of that scope.",
                 principal.scope.word(),
                 scope.word()
             ),
@@ -212,7 +212,8 @@ impl App {
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
 
-    /// Removes old lines of the provisioning log, a bounded number at a time, behind a request's back.
+    /// Removes old lines of the provisioning log, a bounded number at a time, behind a request's
+    /// back.
     fn trim_log_when_due(&self, now: Timestamp) {
         let due = self.next_trim.load(Ordering::Relaxed);
         if now.nanoseconds() < due {
@@ -266,8 +267,8 @@ fn internal(request_id: &str) -> Error {
     Error::new(
         500,
         format!(
-            "The server failed on this request, and nothing of it was applied. The reason stands in \
-             the server's log under {request_id}."
+            "The server failed on this request, and nothing of it was applied. The reason stands \
+             in the server's log under {request_id}."
         ),
     )
 }
@@ -277,18 +278,21 @@ fn unauthorized(refusal: Refusal) -> Failure {
         Refusal::Store(error) => return error.into(),
         Refusal::Busy => return Failure::Store(store::error::Error::Busy),
         Refusal::Missing => {
-            "No API token was sent. Paste the API token into the identity provider's API token field."
+            "No API token was sent. Paste the API token into the identity provider's API token \
+             field."
                 .to_owned()
         }
-        Refusal::Malformed => "What was sent is no API token of plumm: those begin with plm_. Paste \
-             the whole API token into the identity provider's API token field."
+        Refusal::Malformed => "What was sent is no API token of plumm: those begin with plm_. \
+             Paste the whole API token into the identity provider's API token field."
             .to_owned(),
         Refusal::Mistyped => "The API token is incomplete or mistyped. Copy the whole text, from \
              plm_ to its last letter."
             .to_owned(),
-        Refusal::Wrong => "This API token is not valid here. Check that it belongs to this server, \
+        Refusal::Wrong => {
+            "This API token is not valid here. Check that it belongs to this server, \
              or ask Plumm Support for a new one."
-            .to_owned(),
+                .to_owned()
+        }
         Refusal::Revoked(at) => {
             format!("This API token was revoked on {at}. Ask Plumm Support for a new one.")
         }
@@ -324,8 +328,8 @@ fn render(failure: Failure, request_id: &str) -> Response {
                 .with_header("Retry-After", RETRY_AFTER_SECONDS),
                 store::error::Error::Full => scim_error(&Error::new(
                     507,
-                    "The server's disk is full, and nothing of this request was applied. Make room, \
-                     then send it again.",
+                    "The server's disk is full, and nothing of this request was applied. Make \
+                     room, then send it again.",
                 )),
                 _ => scim_error(&internal(request_id)),
             }

@@ -1,9 +1,9 @@
 //! API tokens: a header in, a [`Principal`] out.
 //!
-//! A token is `plm_<id>_<secret>`. The file keeps an argon2id hash of the secret, for a stolen file, and
-//! a short tag of it, so that guesses never reach argon2. A token that passed is remembered in memory
-//! under a keyed hash; its row is read at every request all the same, so that a revocation by another
-//! process counts at once.
+//! A token is `plm_<id>_<secret>`. The file keeps an argon2id hash of the secret, for a stolen
+//! file, and a short tag of it, so that guesses never reach argon2. A token that passed is
+//! remembered in memory under a keyed hash; its row is read at every request all the same, so that
+//! a revocation by another process counts at once.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -24,7 +24,8 @@ use crate::store::token::{Scope, Token};
 
 /// What every token begins with.
 const PREFIX: &str = "plm_";
-/// Characters at the end of a token that check the others: a mistyped token is told from a wrong one.
+/// Characters at the end of a token that check the others: a mistyped token is told from a wrong
+/// one.
 const CHECK_CHARS: usize = 6;
 /// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
 const TAG_BYTES: usize = 8;
@@ -269,9 +270,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case and
-/// also doubled (an administrator pasted the word, too), `Basic` with the token as the password, and the
-/// bare token (Okta's "Header" authentication).
+/// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case
+/// and also doubled (an administrator pasted the word, too), `Basic` with the token as the
+/// password, and the bare token (Okta's "Header" authentication).
 fn token_in(header: &str) -> String {
     let mut rest = header.trim();
     if rest.len() > HEADER_BYTES_MAX {

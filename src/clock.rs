@@ -21,8 +21,8 @@ impl Clock {
         Clock::Fixed(AtomicI64::new(at.nanoseconds()))
     }
 
-    /// The time now, in whole milliseconds, which is what answers show: a client that filters by a time
-    /// it was told must find the resource.
+    /// The time now, in whole milliseconds, which is what answers show: a client that filters by a
+    /// time it was told must find the resource.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let nanoseconds = match self {

@@ -3,8 +3,8 @@
 /// The settings of a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The URL clients reach the server by, without `/scim/v2` and without a trailing slash. Where it
-    /// is not set, the `Host` a request names decides.
+    /// The URL clients reach the server by, without `/scim/v2` and without a trailing slash. Where
+    /// it is not set, the `Host` a request names decides.
     pub public_url: Option<String>,
     /// How long the provisioning log is kept, in days.
     pub log_days: u32,

@@ -8,8 +8,8 @@ const TOKEN_ID_CHARS: usize = 12;
 /// Length of a token's secret, in characters of `[A-Za-z0-9]`: 261 random bits.
 const SECRET_CHARS: usize = 44;
 
-/// A new resource id (RFC 7643 section 3.1): a UUID of version 7 for this time, in milliseconds since
-/// the epoch, so that new rows stand together in the index.
+/// A new resource id (RFC 7643 section 3.1): a UUID of version 7 for this time, in milliseconds
+/// since the epoch, so that new rows stand together in the index.
 #[must_use]
 pub fn resource(milliseconds: u64) -> String {
     let random: [u8; 10] = rand::random();

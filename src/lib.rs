@@ -1,8 +1,88 @@
 //! plumm, a self-hosted SCIM 2.0 provisioning server: one synchronous binary, one SQLite file.
+//!
+//! # The map
+//!
+//! A request goes down this list and its answer back up: socket, http, app, auth, endpoints, scim,
+//! store. A module uses only modules that stand further down its own road; `tests/it/tidy.rs` holds
+//! who may use whom, and that every file stands here.
+//!
+//! ```text
+//! main.rs                        argv and environment in, exit code out
+//!
+//! cli/mod.rs                     the commands: grammar, messages, exit codes
+//! cli/serve.rs                   `plumm serve`
+//! cli/org.rs                     `plumm org`
+//! cli/token.rs                   `plumm token`
+//! cli/user.rs                    `plumm user`
+//!
+//! server/mod.rs                  the accept loop, a thread for each connection, the end of service
+//! server/limits.rs               caps on connections and the deadlines
+//! server/seats.rs                who is connected, who makes room, who is left at the end
+//! server/gate.rs                 how many requests are at work at once
+//! server/socket.rs               a TCP socket whose reads and writes share one deadline
+//! server/connection.rs           the life of one connection
+//! server/reader.rs               requests from the bytes a connection yields
+//! server/section.rs              where a block of header lines ends
+//! server/head.rs                 the head of a request, judged
+//! server/chunk.rs                the size line of a chunk
+//! server/render.rs               a response as bytes
+//!
+//! http/mod.rs                    HTTP messages as plain values
+//! http/request.rs                one request
+//! http/response.rs               one response
+//!
+//! app.rs                         the spine: one request value in, one response value out
+//! config.rs                      what an operator decides when the server is started
+//! clock.rs                       the only reader of time
+//! id.rs                          the only source of random bytes
+//! auth.rs                        API tokens: a header in, a principal out
+//! access.rs                      may this person log in?
+//!
+//! endpoints/mod.rs               the router of /scim/v2, and what handlers share
+//! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
+//! endpoints/query.rs             lists of resources
+//! endpoints/discovery.rs         ServiceProviderConfig, ResourceTypes, Schemas
+//! endpoints/health.rs            /healthz and /readyz
+//!
+//! scim/mod.rs                    the words of RFC 7643 and RFC 7644; pure
+//! scim/urn.rs                    the URNs
+//! scim/error.rs                  the SCIM Error
+//! scim/datetime.rs               points in time
+//! scim/comparison.rs             how strings are compared
+//! scim/attribute.rs              an attribute and its characteristics
+//! scim/schema.rs                 a schema document
+//! scim/resource_type.rs          a resource type, and how a name finds its attribute
+//! scim/definitions.rs            all schemas and resource types of an organisation
+//! scim/path.rs                   attribute paths, and the paths of PATCH
+//! scim/filter.rs                 the filter grammar: text in, tree out
+//! scim/condition.rs              a filter judged against a resource type
+//! scim/filter_match.rs           a condition decided in memory
+//! scim/validate.rs               outside data becomes a document, by the schemas
+//! scim/identity.rs               the product rules about userName, e-mail address and active
+//! scim/patch.rs                  PATCH: operations applied to a document
+//! scim/patch_values.rs           PATCH on an attribute with several values
+//! scim/returned.rs               what of a resource a client asked to see
+//! scim/meta.rs                   metadata and versions
+//! scim/resource.rs               a resource on its way out
+//! scim/message.rs                the messages around resources
+//! scim/service_provider_config.rs  what this server supports
+//!
+//! store/mod.rs                   the database file: open, read, write
+//! store/connection.rs            how the file and each connection are opened
+//! store/migrate.rs               the numbered steps of schema.sql
+//! store/error.rs                 what can go wrong with the file
+//! store/checkpoint.rs            the log is folded in when the file is idle
+//! store/org.rs                   organisations
+//! store/token.rs                 API tokens
+//! store/resource.rs              resources of every type
+//! store/filter_sql.rs            a condition as SQL
+//! store/provisioning_log.rs      what changed, by whom
+//! ```
 
 pub mod access;
 pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod endpoints;

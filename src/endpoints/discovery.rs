@@ -63,8 +63,8 @@ pub fn schema(context: &Context, urn: &str) -> Result<Response, Failure> {
     Ok(scim_response(200, schema_document(context, &it.document, &it.id).to_string()))
 }
 
-/// "If a "filter" is provided, the service provider SHOULD respond with HTTP status code 403" (RFC 7644
-/// section 4).
+/// "If a "filter" is provided, the service provider SHOULD respond with HTTP status code 403" (RFC
+/// 7644 section 4).
 fn refuse_filter(request: &Request) -> Result<(), Error> {
     if request.parameter("filter").is_none() {
         return Ok(());

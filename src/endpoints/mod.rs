@@ -148,8 +148,8 @@ fn no_such_path(request: &Request) -> Error {
     Error::new(
         404,
         format!(
-            "There is nothing at {}. The base URL of the connector ends with /scim/v2; below it are \
-             /Users, /ServiceProviderConfig, /ResourceTypes and /Schemas.",
+            "There is nothing at {}. The base URL of the connector ends with /scim/v2; below it \
+             are /Users, /ServiceProviderConfig, /ResourceTypes and /Schemas.",
             quoted(&request.path)
         ),
     )

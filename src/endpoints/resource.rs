@@ -1,5 +1,5 @@
-//! One resource: create, read, replace, patch, delete (RFC 7644 sections 3.3 to 3.6). The same code for
-//! every resource type.
+//! One resource: create, read, replace, patch, delete (RFC 7644 sections 3.3 to 3.6). The same code
+//! for every resource type.
 
 use serde_json::{Map, Value, json};
 
@@ -236,8 +236,8 @@ fn judge_size(document: &Map<String, Value>) -> Result<(), Error> {
     ))
 }
 
-/// Looks for another resource with a value that must be unique, in the transaction of the change, so
-/// that the answer can name the attribute and the resource (RFC 7644 section 3.3).
+/// Looks for another resource with a value that must be unique, in the transaction of the change,
+/// so that the answer can name the attribute and the resource (RFC 7644 section 3.3).
 fn refuse_duplicate(
     tx: &Write,
     kind: Kind,
@@ -257,8 +257,8 @@ fn refuse_duplicate(
         let condition = Condition::of_resource(&filter, resource_type)?;
         if let Some(holder) = tx.holder(kind, &condition, id)? {
             return Err(Error::uniqueness(format!(
-                "{} \"{}\" is already used by the {} with the id {holder}. The identity provider can \
-                 find and link that account with the filter {} eq \"…\".",
+                "{} \"{}\" is already used by the {} with the id {holder}. The identity provider \
+                 can find and link that account with the filter {} eq \"…\".",
                 attribute.name,
                 quoted(value),
                 kind.resource_type,

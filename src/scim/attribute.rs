@@ -104,8 +104,8 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// An attribute that no schema defines, below an extension URN that is not registered: any value,
-    /// compared without letter case, which is the default of RFC 7643 section 2.2.
+    /// An attribute that no schema defines, below an extension URN that is not registered: any
+    /// value, compared without letter case, which is the default of RFC 7643 section 2.2.
     #[must_use]
     pub fn untyped(name: &str) -> Attribute {
         Attribute {

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use unicase::UniCase;
 use unicode_normalization::UnicodeNormalization;
 
-/// The form in which two strings are equal when they differ in letter case only: Unicode case folding
-/// and composition (NFC), so that `É`, `é` and `e` with an accent after it meet. Idempotent.
+/// The form in which two strings are equal when they differ in letter case only: Unicode case
+/// folding and composition (NFC), so that `É`, `é` and `e` with an accent after it meet.
+/// Idempotent.
 #[must_use]
 pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {

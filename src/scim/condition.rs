@@ -1,15 +1,15 @@
-//! A filter whose names and values have been judged against a resource type: what is left is to decide
-//! it, in memory (`filter_match.rs`) or in SQL (`store/filter_sql.rs`).
+//! A filter whose names and values have been judged against a resource type: what is left is to
+//! decide it, in memory (`filter_match.rs`) or in SQL (`store/filter_sql.rs`).
 //!
 //! What a test says of the values at its place, where there may be none or several:
 //! * `pr`: there is one that is not the empty string.
 //! * `eq null` is `not pr`, `ne null` is `pr`.
 //! * `ne x`: there is none at all, or one that is not x.
-//! * any other: there is one that compares so (RFC 7644 section 3.4.2.2: of a multi-valued attribute
-//!   only one value has to match).
+//! * any other: there is one that compares so (RFC 7644 section 3.4.2.2: of a multi-valued
+//!   attribute only one value has to match).
 //!
-//! A value of another type than the operand (possible below an unregistered extension only) is never
-//! equal to it, and never greater or less.
+//! A value of another type than the operand (possible below an unregistered extension only) is
+//! never equal to it, and never greater or less.
 
 use std::sync::Arc;
 
@@ -34,8 +34,8 @@ pub enum Condition {
     Not(Box<Condition>),
     /// The values at this place pass this test.
     Test(Place, Test),
-    /// One value of this complex attribute meets this condition, whose places are [`Place::Sub`] and
-    /// [`Place::Value`].
+    /// One value of this complex attribute meets this condition, whose places are [`Place::Sub`]
+    /// and [`Place::Value`].
     Any(Target, Box<Condition>),
 }
 
@@ -91,8 +91,8 @@ impl Condition {
     /// Judges a filter on resources of this type.
     ///
     /// # Errors
-    /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator that
-    /// does not go with the type, and an attribute that is never shown.
+    /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator
+    /// that does not go with the type, and an attribute that is never shown.
     pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
         judge(filter, &Scope::Resource(resource_type))
     }
@@ -129,7 +129,8 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
         Filter::ValuePath(path, inner) => {
             let Scope::Resource(resource_type) = scope else {
                 return Err(Error::invalid_filter(format!(
-                    "\"{}[…]\" stands inside other brackets, which the filter grammar does not allow.",
+                    "\"{}[…]\" stands inside other brackets, which the filter grammar does not \
+                     allow.",
                     quoted(path.as_str())
                 )));
             };
@@ -159,8 +160,8 @@ fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, E
                 let value = target.attribute.sub_attribute("value").ok_or_else(|| {
                     let names = target.attribute.sub_attributes.iter().map(|it| it.name.as_str());
                     Error::invalid_filter(format!(
-                        "\"{}\" is a complex attribute and has no value of its own. Name one of its \
-                         sub-attributes: {}.",
+                        "\"{}\" is a complex attribute and has no value of its own. Name one of \
+                         its sub-attributes: {}.",
                         quoted(path.as_str()),
                         names.collect::<Vec<_>>().join(", ")
                     ))
@@ -189,8 +190,8 @@ fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, E
 
 fn unknown(path: &AttrPath) -> Error {
     Error::invalid_filter(format!(
-        "The filter names \"{}\", which no schema of this resource type defines. /Schemas lists the \
-         attributes.",
+        "The filter names \"{}\", which no schema of this resource type defines. /Schemas lists \
+         the attributes.",
         quoted(path.as_str())
     ))
 }

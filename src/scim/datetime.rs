@@ -37,8 +37,8 @@ impl Timestamp {
         Timestamp { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
     }
 
-    /// Reads an xsd:dateTime. One without an offset is taken as UTC; a date alone is refused.
-    /// A point outside the years this type holds becomes its nearest end, so that it still compares.
+    /// Reads an xsd:dateTime. One without an offset is taken as UTC; a date alone is refused. A
+    /// point outside the years this type holds becomes its nearest end, so that it still compares.
     #[must_use]
     pub fn parse(text: &str) -> Option<Timestamp> {
         if !text.contains(['T', 't']) {

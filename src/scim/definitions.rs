@@ -9,8 +9,8 @@ use crate::scim::identity::IdentityChanges;
 use crate::scim::resource_type::{Extension, ResourceType};
 use crate::scim::schema::Schema;
 
-/// The published schemas, one file each. A new resource type is one more file here and one more entry
-/// in `resource_types.json`.
+/// The published schemas, one file each. A new resource type is one more file here and one more
+/// entry in `resource_types.json`.
 const SCHEMAS: &[&str] = &[
     include_str!("schemas/user.json"),
     include_str!("schemas/enterprise_user.json"),

@@ -200,8 +200,8 @@ impl<'a> Parser<'a> {
         Ok(Filter::Compare(path, op, self.literal()?))
     }
 
-    /// `emails[type eq "work"].value eq "x"` and Microsoft's `emails[type eq "work"] eq "x"`: one value
-    /// of the attribute must meet both parts.
+    /// `emails[type eq "work"].value eq "x"` and Microsoft's `emails[type eq "work"] eq "x"`: one
+    /// value of the attribute must meet both parts.
     fn after_brackets(&mut self, path: AttrPath, inner: Filter) -> Result<Filter, Error> {
         let mut leaf = AttrPath::new("value");
         if self.take('.') {

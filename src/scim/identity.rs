@@ -1,5 +1,5 @@
-//! The product rules about who an account is: its userName, its primary e-mail address, and whether it
-//! is active. They hold for every resource type whose core schema has these attributes.
+//! The product rules about who an account is: its userName, its primary e-mail address, and whether
+//! it is active. They hold for every resource type whose core schema has these attributes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,7 +8,8 @@ use crate::scim::comparison::same;
 use crate::scim::error::{Error, quoted};
 use crate::scim::resource_type::ResourceType;
 
-/// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1: 64 before the `@`, 255 behind it).
+/// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1: 64 before the `@`, 255 behind
+/// it).
 pub const EMAIL_BYTES_MAX: usize = 320;
 
 /// The attribute that names an account.
@@ -65,14 +66,14 @@ pub fn judge_new(
     Ok(())
 }
 
-/// Judges a changed account against what it was. What the client left out is kept as it was: `active`
-/// always, the e-mail addresses while identity changes are refused.
+/// Judges a changed account against what it was. What the client left out is kept as it was:
+/// `active` always, the e-mail addresses while identity changes are refused.
 ///
 /// userName itself is judged with every other `immutable` attribute, in `validate.rs`.
 ///
 /// # Errors
-/// 400 `mutability` for another primary e-mail address, 400 `invalidValue` for a changed userName that
-/// is not in the organisation's format.
+/// 400 `mutability` for another primary e-mail address, 400 `invalidValue` for a changed userName
+/// that is not in the organisation's format.
 pub fn judge_change(
     before: &Map<String, Value>,
     after: &mut Map<String, Value>,
@@ -160,10 +161,10 @@ pub fn primary_email(document: &Map<String, Value>) -> Option<&str> {
 pub fn user_name_change_refused(old: &str, new: &str) -> Error {
     let (old, new) = (quoted(old), quoted(new));
     Error::mutability(format!(
-        "userName cannot be changed from \"{old}\" to \"{new}\": an account keeps the username it was \
-         created with, and nothing of this request was applied. In Okta, set this user's Username for \
-         the app back to \"{old}\", or unassign the user and assign a new one. Plumm Support can allow \
-         changes for your organisation."
+        "userName cannot be changed from \"{old}\" to \"{new}\": an account keeps the username it \
+         was created with, and nothing of this request was applied. In Okta, set this user's Username for \
+         the app back to \"{old}\", or unassign the user and assign a new one. Plumm Support can \
+         allow changes for your organisation."
     ))
 }
 
@@ -182,8 +183,8 @@ fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error
     )))
 }
 
-/// Whether this is one e-mail address as identity providers have them: a local part, `@`, and a domain
-/// of labels. Comments, display names and address literals are no usernames.
+/// Whether this is one e-mail address as identity providers have them: a local part, `@`, and a
+/// domain of labels. Comments, display names and address literals are no usernames.
 #[must_use]
 pub fn is_email_address(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {

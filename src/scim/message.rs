@@ -2,8 +2,8 @@
 
 use crate::scim::urn;
 
-/// A ListResponse around resources that are JSON already. `Resources` is there also when it is empty:
-/// Okta calls anything else "No results for users returned".
+/// A ListResponse around resources that are JSON already. `Resources` is there also when it is
+/// empty: Okta calls anything else "No results for users returned".
 #[must_use]
 pub fn list_response(total: i64, start_index: i64, resources: &[String]) -> String {
     let length: usize = resources.iter().map(|it| it.len() + 1).sum();

@@ -47,7 +47,8 @@ pub struct PatchOp {
 }
 
 impl PatchOp {
-    /// Reads a PATCH request. Member names and `op` are taken in any letter case: Entra ID capitalises.
+    /// Reads a PATCH request. Member names and `op` are taken in any letter case: Entra ID
+    /// capitalises.
     ///
     /// # Errors
     /// 400 `invalidSyntax` for what is no PatchOp message, 400 `invalidValue` for a missing value,
@@ -169,9 +170,9 @@ impl Patch<'_> {
         members.iter().try_for_each(|(name, value)| self.at_path(*op, name, value, false))
     }
 
-    /// One change. `explicit`: the client named the place in `path`, so what cannot be done is refused;
-    /// a member of a path-less value that is unknown or read-only is ignored, as in POST and PUT. Okta
-    /// sends the group's `id` that way, authentik the whole resource.
+    /// One change. `explicit`: the client named the place in `path`, so what cannot be done is
+    /// refused; a member of a path-less value that is unknown or read-only is ignored, as in POST
+    /// and PUT. Okta sends the group's `id` that way, authentik the whole resource.
     fn at_path(&mut self, op: Op, text: &str, value: &Value, explicit: bool) -> Result<(), Error> {
         if let Some(urn) = self.extension_named(text, value) {
             return self.extension(op, &urn, value);
@@ -245,8 +246,8 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// The extension that this text names as a whole: a registered one, one the resource has, or, when
-    /// an object is to be put there, one that nothing here knows.
+    /// The extension that this text names as a whole: a registered one, one the resource has, or,
+    /// when an object is to be put there, one that nothing here knows.
     fn extension_named(&self, text: &str, value: &Value) -> Option<String> {
         if !urn::is_urn(text) || text.contains('[') {
             return None;
@@ -317,8 +318,8 @@ impl Patch<'_> {
         }
     }
 
-    /// "If an attribute is removed and is defined as a required or a read-only attribute" the answer is
-    /// `mutability` (RFC 7644 section 3.5.2.2). `active` has no third state.
+    /// "If an attribute is removed and is defined as a required or a read-only attribute" the
+    /// answer is `mutability` (RFC 7644 section 3.5.2.2). `active` has no third state.
     fn refuse_removal(&self, target: &Target, filtered: bool, text: &str) -> Result<(), Error> {
         let leaf = target.leaf();
         let whole = target.sub.is_none() && !filtered;
@@ -340,8 +341,8 @@ impl Patch<'_> {
         whole && (target.is_core(ACTIVE) || target.leaf().mutability == Mutability::Immutable)
     }
 
-    /// The primary e-mail address must come out as it was. Where it vanished because the client sent no
-    /// value, it is kept; where it was removed, that is refused.
+    /// The primary e-mail address must come out as it was. Where it vanished because the client
+    /// sent no value, it is kept; where it was removed, that is refused.
     fn judge_emails(&mut self, op: Op, before: Option<Value>, value: &Value) -> Result<(), Error> {
         if self.rules.identity_changes == IdentityChanges::Allow {
             return Ok(());

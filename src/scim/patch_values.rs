@@ -1,5 +1,5 @@
-//! PATCH on an attribute with several values (RFC 7644 section 3.5.2): which of them an operation means,
-//! and what it does to them.
+//! PATCH on an attribute with several values (RFC 7644 section 3.5.2): which of them an operation
+//! means, and what it does to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -157,7 +157,8 @@ fn add(
 }
 
 /// Removes the selected values, or their sub-attribute. A value array without a filter removes just
-/// those: Entra ID removes members that way. What is not there is no failure: Okta removes strangers.
+/// those: Entra ID removes members that way. What is not there is no failure: Okta removes
+/// strangers.
 fn remove(
     values: &mut Vec<Value>,
     attribute: &Attribute,
@@ -277,8 +278,8 @@ fn change(
     Ok(selected)
 }
 
-/// A new value, as the filter describes it: Entra ID replaces `emails[type eq "work"].value` of users
-/// that have no such address yet.
+/// A new value, as the filter describes it: Entra ID replaces `emails[type eq "work"].value` of
+/// users that have no such address yet.
 fn make(values: &mut Vec<Value>, selection: &Selection, text: &str) -> Result<usize, Error> {
     let seed = selection.seed.clone().ok_or_else(|| nothing_selected(text))?;
     values.push(Value::Object(seed));
@@ -292,8 +293,8 @@ fn nothing_selected(text: &str) -> Error {
     ))
 }
 
-/// Only one value is primary: one that an operation has just made so takes it from the others (RFC 7644
-/// section 3.5.2).
+/// Only one value is primary: one that an operation has just made so takes it from the others (RFC
+/// 7644 section 3.5.2).
 fn demote_others(values: &mut [Value], touched: &[usize]) {
     let primary = |it: &Value| it["primary"] == true;
     let Some(chosen) = touched.iter().rev().find(|i| values.get(**i).is_some_and(primary)) else {

@@ -7,14 +7,14 @@ use crate::scim::attribute::Attribute;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::{self, Filter};
 
-/// An attribute name as a client wrote it: `[URN ":"] name ["." sub]`. Only its characters have been
-/// judged; `ResourceType::resolve` says what it names.
+/// An attribute name as a client wrote it: `[URN ":"] name ["." sub]`. Only its characters have
+/// been judged; `ResourceType::resolve` says what it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttrPath(String);
 
 impl AttrPath {
-    /// The path with this text; `None` when it is empty or has a character that no attribute name and
-    /// no URN has, or does not begin with a letter or `$`.
+    /// The path with this text; `None` when it is empty or has a character that no attribute name
+    /// and no URN has, or does not begin with a letter or `$`.
     #[must_use]
     pub fn new(text: &str) -> Option<AttrPath> {
         let begins = text.starts_with(|it: char| it.is_ascii_alphabetic() || it == '$');
@@ -44,8 +44,8 @@ pub fn is_path_char(it: char) -> bool {
 /// What a path names in the schemas of a resource type.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The member of the document that holds the attribute: an extension's URN, or none for the first
-    /// level.
+    /// The member of the document that holds the attribute: an extension's URN, or none for the
+    /// first level.
     pub extension: Option<String>,
     /// The attribute.
     pub attribute: Arc<Attribute>,

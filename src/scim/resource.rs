@@ -20,8 +20,8 @@ pub fn with_meta(mut document: Map<String, Value>, meta: &Meta) -> Map<String, V
     document
 }
 
-/// What a change did: each attribute on the first level whose value differs, with its value before and
-/// after. Secrets are never part of a document, so none can appear here.
+/// What a change did: each attribute on the first level whose value differs, with its value before
+/// and after. Secrets are never part of a document, so none can appear here.
 #[must_use]
 pub fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Value {
     let mut changes = Map::new();

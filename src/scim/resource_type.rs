@@ -36,8 +36,8 @@ pub struct ResourceType {
 }
 
 impl ResourceType {
-    /// The attribute of this name on the first level of the document: the core schema's, else a common
-    /// one.
+    /// The attribute of this name on the first level of the document: the core schema's, else a
+    /// common one.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&Arc<Attribute>> {
         self.core.attribute(name).or_else(|| self.common.attribute(name))

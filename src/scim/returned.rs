@@ -1,5 +1,5 @@
-//! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9) over
-//! each attribute's `returned` characteristic (RFC 7643 section 7).
+//! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9)
+//! over each attribute's `returned` characteristic (RFC 7643 section 7).
 
 use serde_json::{Map, Value};
 
@@ -27,8 +27,8 @@ pub enum Wanted {
 }
 
 impl Projection {
-    /// What the two parameters ask for; `None` when neither says anything. Names that no attribute has
-    /// are passed over, as unknown attributes are on the way in.
+    /// What the two parameters ask for; `None` when neither says anything. Names that no attribute
+    /// has are passed over, as unknown attributes are on the way in.
     ///
     /// # Errors
     /// 400 `invalidValue` when both are given.

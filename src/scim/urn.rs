@@ -17,8 +17,8 @@ pub const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 /// What the schema URNs of SCIM 1.1 begin with; a client that sends one speaks the older protocol.
 pub const SCIM_1_PREFIX: &str = "urn:scim:schemas:";
 
-/// Whether this member name is a schema URN and not an attribute name: attribute names have no colon
-/// (RFC 7643 section 2.1), schema URIs always have one.
+/// Whether this member name is a schema URN and not an attribute name: attribute names have no
+/// colon (RFC 7643 section 2.1), schema URIs always have one.
 #[must_use]
 pub fn is_urn(name: &str) -> bool {
     name.contains(':')

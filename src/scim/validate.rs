@@ -1,10 +1,10 @@
-//! Turns what a client sent into a document, by the characteristics of the schemas (RFC 7643 sections 2
-//! and 7), and judges a change against what was there. The only way in for outside data.
+//! Turns what a client sent into a document, by the characteristics of the schemas (RFC 7643
+//! sections 2 and 7), and judges a change against what was there. The only way in for outside data.
 //!
-//! What clients send beyond the letter is read as they mean it: names in any case, `"True"` for `true`,
-//! one value in place of an array and the other way round, a bare value in place of an object with
-//! `value`. Unknown attributes are ignored (RFC 7644 section 3.3), objects below unknown extension URNs
-//! are kept.
+//! What clients send beyond the letter is read as they mean it: names in any case, `"True"` for
+//! `true`, one value in place of an array and the other way round, a bare value in place of an
+//! object with `value`. Unknown attributes are ignored (RFC 7644 section 3.3), objects below
+//! unknown extension URNs are kept.
 
 use std::collections::HashSet;
 
@@ -37,9 +37,9 @@ pub fn create(
     complete(document, None, resource_type)
 }
 
-/// The document that replaces another (RFC 7644 section 3.5.1). What the body leaves out is cleared,
-/// but for: what only the server sets, what cannot change, `active`, the e-mail addresses under the
-/// product rules, and extensions that no schema here describes.
+/// The document that replaces another (RFC 7644 section 3.5.1). What the body leaves out is
+/// cleared, but for: what only the server sets, what cannot change, `active`, the e-mail addresses
+/// under the product rules, and extensions that no schema here describes.
 ///
 /// # Errors
 /// As [`create`], and 400 `mutability` for what cannot be changed.
@@ -64,7 +64,8 @@ pub fn replace(
 /// Judges a document after a change, against the one before it.
 ///
 /// # Errors
-/// 400 `mutability` for what cannot be changed, 400 `invalidValue` for what is required and missing.
+/// 400 `mutability` for what cannot be changed, 400 `invalidValue` for what is required and
+/// missing.
 pub fn judge_change(
     before: &Map<String, Value>,
     mut after: Map<String, Value>,
@@ -132,8 +133,8 @@ fn keep_immutable(
     )))
 }
 
-/// Checks what is required, and puts the members in the order answers have them: `schemas`, `id`, the
-/// common and core attributes as their schemas list them, the extensions.
+/// Checks what is required, and puts the members in the order answers have them: `schemas`, `id`,
+/// the common and core attributes as their schemas list them, the extensions.
 fn complete(
     mut document: Map<String, Value>,
     id: Option<Value>,
@@ -191,8 +192,8 @@ fn missing(name: &str) -> Error {
     ))
 }
 
-/// `schemas` names the resource type (RFC 7643 section 3.1). Extensions may be left out of it or stand
-/// in it without a value: clients do both.
+/// `schemas` names the resource type (RFC 7643 section 3.1). Extensions may be left out of it or
+/// stand in it without a value: clients do both.
 fn judge_schemas(body: &Map<String, Value>, resource_type: &ResourceType) -> Result<(), Error> {
     let core = &resource_type.core.id;
     let wrong = |why: String| {
@@ -315,8 +316,8 @@ fn nul(name: &str) -> Error {
     Error::invalid_value(format!("\"{}\" holds a NUL character, which no text may.", quoted(name)))
 }
 
-/// The value as a client may set it: nothing for read-only attributes, which are ignored on the way in
-/// (RFC 7643 section 7), and for those that are never kept.
+/// The value as a client may set it: nothing for read-only attributes, which are ignored on the way
+/// in (RFC 7643 section 7), and for those that are never kept.
 fn accepted(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
     if attribute.mutability == Mutability::ReadOnly || attribute.name == "schemas" {
         return Ok(None);
@@ -397,7 +398,8 @@ pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
     Ok(if values.is_empty() { None } else { Some(Value::Array(values)) })
 }
 
-/// What makes two values of a multi-valued attribute the same one: `type` and `value`, else all of it.
+/// What makes two values of a multi-valued attribute the same one: `type` and `value`, else all of
+/// it.
 #[must_use]
 pub fn element_key(attribute: &Attribute, element: &Value) -> String {
     let case_exact = |name: &str| attribute.sub_attribute(name).is_some_and(|it| it.case_exact);

@@ -1,5 +1,5 @@
-//! The write-ahead log is folded into the file half a second after the last change, and at shutdown:
-//! a copy of an idle file is whole.
+//! The write-ahead log is folded into the file half a second after the last change, and at
+//! shutdown: a copy of an idle file is whole.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +33,8 @@ impl WriteClock {
 }
 
 impl Store {
-    /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether it could be done
-    /// now: a long read may still need the log.
+    /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether it could be
+    /// done now: a long read may still need the log.
     ///
     /// # Errors
     /// Any failure of the disk.

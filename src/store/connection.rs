@@ -27,8 +27,8 @@ const JOURNAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 const STATEMENTS_MAX: usize = 128;
 
 /// The lock that makes one server the only one on a file: a file beside it, locked by the operating
-/// system, so that a crash leaves nothing to clean up. Not the database itself: closing any handle of
-/// that file would drop SQLite's own locks.
+/// system, so that a crash leaves nothing to clean up. Not the database itself: closing any handle
+/// of that file would drop SQLite's own locks.
 pub struct ServeLock {
     path: PathBuf,
     _file: File,
@@ -41,7 +41,8 @@ impl Drop for ServeLock {
     }
 }
 
-/// Sees that the file is there, and readable by its owner only; takes the serving lock for a server.
+/// Sees that the file is there, and readable by its owner only; takes the serving lock for a
+/// server.
 pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error> {
     let io = |error: io::Error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
@@ -86,8 +87,8 @@ fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
             Err(TryLockError::WouldBlock) => return Err(Error::Served(database.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        // The server before may have removed the name after it was opened here: then this lock guards
-        // nothing, and the next turn makes a new file.
+        // The server before may have removed the name after it was opened here: then this lock
+        // guards nothing, and the next turn makes a new file.
         let ours = file.metadata().map_err(io)?;
         if fs::metadata(&path).is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
             return Ok(ServeLock { path, _file: file });
@@ -113,7 +114,8 @@ pub fn open_writer(path: &Path) -> Result<Connection, Error> {
     set(&connection, "foreign_keys", 1)?;
     set(&connection, "journal_size_limit", JOURNAL_BYTES_MAX)?;
     set(&connection, "cache_size", -WRITER_CACHE_KIB)?;
-    // What is deleted is overwritten with zeros, so that a purged person leaves no trace in free pages.
+    // What is deleted is overwritten with zeros, so that a purged person leaves no trace in free
+    // pages.
     set(&connection, "secure_delete", 1)?;
     equip(&connection)?;
     Ok(connection)

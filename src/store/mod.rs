@@ -39,9 +39,11 @@ pub enum Open {
 /// The database of this program. Safe to share between threads.
 pub struct Store {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    /// Closed before the writer: SQLite folds the log in and removes its files when the last
+    /// connection closes, if that one may write.
     readers: Mutex<Readers>,
     reader_returned: Condvar,
+    writer: Mutex<Connection>,
     written: WriteClock,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
     _serve_lock: Option<ServeLock>,
@@ -74,8 +76,8 @@ impl<'a> Deref for Write<'a> {
 }
 
 impl Store {
-    /// Opens the file, brings it to the newest schema, and checks that SQLite does what this program
-    /// relies on.
+    /// Opens the file, brings it to the newest schema, and checks that SQLite does what this
+    /// program relies on.
     ///
     /// # Errors
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
@@ -86,9 +88,9 @@ impl Store {
         connection::require_writable(&writer, path)?;
         Ok(Store {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
+            writer: Mutex::new(writer),
             written: WriteClock::default(),
             _serve_lock: serve_lock,
         })
@@ -206,7 +208,8 @@ fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends a transaction that failed. SQLite has already ended it after some errors, such as a full disk.
+/// Ends a transaction that failed. SQLite has already ended it after some errors, such as a full
+/// disk.
 fn rollback(connection: &Connection) {
     if !connection.is_autocommit()
         && let Err(error) = run(connection, "ROLLBACK")

@@ -101,8 +101,8 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
-    /// A page of the resources that meet a condition, in order of creation: `offset` are skipped, at
-    /// most `limit` returned.
+    /// A page of the resources that meet a condition, in order of creation: `offset` are skipped,
+    /// at most `limit` returned.
     ///
     /// # Errors
     /// Failures of the store.
@@ -119,7 +119,8 @@ impl Read<'_> {
         };
         let mut resources = Vec::new();
         if limit > 0 {
-            // The inner query finds the page in a narrow index; the outer one reads its documents only.
+            // The inner query finds the page in a narrow index; the outer one reads its documents
+            // only.
             let sql = format!(
                 "SELECT {COLUMNS} FROM resource WHERE seq IN (
                     SELECT seq FROM resource
@@ -201,8 +202,8 @@ impl Read<'_> {
         Ok(found.optional()?)
     }
 
-    /// The resource with this id or userName, for support. Where several deleted ones share a userName,
-    /// the one deleted last.
+    /// The resource with this id or userName, for support. Where several deleted ones share a
+    /// userName, the one deleted last.
     ///
     /// # Errors
     /// Failures of the store.

@@ -132,8 +132,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Revokes a token from now on; one that is revoked already keeps its time. Returns whether there
-    /// is such a token.
+    /// Revokes a token from now on; one that is revoked already keeps its time. Returns whether
+    /// there is such a token.
     ///
     /// # Errors
     /// Failures of the store.

@@ -85,7 +85,8 @@ impl Answer {
         self
     }
 
-    /// Checks that this is a SCIM Error as RFC 7644 section 3.12 has it, with these words in `detail`.
+    /// Checks that this is a SCIM Error as RFC 7644 section 3.12 has it, with these words in
+    /// `detail`.
     #[track_caller]
     pub fn refused(self, status: u16, scim_type: Option<&str>, words: &str) {
         assert_eq!(self.status, status, "{}", self.text);

@@ -11,11 +11,11 @@
 //!   `contains` (a value in an array), `length` (of an array), `present` (there and not empty),
 //!   `absent`, `number` (integers); `detail_contains` (in any letter case), `headers` (text that
 //!   the header contains), `same` (two collected lists hold the same values, none twice).
-//! - `capture`: name to pointer (`""` is the whole answer). `collect`: name of a list to pointer, with
-//!   one `*` for every element of an array. Both happen before `expect` is judged.
+//! - `capture`: name to pointer (`""` is the whole answer). `collect`: name of a list to pointer,
+//!   with one `*` for every element of an array. Both happen before `expect` is judged.
 //!
-//! `{{name}}` stands for a captured value, `{{token}}` for the API token. A text that is nothing but
-//! `{{name}}` becomes the value itself, whatever its type.
+//! `{{name}}` stands for a captured value, `{{token}}` for the API token. A text that is nothing
+//! but `{{name}}` becomes the value itself, whatever its type.
 //!
 //! Some rules hold for every answer and need no words in a file: see [`always`].
 
