@@ -7,6 +7,7 @@ pub mod datetime;
 pub mod definitions;
 pub mod error;
 pub mod filter;
+pub mod filter_match;
 pub mod identity;
 pub mod path;
 pub mod resource_type;
