@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod connection;
 pub mod error;
+pub mod filter_sql;
 pub mod migrate;
 pub mod org;
 pub mod token;
