@@ -8,6 +8,8 @@
 //! * any other: there is one that compares so (RFC 7644 section 3.4.2.2: of a multi-valued
 //!   attribute only one value has to match).
 //!
+//! Null, and an array or object with nothing in it, are no values (RFC 7643 section 2.5).
+//!
 //! A value of another type than the operand (possible below an unregistered extension only) is
 //! never equal to it, and never greater or less.
 
@@ -266,7 +268,12 @@ fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Re
             if folded { Operand::Folded(fold(&text).into_owned()) } else { Operand::Exact(text) }
         }
     };
+    // RFC 7644 section 3.4.2.2, table 3: boolean and binary attributes have no order.
+    let ordered = !equality && !within;
     match operand {
+        _ if ordered && leaf.kind == Type::Binary => {
+            Err(wrong("binary values have no order; use eq, ne or pr.".to_owned()))
+        }
         Operand::Bool(_) if !equality => {
             Err(wrong("true and false have no order; use eq or ne.".to_owned()))
         }
@@ -274,5 +281,51 @@ fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Re
             Err(wrong("co, sw and ew compare text only.".to_owned()))
         }
         operand => Ok(Test::Compare(op, operand)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::definitions::Definitions;
+    use crate::scim::error::ScimType;
+    use crate::scim::filter::parse;
+    use crate::scim::identity::IdentityChanges;
+
+    fn judged(text: &str) -> Result<Condition, Error> {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        Condition::of_resource(&parse(text).unwrap(), &definitions.resource_types[0])
+    }
+
+    #[track_caller]
+    fn refuse(text: &str, expected: &str) {
+        let error = judged(text).unwrap_err();
+        assert_eq!((error.status, error.scim_type), (400, Some(ScimType::InvalidFilter)), "{text}");
+        assert!(error.detail.contains(expected), "{text}: {}", error.detail);
+    }
+
+    #[test]
+    fn what_has_no_order_is_not_compared_by_order() {
+        for op in ["gt", "ge", "lt", "le"] {
+            refuse(&format!("x509Certificates.value {op} \"MII\""), "no order");
+            refuse(&format!("x509Certificates[value {op} \"MII\"]"), "no order");
+            refuse(&format!("active {op} true"), "no order");
+        }
+        assert!(judged("x509Certificates.value sw \"MII\"").is_ok());
+    }
+
+    #[test]
+    fn names_and_values_are_judged() {
+        refuse("shoeSize eq 1", "no schema of this resource type");
+        refuse("emails[shoeSize eq 1]", "no schema of this resource type");
+        refuse("emails[type eq \"a\" and emails[value pr]]", "inside other brackets");
+        refuse("password eq \"x\"", "never shown");
+        refuse("password pr", "never shown");
+        refuse("name eq \"x\"", "has no value of its own");
+        refuse("userName[value eq \"x\"]", "no brackets can follow");
+        refuse("active eq \"maybe\"", "true or false");
+        refuse("meta.created gt \"yesterday\"", "compare it with a time");
+        refuse("meta.created co \"2020-01-01T00:00:00Z\"", "text only");
+        refuse("userName gt null", "eq and ne only");
     }
 }

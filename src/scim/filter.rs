@@ -425,6 +425,12 @@ mod tests {
     }
 
     #[test]
+    fn numbers_keep_their_last_digit() {
+        check("a eq -9.104643499937751e+78", "a eq -9.104643499937751e+78");
+        check("a eq 18446744073709551615", "a eq 18446744073709551615");
+    }
+
+    #[test]
     fn wrong_filters_point_at_the_character() {
         refuse("", "character 1: expected an attribute name, found the end");
         refuse("RUNSCOPE300@atko.com", "character 12: expected an operator");

@@ -142,9 +142,9 @@ pub fn email_change_refused(old: &str, new: Option<&str>) -> Error {
     };
     Error::mutability(format!(
         "The primary email address cannot be {what}: an account keeps the address it was created \
-         with, and nothing of this request was applied. In Okta, set the email attribute of this user \
-         back, or take it out of the app's attribute mappings. Plumm Support can allow changes for \
-         your organisation."
+         with, and nothing of this request was applied. In Okta, set the email attribute of this \
+         user back, or take it out of the app's attribute mappings. Plumm Support can allow \
+         changes for your organisation."
     ))
 }
 
@@ -162,9 +162,9 @@ pub fn user_name_change_refused(old: &str, new: &str) -> Error {
     let (old, new) = (quoted(old), quoted(new));
     Error::mutability(format!(
         "userName cannot be changed from \"{old}\" to \"{new}\": an account keeps the username it \
-         was created with, and nothing of this request was applied. In Okta, set this user's Username for \
-         the app back to \"{old}\", or unassign the user and assign a new one. Plumm Support can \
-         allow changes for your organisation."
+         was created with, and nothing of this request was applied. In Okta, set this user's \
+         Username for the app back to \"{old}\", or unassign the user and assign a new one. Plumm \
+         Support can allow changes for your organisation."
     ))
 }
 

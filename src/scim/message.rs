@@ -11,7 +11,8 @@ pub fn list_response(total: i64, start_index: i64, resources: &[String]) -> Stri
     text.push_str("{\"schemas\":[\"");
     text.push_str(urn::LIST_RESPONSE);
     text.push_str(&format!(
-        "\"],\"totalResults\":{total},\"startIndex\":{start_index},\"itemsPerPage\":{},\"Resources\":[",
+        "\"],\"totalResults\":{total},\"startIndex\":{start_index},\"itemsPerPage\":{},\
+         \"Resources\":[",
         resources.len()
     ));
     for (i, resource) in resources.iter().enumerate() {

@@ -73,8 +73,8 @@ impl PatchOp {
         }
         if given.len() > OPERATIONS_MAX {
             return Err(Error::too_many(format!(
-                "The request has {} operations; at most {OPERATIONS_MAX} are done at once. Send them \
-                 in several requests.",
+                "The request has {} operations; at most {OPERATIONS_MAX} are done at once. Send \
+                 them in several requests.",
                 given.len()
             )));
         }
@@ -164,7 +164,8 @@ impl Patch<'_> {
         }
         let Value::Object(members) = value else {
             return Err(Error::invalid_value(
-                "Without a \"path\", \"value\" must be an object that names the attributes to change.",
+                "Without a \"path\", \"value\" must be an object that names the attributes to \
+                 change.",
             ));
         };
         members.iter().try_for_each(|(name, value)| self.at_path(*op, name, value, false))

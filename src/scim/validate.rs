@@ -214,8 +214,8 @@ fn judge_schemas(body: &Map<String, Value>, resource_type: &ResourceType) -> Res
     }
     if listed.iter().any(|it| it.starts_with(urn::SCIM_1_PREFIX)) {
         return Err(wrong(
-            "This is a SCIM 1.1 message, and this server speaks SCIM 2.0. Set the connector to SCIM \
-             2.0; its base URL ends with /scim/v2."
+            "This is a SCIM 1.1 message, and this server speaks SCIM 2.0. Set the connector to \
+             SCIM 2.0; its base URL ends with /scim/v2."
                 .to_owned(),
         ));
     }

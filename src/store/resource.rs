@@ -94,7 +94,8 @@ impl Read<'_> {
     /// Failures of the store.
     pub fn resource(&self, kind: Kind, id: &str) -> Result<Option<Stored>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM resource WHERE id = ? AND org = ? AND type = ? AND deleted IS NULL"
+            "SELECT {COLUMNS} FROM resource
+             WHERE id = ? AND org = ? AND type = ? AND deleted IS NULL"
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let values = params![id, kind.org.0, kind.resource_type];

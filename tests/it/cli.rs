@@ -349,8 +349,8 @@ fn serve_refuses_what_cannot_be_served() {
     };
     check(
         &["--listen", "localhost:8080"],
-        "invalid value 'localhost:8080' for '--listen <ADDR:PORT>': it must be an IP address with a \
-         port, such as 127.0.0.1:8080 or [::1]:8080",
+        "invalid value 'localhost:8080' for '--listen <ADDR:PORT>': it must be an IP address with \
+         a port, such as 127.0.0.1:8080 or [::1]:8080",
     );
     check(
         &["--public-url", "scim.example.com"],
@@ -359,14 +359,14 @@ fn serve_refuses_what_cannot_be_served() {
     );
     check(
         &["--public-url", "https://scim.example.com/scim/v2/"],
-        "invalid value 'https://scim.example.com/scim/v2/' for '--public-url <URL>': leave /scim/v2 \
-         out: plumm adds it",
+        "invalid value 'https://scim.example.com/scim/v2/' for '--public-url <URL>': leave \
+         /scim/v2 out: plumm adds it",
     );
     check(&["--log-days", "0"], "invalid value '0' for '--log-days <N>': 0 is not in 1..=3650");
     place.plumm(&["serve", "--listen", "0.0.0.0:8080"]).is_misuse(
-        "plain HTTP on 0.0.0.0:8080 would carry API tokens across the network where others can read \
-         them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add --insecure-http \
-         if you trust the network",
+        "plain HTTP on 0.0.0.0:8080 would carry API tokens across the network where others can \
+         read them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add \
+         --insecure-http if you trust the network",
         "plumm serve --listen 127.0.0.1:8080",
     );
     assert_eq!(place.files(), [""; 0]);
@@ -469,7 +469,8 @@ fn a_token_of_an_organisation_that_is_not_activated_comes_with_a_hint() {
     place.plumm(&["org", "create", "acme"]).succeeds();
     let ran = place.plumm(&["token", "create", "acme"]);
     assert!(ran.succeeds().ends_with(
-        "\nProvisioning is not activated for acme yet. To switch it on:\n  plumm org activate acme\n"
+        "\nProvisioning is not activated for acme yet. To switch it on:\n  plumm org activate \
+         acme\n"
     ));
     let ran = place.plumm(&["token", "create", "acme", "--scope", "access"]);
     assert!(!ran.succeeds().contains("not activated"));
@@ -708,9 +709,9 @@ fn a_user_is_shown_deleted_restored_and_purged() {
     // Purged only when asked for in earnest, and then for good.
     place.plumm(&["user", "purge", "acme", &id]).is_misuse(
         &format!(
-            "this would erase {named} of organisation acme, deleted, for good: the account, all its \
-             data, and what the log says of its values. Nothing brings it back. Nothing has been \
-             erased yet"
+            "this would erase {named} of organisation acme, deleted, for good: the account, all \
+             its data, and what the log says of its values. Nothing brings it back. Nothing has \
+             been erased yet"
         ),
         &format!("plumm user purge acme {id} --yes"),
     );
@@ -749,9 +750,9 @@ fn every_deleted_account_of_a_username_can_be_purged_by_it() {
     assert_eq!(
         ran.succeeds(),
         format!(
-            "User Mara.Novak@example.com (id {}) of organisation acme is erased.\nAn older, deleted \
-             account of this username is still there (id {}): run the command again to erase it \
-             too.\n",
+            "User Mara.Novak@example.com (id {}) of organisation acme is erased.\nAn older, \
+             deleted account of this username is still there (id {}): run the command again to \
+             erase it too.\n",
             ids[1], ids[0]
         )
     );
@@ -838,8 +839,8 @@ fn a_database_of_a_newer_plumm_is_left_alone() {
     connection.pragma_update(None, "user_version", 1000).unwrap();
     drop(connection);
     let sentence = format!(
-        "./plumm.db was written by a newer plumm (schema 1000, this program knows {known}): install \
-         that version or restore an older backup"
+        "./plumm.db was written by a newer plumm (schema 1000, this program knows {known}): \
+         install that version or restore an older backup"
     );
     place.plumm(&["org", "list"]).fails(&sentence);
     place.plumm(&["serve"]).fails(&sentence);

@@ -66,16 +66,13 @@ fn rule_2_tokens_are_hashed_and_several_are_valid_until_revoked_or_expired() {
 #[test]
 fn rule_3_the_credentials_test_is_a_whole_list() {
     let house = House::new();
-    for _ in 0..2 {
+    for total in 0..4 {
         let list = house.get("/Users?startIndex=1&count=2").expect(200).json();
-        assert!(list["Resources"].is_array() && list["totalResults"].is_i64());
-        assert!(list["startIndex"].is_i64() && list["itemsPerPage"].is_i64());
-        house.user("bob@example.com");
-        house.user("eve@example.com");
-        house.user("sue@example.com");
-        let list = house.get("/Users?startIndex=1&count=2").expect(200).json();
-        assert_eq!((&list["totalResults"], &list["itemsPerPage"]), (&json!(3), &json!(2)));
-        break;
+        let page = list["Resources"].as_array().unwrap();
+        assert_eq!(page.len(), total.min(2));
+        assert_eq!(list["itemsPerPage"], json!(page.len()));
+        assert_eq!((&list["totalResults"], &list["startIndex"]), (&json!(total), &json!(1)));
+        house.user(&format!("u{total}@example.com"));
     }
 }
 
@@ -198,7 +195,7 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
         body[name] = value;
         keeps(house.put(&at, &body).expect(200).json(), name);
     }
-    let mut body = bob.clone();
+    let mut body = bob;
     body.as_object_mut().unwrap().retain(|name, _| name != "userName" && name != "emails");
     keeps(house.put(&at, &body).expect(200).json(), "absent");
     for operation in [
@@ -316,7 +313,7 @@ fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() 
     }
     // "Absent" and "no value" are no answer to the question who may log in.
     put(false).expect(200);
-    let mut body = bob.clone();
+    let mut body = bob;
     for value in [Some(Value::Null), Some("".into()), None] {
         match value {
             Some(value) => body["active"] = value,
