@@ -95,3 +95,33 @@ CREATE TABLE provisioning_log (
 CREATE INDEX provisioning_log_org ON provisioning_log (org, seq);
 CREATE INDEX provisioning_log_resource ON provisioning_log (resource);
 CREATE INDEX provisioning_log_time ON provisioning_log (time);
+
+-- v 2
+
+-- What members and groups are called in answers: the displayName, else the userName, as it is written.
+ALTER TABLE resource ADD COLUMN display TEXT;
+UPDATE resource SET display =
+    coalesce(json_extract(document, '$.displayName'), json_extract(document, '$.userName'));
+
+-- Who is a direct member of which group. Both are resources; members may be groups themselves.
+CREATE TABLE member (
+    grp INTEGER NOT NULL REFERENCES resource (seq) ON DELETE CASCADE,
+    resource INTEGER NOT NULL REFERENCES resource (seq) ON DELETE CASCADE,
+    PRIMARY KEY (grp, resource)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX member_resource ON member (resource, grp);
+
+-- Schemas that support registers for an organisation: extensions of a resource type.
+CREATE TABLE schema (
+    org INTEGER NOT NULL REFERENCES org (id),
+    urn TEXT NOT NULL,
+    type TEXT NOT NULL,
+    document TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (org, urn)
+) STRICT, WITHOUT ROWID;
+
+-- `schemas` counts the changes of an organisation's schemas, so that a server notices them; `strict`
+-- says whether what the interoperability profile forbids is refused.
+ALTER TABLE org ADD COLUMN schemas INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE org ADD COLUMN strict INTEGER NOT NULL DEFAULT 0;

@@ -153,6 +153,7 @@ impl App {
         let base_url = self.base_url(request);
         let context = Context {
             store: &self.store,
+            change: None,
             definitions: self.definitions(&principal),
             principal: &principal,
             now,

@@ -41,6 +41,8 @@
 //! endpoints/mod.rs               the router of /scim/v2, and what handlers share
 //! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
 //! endpoints/query.rs             lists of resources
+//! endpoints/cursor.rs            where a page ended, as text for the client
+//! endpoints/render.rs            resources as answers
 //! endpoints/discovery.rs         ServiceProviderConfig, ResourceTypes, Schemas
 //! endpoints/health.rs            /healthz and /readyz
 //!
@@ -62,9 +64,10 @@
 //! scim/patch.rs                  PATCH: operations applied to a document
 //! scim/patch_values.rs           PATCH on an attribute with several values
 //! scim/returned.rs               what of a resource a client asked to see
+//! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
 //! scim/resource.rs               a resource on its way out
-//! scim/message.rs                the messages around resources
+//! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/service_provider_config.rs  what this server supports
 //!
 //! store/mod.rs                   the database file: open, read, write
@@ -75,6 +78,9 @@
 //! store/org.rs                   organisations
 //! store/token.rs                 API tokens
 //! store/resource.rs              resources of every type
+//! store/member.rs                who is a member of which group
+//! store/listing.rs               pages of lists
+//! store/sort_sql.rs              what a list is sorted by, as SQL
 //! store/filter_sql.rs            a condition as SQL
 //! store/provisioning_log.rs      what changed, by whom
 //! ```

@@ -55,6 +55,23 @@ pub struct Flags {
     /// What becomes of a changed username or primary email address: refused (default) or allowed
     #[arg(long, value_name = "RULE", value_parser = identity_changes())]
     identity_changes: Option<IdentityChanges>,
+
+    /// Refuse what the interoperability profile forbids, though identity providers send it: on or
+    /// off (default)
+    #[arg(long, value_name = "on|off", value_parser = on_or_off)]
+    strict: Option<bool>,
+}
+
+/// Reads a switch.
+///
+/// # Errors
+/// What it must be.
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("it must be on or off".to_owned()),
+    }
 }
 
 impl Flags {
@@ -63,6 +80,7 @@ impl Flags {
         OrgSettings {
             username_format: self.username_format.unwrap_or(settings.username_format),
             identity_changes: self.identity_changes.unwrap_or(settings.identity_changes),
+            strict: self.strict.unwrap_or(settings.strict),
         }
     }
 }

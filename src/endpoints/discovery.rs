@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
+use crate::endpoints::query::whole_list;
 use crate::endpoints::{Context, Failure, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
-use crate::scim::{message, service_provider_config, urn};
+use crate::scim::{service_provider_config, urn};
 
 /// `GET /ServiceProviderConfig`
 ///
@@ -25,7 +26,7 @@ pub fn service_provider_config(context: &Context) -> Result<Response, Failure> {
 pub fn resource_types(context: &Context, request: &Request) -> Result<Response, Failure> {
     refuse_filter(request)?;
     let types = context.definitions.resource_types.iter();
-    Ok(list(types.map(|it| resource_type_document(context, &it.document, &it.name))))
+    Ok(whole_list(types.map(|it| resource_type_document(context, &it.document, &it.name))))
 }
 
 /// `GET /ResourceTypes/{name}`
@@ -48,7 +49,7 @@ pub fn resource_type(context: &Context, name: &str) -> Result<Response, Failure>
 pub fn schemas(context: &Context, request: &Request) -> Result<Response, Failure> {
     refuse_filter(request)?;
     let schemas = context.definitions.schemas.iter();
-    Ok(list(schemas.map(|it| schema_document(context, &it.document, &it.id))))
+    Ok(whole_list(schemas.map(|it| schema_document(context, &it.document, &it.id))))
 }
 
 /// `GET /Schemas/{urn}`
@@ -70,12 +71,6 @@ fn refuse_filter(request: &Request) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new(403, "This list is short and always given whole; leave the filter out."))
-}
-
-fn list(documents: impl Iterator<Item = Value>) -> Response {
-    let texts: Vec<String> = documents.map(|it| it.to_string()).collect();
-    let total = i64::try_from(texts.len()).unwrap_or(i64::MAX);
-    scim_response(200, message::list_response(total, 1, &texts))
 }
 
 fn schema_document(context: &Context, document: &Value, id: &str) -> Value {

@@ -1,8 +1,10 @@
 //! The endpoints under `/scim/v2` (RFC 7644 section 3.2): the router, and what handlers share.
 
+pub mod cursor;
 pub mod discovery;
 pub mod health;
 pub mod query;
+pub mod render;
 pub mod resource;
 
 use serde_json::{Map, Value};
@@ -16,13 +18,14 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::resource_type::ResourceType;
 use crate::store::provisioning_log::Actor;
 use crate::store::resource::Kind;
-use crate::store::{self, Store};
+use crate::store::{self, Read, Store, Write};
 
 /// What a handler works with: one request's principal, time and surroundings.
-#[derive(Debug)]
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
+    /// The change this request is part of, when it is one of several in a Bulk request.
+    pub change: Option<&'a Write<'a>>,
     /// The schemas and resource types of the organisation.
     pub definitions: &'a Definitions,
     /// Who asks.
@@ -46,6 +49,28 @@ impl Context<'_> {
     #[must_use]
     pub fn kind<'b>(&self, resource_type: &'b ResourceType, location_base: &'b str) -> Kind<'b> {
         Kind { org: self.principal.org.key, resource_type: &resource_type.name, location_base }
+    }
+
+    /// Reads: from the change at hand, where there is one.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => work(change),
+            None => self.store.read(work),
+        }
+    }
+
+    /// Makes a change: a part of the one at hand, where there is one.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn write<T>(&self, work: impl FnOnce(&Write) -> Result<T, Failure>) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => change.savepoint(work),
+            None => self.store.write(self.now, work),
+        }
     }
 
     /// Who stands in the provisioning log.
@@ -105,24 +130,32 @@ pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<R
     // Resources, sections 3.2 to 3.6.
     if let Some(resource_type) = context.definitions.at_endpoint(first) {
         return match (path.len(), &request.method) {
-            (1, Method::Get | Method::Head) => query::list(context, resource_type, request),
+            (1, Method::Get | Method::Head) => query::list(context, &[resource_type], request),
             (1, Method::Post) => resource::create(context, resource_type, request),
             (1, _) => Err(Failure::MethodNotAllowed("GET, POST")),
-            (2, _) if lower[1] == ".search" => Err(not_built("Searching with POST").into()),
+            (2, Method::Post) if lower[1] == ".search" => {
+                query::search(context, &[resource_type], request)
+            }
+            (2, _) if lower[1] == ".search" => Err(Failure::MethodNotAllowed("POST")),
             (2, Method::Get | Method::Head) => {
                 resource::get(context, resource_type, request, path[1])
             }
             (2, Method::Put) => resource::replace(context, resource_type, request, path[1]),
             (2, Method::Patch) => resource::patch(context, resource_type, request, path[1]),
-            (2, Method::Delete) => resource::delete(context, resource_type, path[1]),
+            (2, Method::Delete) => resource::delete(context, resource_type, request, path[1]),
             (2, _) => Err(Failure::MethodNotAllowed("GET, PUT, PATCH, DELETE")),
             _ => Err(no_such_path(request).into()),
         };
     }
     match (first, path.len()) {
         ("bulk", 1) => Err(not_built("Bulk").into()),
-        (".search", 1) => Err(not_built("Searching with POST").into()),
-        ("groups", 1 | 2) => Err(not_built("Groups").into()),
+        // Sections 3.4.2.1 and 3.4.3: over all resource types.
+        ("", 0) if get => query::list(context, &all_types(context), request),
+        ("", 0) => Err(Failure::MethodNotAllowed("GET")),
+        (".search", 1) if request.method == Method::Post => {
+            query::search(context, &all_types(context), request)
+        }
+        (".search", 1) => Err(Failure::MethodNotAllowed("POST")),
         // A provisioning token is no user (section 3.11).
         ("me", _) => Err(Error::new(
             501,
@@ -138,6 +171,10 @@ fn only_get(
     answer: impl FnOnce() -> Result<Response, Failure>,
 ) -> Result<Response, Failure> {
     if is_get { answer() } else { Err(Failure::MethodNotAllowed("GET")) }
+}
+
+fn all_types<'a>(context: &Context<'a>) -> Vec<&'a ResourceType> {
+    context.definitions.resource_types.iter().collect()
 }
 
 fn not_built(what: &str) -> Error {

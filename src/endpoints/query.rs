@@ -1,51 +1,48 @@
-//! Lists of resources (RFC 7644 section 3.4.2).
+//! Lists of resources (RFC 7644 sections 3.4.2 and 3.4.3, RFC 9865).
 
-use crate::endpoints::resource::{location, meta_of};
-use crate::endpoints::{Context, Failure, scim_response};
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::endpoints::cursor::Cursor;
+use crate::endpoints::render::View;
+use crate::endpoints::{Context, Failure, body_object, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::scim::attribute::Type;
 use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
-use crate::scim::resource::{splice, with_meta};
+use crate::scim::filter;
+use crate::scim::membership::{GROUPS, MEMBERS};
+use crate::scim::message::{ListResponse, SearchRequest};
+use crate::scim::path::{AttrPath, Target};
 use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
 use crate::scim::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
-use crate::scim::{filter, message};
+use crate::store::listing::{From, Listing, Page, Part};
 
-/// `GET /{type}`
+/// `GET /{type}`, and `GET /` over all types.
 ///
 /// # Errors
 /// 400 for a parameter that cannot be read.
 pub fn list(
     context: &Context,
-    resource_type: &ResourceType,
+    resource_types: &[&ResourceType],
     request: &Request,
 ) -> Result<Response, Failure> {
-    let start_index = number(request, "startIndex")?.unwrap_or(1).max(1);
-    let count = number(request, "count")?.unwrap_or(COUNT_DEFAULT).clamp(0, COUNT_MAX);
-    let condition = match parameter(request, "filter")? {
-        Some(text) if !text.trim().is_empty() => {
-            Some(Condition::of_resource(&filter::parse(&text)?, resource_type)?)
-        }
-        _ => None,
-    };
-    let projection = projection(request, resource_type)?;
-    let base = context.location_base(resource_type);
-    let kind = context.kind(resource_type, &base);
-    let page =
-        context.store.read(|tx| tx.page(kind, condition.as_ref(), start_index - 1, count))?;
-    let mut resources = Vec::with_capacity(page.resources.len());
-    for stored in &page.resources {
-        let meta = meta_of(resource_type, stored, location(&base, &stored.id));
-        resources.push(match &projection {
-            None => splice(&stored.document, &meta),
-            Some(projection) => {
-                let whole = with_meta(stored.parse()?, &meta);
-                serde_json::Value::Object(projection.apply(whole, resource_type)).to_string()
-            }
-        });
-    }
-    Ok(scim_response(200, message::list_response(page.total, start_index, &resources)))
+    answer(context, resource_types, &from_url(request)?)
+}
+
+/// `POST /{type}/.search`, and `POST /.search` over all types.
+///
+/// # Errors
+/// 400 for what is wrong with the body.
+pub fn search(
+    context: &Context,
+    resource_types: &[&ResourceType],
+    request: &Request,
+) -> Result<Response, Failure> {
+    answer(context, resource_types, &SearchRequest::parse(&body_object(request)?)?)
 }
 
 /// What `attributes` and `excludedAttributes` ask for; nothing when the whole resource is wanted.
@@ -59,6 +56,207 @@ pub fn projection(
     let attributes = parameter(request, "attributes")?;
     let excluded = parameter(request, "excludedAttributes")?;
     Projection::new(attributes.as_deref(), excluded.as_deref(), resource_type)
+}
+
+/// One type's part in an answer.
+struct Chosen<'a> {
+    resource_type: &'a ResourceType,
+    location_base: String,
+    condition: Option<Condition>,
+    sort: Option<Target>,
+    projection: Option<Projection>,
+}
+
+fn answer(
+    context: &Context,
+    resource_types: &[&ResourceType],
+    search: &SearchRequest,
+) -> Result<Response, Failure> {
+    let chosen = choose(context, resource_types, search)?;
+    let parts = chosen.iter().map(|it| Part {
+        resource_type: &it.resource_type.name,
+        location_base: &it.location_base,
+        condition: it.condition.as_ref(),
+        sort: it.sort.as_ref(),
+    });
+    let mut listing = Listing {
+        org: context.principal.org.key,
+        parts: parts.collect(),
+        sorted: chosen.iter().any(|it| it.sort.is_some()),
+        descending: search.descending,
+        from: From::Offset(search.start_index - 1),
+        limit: search.count.unwrap_or(COUNT_DEFAULT).clamp(0, COUNT_MAX),
+        count: true,
+    };
+    let Some(text) = &search.cursor else {
+        return context.read(|tx| {
+            let page = tx.list(&listing)?;
+            let list = ListResponse {
+                total: page.total,
+                start_index: Some(search.start_index),
+                resources: render(context, tx, &chosen, &page)?,
+                ..ListResponse::default()
+            };
+            Ok(scim_response(200, list.to_text()))
+        });
+    };
+    let count = search.count.unwrap_or(COUNT_DEFAULT).max(0);
+    if count > COUNT_MAX {
+        return Err(Error::invalid_count(format!(
+            "count is {count}, and a page has at most {COUNT_MAX} resources."
+        ))
+        .into());
+    }
+    let types: Vec<&str> = resource_types.iter().map(|it| it.name.as_str()).collect();
+    let (org, types) = (format!("{:?}", context.principal.org.key), types.join(","));
+    let query = [
+        org.as_str(),
+        &types,
+        search.filter.as_deref().unwrap_or_default(),
+        search.sort_by.as_deref().unwrap_or_default(),
+        if search.descending { "descending" } else { "ascending" },
+    ];
+    let cursor = match text.as_str() {
+        "" => None,
+        text => Some(Cursor::read(text, &query, context.now)?),
+    };
+    if let Some(cursor) = &cursor {
+        if cursor.count != count {
+            return Err(Error::invalid_count(format!(
+                "count is {count}, and the first page was asked for with {}; it must stay the same.",
+                cursor.count
+            ))
+            .into());
+        }
+        let position = &cursor.position;
+        listing.from = if cursor.backward { From::Before(position) } else { From::After(position) };
+        // Counted once, with the first page.
+        listing.count = false;
+    }
+    context.read(|tx| {
+        let page = tx.list(&listing)?;
+        let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
+        let write = |position, backward| {
+            Cursor { position, backward, total, count }.write(&query, context.now)
+        };
+        let (first, last) = (page.resources.first(), page.resources.last());
+        let backward = cursor.as_ref().is_some_and(|it| it.backward);
+        // Whoever comes from somewhere can go back there.
+        let next = last.filter(|_| page.more || backward);
+        let previous = first.filter(|_| if backward { page.more } else { cursor.is_some() });
+        let list = ListResponse {
+            total,
+            next_cursor: next.map(|it| write(it.position.clone(), false)),
+            previous_cursor: previous.map(|it| write(it.position.clone(), true)),
+            resources: render(context, tx, &chosen, &page)?,
+            ..ListResponse::default()
+        };
+        Ok(scim_response(200, list.to_text()))
+    })
+}
+
+/// Judges a search for each resource type. Where it is asked of several, one that has not the attributes
+/// of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the client's mistake.
+fn choose<'a>(
+    context: &Context,
+    resource_types: &[&'a ResourceType],
+    search: &SearchRequest,
+) -> Result<Vec<Chosen<'a>>, Error> {
+    let filter = match &search.filter {
+        Some(text) if !text.trim().is_empty() => Some(filter::parse(text)?),
+        _ => None,
+    };
+    let mut chosen = Vec::new();
+    let mut refusal = None;
+    for resource_type in resource_types {
+        let condition = filter.as_ref().map(|it| Condition::of_resource(it, resource_type));
+        let condition = match condition.transpose() {
+            Ok(condition) => condition,
+            Err(error) => {
+                refusal.get_or_insert(error);
+                continue;
+            }
+        };
+        let sort = match &search.sort_by {
+            Some(text) if !text.trim().is_empty() => sort(text.trim(), resource_type),
+            _ => Ok(None),
+        };
+        let sort = match sort {
+            Ok(sort) => sort,
+            Err(error) if resource_types.len() == 1 => return Err(error),
+            Err(_) => None,
+        };
+        let attributes = search.attributes.as_deref();
+        let excluded = search.excluded_attributes.as_deref();
+        chosen.push(Chosen {
+            resource_type,
+            location_base: context.location_base(resource_type),
+            condition,
+            sort,
+            projection: Projection::new(attributes, excluded, resource_type)?,
+        });
+    }
+    match refusal {
+        Some(error) if chosen.is_empty() => Err(error),
+        _ => Ok(chosen),
+    }
+}
+
+fn sort(text: &str, resource_type: &ResourceType) -> Result<Option<Target>, Error> {
+    let wrong = |why: &str| {
+        Error::invalid_path(format!("The list cannot be sorted by \"{}\": {why}", quoted(text)))
+    };
+    let target = AttrPath::new(text).and_then(|it| resource_type.resolve(&it));
+    let mut target = target.ok_or_else(|| wrong("no schema of these resources defines it."))?;
+    if target.leaf().is_secret() {
+        return Err(wrong("it is never shown."));
+    }
+    if target.is_core(MEMBERS) || target.is_core(GROUPS) {
+        return Err(wrong("membership has no order."));
+    }
+    if target.leaf().kind == Type::Complex {
+        let value = target.attribute.sub_attribute("value").cloned();
+        target.sub = Some(value.ok_or_else(|| wrong("name one of its sub-attributes."))?);
+    }
+    Ok(Some(target))
+}
+
+/// The resources of a page as JSON, each as its own type shows it.
+fn render(
+    context: &Context,
+    tx: &crate::store::Read,
+    chosen: &[Chosen],
+    page: &Page,
+) -> Result<Vec<String>, Failure> {
+    let mut texts = HashMap::new();
+    for it in chosen {
+        let of_type = page.resources.iter().filter(|of| of.resource_type == it.resource_type.name);
+        let stored: Vec<_> = of_type.map(|it| it.stored.clone()).collect();
+        let view = View {
+            resource_type: it.resource_type,
+            location_base: &it.location_base,
+            projection: it.projection.as_ref(),
+            brief: false,
+        };
+        let seqs = stored.iter().map(|it| it.seq);
+        texts.extend(seqs.zip(view.render(context, tx, &stored)?));
+    }
+    let resources = page.resources.iter();
+    Ok(resources.filter_map(|it| texts.remove(&it.stored.seq)).collect())
+}
+
+fn from_url(request: &Request) -> Result<SearchRequest, Error> {
+    let order = parameter(request, "sortOrder")?;
+    Ok(SearchRequest {
+        filter: parameter(request, "filter")?,
+        sort_by: parameter(request, "sortBy")?,
+        descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
+        start_index: number(request, "startIndex")?.unwrap_or(1).max(1),
+        count: number(request, "count")?,
+        cursor: parameter(request, "cursor")?,
+        attributes: parameter(request, "attributes")?,
+        excluded_attributes: parameter(request, "excludedAttributes")?,
+    })
 }
 
 fn parameter(request: &Request, name: &str) -> Result<Option<String>, Error> {
@@ -86,4 +284,13 @@ fn number(request: &Request, name: &str) -> Result<Option<i64>, Error> {
     // Room for one more than this must stay, so the end of i64 is left alone.
     let value = digits.parse::<i64>().unwrap_or(i64::MAX).min(i64::MAX / 4);
     Ok(Some(if negative { -value } else { value }))
+}
+
+/// The `Resources` of a list that is never long, such as the schemas.
+#[must_use]
+pub fn whole_list(documents: impl Iterator<Item = Value>) -> Response {
+    let resources: Vec<String> = documents.map(|it| it.to_string()).collect();
+    let total = i64::try_from(resources.len()).ok();
+    let list = ListResponse { total, start_index: Some(1), resources, ..ListResponse::default() };
+    scim_response(200, list.to_text())
 }

@@ -1,24 +1,30 @@
 //! One resource: create, read, replace, patch, delete (RFC 7644 sections 3.3 to 3.6). The same code
 //! for every resource type.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::endpoints::query::projection;
-use crate::endpoints::{Context, Failure, body_object, scim_response};
-use crate::http::request::Request;
+use crate::endpoints::render::View;
+use crate::endpoints::{Context, Failure, body_object};
+use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
 use crate::scim::attribute::Uniqueness;
 use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::{CompareOp, Filter, Literal};
-use crate::scim::meta::Meta;
-use crate::scim::patch::PatchOp;
+use crate::scim::filter_match::value_matches;
+use crate::scim::membership::{self, MEMBERS, MemberChange};
+use crate::scim::meta::Precondition;
+use crate::scim::patch::{PatchOp, Patched};
 use crate::scim::path::AttrPath;
-use crate::scim::resource::{changes, splice, with_meta};
+use crate::scim::resource::changes;
 use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
 use crate::scim::validate;
+use crate::store::member::{Linked, MemberError};
 use crate::store::provisioning_log::LogLine;
 use crate::store::resource::{Kind, Stored};
 use crate::store::{Read, Write};
@@ -35,23 +41,39 @@ pub fn create(
     resource_type: &ResourceType,
     request: &Request,
 ) -> Result<Response, Failure> {
+    let id = id::resource(context.now.milliseconds());
+    create_as(context, resource_type, request, &id)
+}
+
+/// Creates a resource with an id that was chosen before: in a Bulk request, operations refer to
+/// resources that others of them create.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_as(
+    context: &Context,
+    resource_type: &ResourceType,
+    request: &Request,
+    id: &str,
+) -> Result<Response, Failure> {
     let projection = projection(request, resource_type)?;
     let body = body_object(request)?;
     let rules = context.principal.org.settings.rules();
-    let document = validate::create(&body, resource_type, rules)?;
-    let id = id::resource(context.now.milliseconds());
-    let document = with_id(document, &id);
+    let mut document = validate::create(&body, resource_type, rules)?;
+    let members = membership::take(&mut document).unwrap_or_default();
+    let document = with_id(document, id);
     judge_size(&document)?;
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
-    let stored = context.store.write(context.now, |tx| {
-        refuse_duplicate(tx, kind, resource_type, &document, &id)?;
-        let stored = tx.add_resource(kind, &id, &document)?;
-        let changes = changes(&Map::new(), &document);
-        log(context, tx, "POST", kind, &id, 201, &changes)?;
-        Ok::<_, Failure>(stored)
-    })?;
-    answer(201, resource_type, &stored, &base, projection.as_ref())
+    context.write(|tx| {
+        refuse_duplicate(tx, kind, resource_type, &document, id)?;
+        let stored = tx.add_resource(kind, id, &document)?;
+        let mut changes = changes(&Map::new(), &document);
+        let change = change_members(tx, kind, stored.seq, MemberChange::Add(members))?;
+        note_members(&mut changes, change);
+        log(context, tx, "POST", kind, id, 201, &changes)?;
+        view(resource_type, &base, projection.as_ref()).answer(context, tx, 201, &stored)
+    })
 }
 
 /// `GET /{type}/{id}`
@@ -67,14 +89,21 @@ pub fn get(
     let projection = projection(request, resource_type)?;
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
-    let stored = context.store.read(|tx| load(tx, kind, id))?;
-    answer(200, resource_type, &stored, &base, projection.as_ref())
+    let view = view(resource_type, &base, projection.as_ref());
+    context.read(|tx| {
+        let stored = load(tx, kind, id)?;
+        if precondition(request).has(stored.version) {
+            return Ok(view.headers(Response::empty(304), &stored));
+        }
+        view.answer(context, tx, 200, &stored)
+    })
 }
 
 /// `PUT /{type}/{id}`
 ///
 /// # Errors
-/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use.
+/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use, 412
+/// for another version.
 pub fn replace(
     context: &Context,
     resource_type: &ResourceType,
@@ -82,16 +111,21 @@ pub fn replace(
     id: &str,
 ) -> Result<Response, Failure> {
     let body = body_object(request);
-    change(context, resource_type, request, id, "PUT", |before| {
+    change(context, resource_type, request, id, |before| {
         let rules = context.principal.org.settings.rules();
-        validate::replace(before, &body?, resource_type, rules)
+        let mut document = validate::replace(before, &body?, resource_type, rules)?;
+        // What the client does not speak of is not asserted (RFC 7644 section 3.5.1): a rename must
+        // not empty a group.
+        let members = membership::take(&mut document);
+        Ok(Patched { document, members: members.map(MemberChange::Set).into_iter().collect() })
     })
 }
 
 /// `PATCH /{type}/{id}`
 ///
 /// # Errors
-/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use.
+/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use, 412
+/// for another version.
 pub fn patch(
     context: &Context,
     resource_type: &ResourceType,
@@ -99,31 +133,33 @@ pub fn patch(
     id: &str,
 ) -> Result<Response, Failure> {
     let patch = body_object(request).and_then(|it| PatchOp::parse(&it));
-    change(context, resource_type, request, id, "PATCH", |before| {
+    change(context, resource_type, request, id, |before| {
         let rules = context.principal.org.settings.rules();
-        let after = patch?.apply(before, resource_type, rules)?;
-        validate::judge_change(before, after, resource_type, rules)
+        let Patched { document, members } = patch?.apply(before, resource_type, rules)?;
+        let document = validate::judge_change(before, document, resource_type, rules)?;
+        Ok(Patched { document, members })
     })
 }
 
 /// `DELETE /{type}/{id}`: the resource is gone for SCIM and for login; support erases it.
 ///
 /// # Errors
-/// 404 when there is no such resource.
+/// 404 when there is no such resource, 412 for another version.
 pub fn delete(
     context: &Context,
     resource_type: &ResourceType,
+    request: &Request,
     id: &str,
 ) -> Result<Response, Failure> {
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
-    context.store.write(context.now, |tx| {
+    context.write(|tx| {
         let stored = load(tx, kind, id)?;
+        precondition(request).judge(stored.version)?;
         tx.delete_resource(kind, &stored)?;
         log(context, tx, "DELETE", kind, id, 204, &json!({}))?;
-        Ok::<_, Failure>(())
-    })?;
-    Ok(Response::empty(204))
+        Ok(Response::empty(204))
+    })
 }
 
 /// Changes a resource in one transaction: what is judged is what is replaced. A change that changes
@@ -133,44 +169,121 @@ fn change(
     resource_type: &ResourceType,
     request: &Request,
     id: &str,
-    method: &str,
-    apply: impl FnOnce(&Map<String, Value>) -> Result<Map<String, Value>, Error>,
+    apply: impl FnOnce(&Map<String, Value>) -> Result<Patched, Error>,
 ) -> Result<Response, Failure> {
     let projection = projection(request, resource_type)?;
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
-    let stored = context.store.write(context.now, |tx| {
+    let is_patch = request.method == Method::Patch;
+    let view = View { brief: is_patch, ..view(resource_type, &base, projection.as_ref()) };
+    let stored = context.write(|tx| {
         let stored = load(tx, kind, id)?;
+        precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
-        let after = apply(&before)?;
-        let changes = changes(&before, &after);
+        let Patched { document: after, members } = apply(&before)?;
+        let mut changes = changes(&before, &after);
+        for it in members {
+            let change = change_members(tx, kind, stored.seq, it)?;
+            note_members(&mut changes, change);
+        }
         if changes.as_object().is_some_and(Map::is_empty) {
             return Ok(stored);
         }
         judge_size(&after)?;
         refuse_duplicate(tx, kind, resource_type, &after, id)?;
         let stored = tx.replace_resource(kind, &stored, &after)?;
-        log(context, tx, method, kind, id, 200, &changes)?;
-        Ok::<_, Failure>(stored)
+        log(context, tx, request.method.name(), kind, id, 200, &changes)?;
+        Ok(stored)
     })?;
-    answer(200, resource_type, &stored, &base, projection.as_ref())
+    // RFC 7644 section 3.5.2: 204 is for a client that wants nothing back.
+    let nothing =
+        request.parameter("attributes").is_some_and(|it| it.is_ok_and(|it| it.is_empty()));
+    if is_patch && nothing {
+        return Ok(view.headers(Response::empty(204), &stored));
+    }
+    context.read(|tx| view.answer(context, tx, 200, &stored))
 }
 
-/// Where a resource is.
-#[must_use]
-pub fn location(base: &str, id: &str) -> String {
-    format!("{base}{id}")
+fn view<'a>(
+    resource_type: &'a ResourceType,
+    location_base: &'a str,
+    projection: Option<&'a Projection>,
+) -> View<'a> {
+    View { resource_type, location_base, projection, brief: false }
 }
 
-/// The metadata of a stored resource.
-#[must_use]
-pub fn meta_of(resource_type: &ResourceType, stored: &Stored, location: String) -> Meta {
-    Meta {
-        resource_type: resource_type.name.clone(),
-        created: stored.created,
-        last_modified: stored.last_modified,
-        location,
-        version: stored.version,
+fn precondition(request: &Request) -> Precondition {
+    Precondition::new(request.header("If-Match"), request.header("If-None-Match"))
+}
+
+/// Which members a change added and removed, by id.
+#[derive(Default)]
+struct MembersChanged {
+    added: Vec<String>,
+    removed: Vec<String>,
+}
+
+fn change_members(
+    tx: &Write,
+    kind: Kind,
+    group: i64,
+    change: MemberChange,
+) -> Result<MembersChanged, Failure> {
+    let mut changed = MembersChanged::default();
+    let add = |ids: &[String]| match tx.add_members(kind.org, group, ids) {
+        Ok(added) => Ok(added),
+        Err(MemberError::Store(error)) => Err(Failure::Store(error)),
+        Err(MemberError::Unknown(ids)) => Err(Failure::Scim(unknown_members(&ids))),
+    };
+    match change {
+        MemberChange::Add(ids) if ids.is_empty() => {}
+        MemberChange::Add(ids) => changed.added = add(&ids)?,
+        MemberChange::Remove(ids) => changed.removed = tx.remove_members(group, &ids)?,
+        MemberChange::RemoveWhere(condition) => {
+            let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
+            let meets = |it: &&Linked| {
+                let value =
+                    membership::member(&it.id, &it.resource_type, it.display.as_deref(), "");
+                value_matches(&condition, &value)
+            };
+            let ids: Vec<String> = members.iter().filter(meets).map(|it| it.id.clone()).collect();
+            changed.removed = tx.remove_members(group, &ids)?;
+        }
+        MemberChange::Set(ids) => {
+            let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
+            let wanted: HashSet<&String> = ids.iter().collect();
+            let gone = members.iter().filter(|it| !wanted.contains(&it.id));
+            let gone: Vec<String> = gone.map(|it| it.id.clone()).collect();
+            changed.removed = tx.remove_members(group, &gone)?;
+            changed.added = add(&ids)?;
+        }
+    }
+    Ok(changed)
+}
+
+fn unknown_members(ids: &[String]) -> Error {
+    const NAMED_MAX: usize = 5;
+    let named: Vec<String> =
+        ids.iter().take(NAMED_MAX).map(|it| format!("\"{}\"", quoted(it))).collect();
+    let more = ids.len().saturating_sub(NAMED_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    Error::invalid_value(format!(
+        "There is no user or group of this organisation with the id {}{more}, so the members were \
+         not changed. Provision these users first, then push the group again.",
+        named.join(", ")
+    ))
+}
+
+/// Adds what happened to the members to the changes for the log.
+fn note_members(changes: &mut Value, changed: MembersChanged) {
+    for (name, ids) in [("added", changed.added), ("removed", changed.removed)] {
+        let Some(changes) = changes.as_object_mut().filter(|_| !ids.is_empty()) else { continue };
+        let members = changes.entry(MEMBERS).or_insert_with(|| json!({}));
+        let list = &mut members[name];
+        match list {
+            Value::Array(list) => list.extend(ids.into_iter().map(Value::from)),
+            _ => *list = ids.into(),
+        }
     }
 }
 
@@ -188,26 +301,6 @@ fn load(tx: &Read, kind: Kind, id: &str) -> Result<Stored, Failure> {
         )
         .into()),
     }
-}
-
-fn answer(
-    status: u16,
-    resource_type: &ResourceType,
-    stored: &Stored,
-    base: &str,
-    projection: Option<&Projection>,
-) -> Result<Response, Failure> {
-    let location = location(base, &stored.id);
-    let meta = meta_of(resource_type, stored, location.clone());
-    let body = match projection {
-        None => splice(&stored.document, &meta),
-        Some(projection) => {
-            let whole = with_meta(stored.parse()?, &meta);
-            Value::Object(projection.apply(whole, resource_type)).to_string()
-        }
-    };
-    // RFC 7644 section 3.3 asks for Location at a creation, section 3.1 for it where it helps.
-    Ok(scim_response(status, body).with_header("Location", location))
 }
 
 fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {

@@ -14,6 +14,7 @@ use crate::scim::schema::Schema;
 const SCHEMAS: &[&str] = &[
     include_str!("schemas/user.json"),
     include_str!("schemas/enterprise_user.json"),
+    include_str!("schemas/group.json"),
     include_str!("schemas/schema.json"),
     include_str!("schemas/resource_type.json"),
     include_str!("schemas/service_provider_config.json"),

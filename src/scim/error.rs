@@ -25,6 +25,12 @@ pub enum ScimType {
     NoTarget,
     /// A required value is missing, or a value does not fit the attribute.
     InvalidValue,
+    /// The cursor is none of this query (RFC 9865).
+    InvalidCursor,
+    /// The cursor is too old (RFC 9865).
+    ExpiredCursor,
+    /// The count is not that of the first page, or too large (RFC 9865).
+    InvalidCount,
 }
 
 impl ScimType {
@@ -40,6 +46,9 @@ impl ScimType {
             ScimType::InvalidPath => "invalidPath",
             ScimType::NoTarget => "noTarget",
             ScimType::InvalidValue => "invalidValue",
+            ScimType::InvalidCursor => "invalidCursor",
+            ScimType::ExpiredCursor => "expiredCursor",
+            ScimType::InvalidCount => "invalidCount",
         }
     }
 }
@@ -100,6 +109,24 @@ impl Error {
     #[must_use]
     pub fn mutability(detail: impl Into<String>) -> Error {
         Error::typed(400, ScimType::Mutability, detail)
+    }
+
+    /// 400 `invalidCursor`.
+    #[must_use]
+    pub fn invalid_cursor(detail: impl Into<String>) -> Error {
+        Error::typed(400, ScimType::InvalidCursor, detail)
+    }
+
+    /// 400 `expiredCursor`.
+    #[must_use]
+    pub fn expired_cursor(detail: impl Into<String>) -> Error {
+        Error::typed(400, ScimType::ExpiredCursor, detail)
+    }
+
+    /// 400 `invalidCount`.
+    #[must_use]
+    pub fn invalid_count(detail: impl Into<String>) -> Error {
+        Error::typed(400, ScimType::InvalidCount, detail)
     }
 
     /// 409 `uniqueness`.

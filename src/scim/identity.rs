@@ -46,6 +46,9 @@ pub struct Rules {
     pub username_format: UsernameFormat,
     /// Whether userName and the primary e-mail address may change.
     pub identity_changes: IdentityChanges,
+    /// Whether what the interoperability profile forbids is refused: attributes that no schema
+    /// defines, and PATCH operations without a path.
+    pub strict: bool,
 }
 
 /// Judges a new account, and makes it active unless the client says otherwise.

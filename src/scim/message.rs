@@ -1,38 +1,152 @@
-//! The messages around resources (RFC 7644 section 3.4.2).
+//! The messages around resources: ListResponse and SearchRequest (RFC 7644 sections 3.4.2 and 3.4.3).
 
+use serde_json::{Map, Value};
+
+use crate::scim::error::Error;
 use crate::scim::urn;
 
-/// A ListResponse around resources that are JSON already. `Resources` is there also when it is
-/// empty: Okta calls anything else "No results for users returned".
-#[must_use]
-pub fn list_response(total: i64, start_index: i64, resources: &[String]) -> String {
-    let length: usize = resources.iter().map(|it| it.len() + 1).sum();
-    let mut text = String::with_capacity(length + 160);
-    text.push_str("{\"schemas\":[\"");
-    text.push_str(urn::LIST_RESPONSE);
-    text.push_str(&format!(
-        "\"],\"totalResults\":{total},\"startIndex\":{start_index},\"itemsPerPage\":{},\
-         \"Resources\":[",
-        resources.len()
-    ));
-    for (i, resource) in resources.iter().enumerate() {
-        if i > 0 {
-            text.push(',');
+/// Part of a list, as it is answered.
+#[derive(Clone, Debug, Default)]
+pub struct ListResponse {
+    /// How many resources the whole list has, where that is known.
+    pub total: Option<i64>,
+    /// The place of the first resource in the whole list, from 1; absent in pages by cursor.
+    pub start_index: Option<i64>,
+    /// Asks for the page behind this one; absent from the last page (RFC 9865).
+    pub next_cursor: Option<String>,
+    /// Asks for the page before this one; absent from the first page (RFC 9865).
+    pub previous_cursor: Option<String>,
+    /// The resources, which are JSON already.
+    pub resources: Vec<String>,
+}
+
+impl ListResponse {
+    /// The message. `Resources` is there also when it is empty: Okta calls anything else "No results
+    /// for users returned".
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let length: usize = self.resources.iter().map(|it| it.len() + 1).sum();
+        let mut text = String::with_capacity(length + 400);
+        text.push_str("{\"schemas\":[\"");
+        text.push_str(urn::LIST_RESPONSE);
+        text.push_str("\"]");
+        let mut number = |name: &str, value: i64| text.push_str(&format!(",\"{name}\":{value}"));
+        if let Some(total) = self.total {
+            number("totalResults", total);
         }
-        text.push_str(resource);
+        if let Some(start_index) = self.start_index {
+            number("startIndex", start_index);
+        }
+        number("itemsPerPage", i64::try_from(self.resources.len()).unwrap_or(i64::MAX));
+        // Cursors have no character that JSON escapes.
+        for (name, cursor) in
+            [("previousCursor", &self.previous_cursor), ("nextCursor", &self.next_cursor)]
+        {
+            if let Some(cursor) = cursor {
+                text.push_str(&format!(",\"{name}\":\"{cursor}\""));
+            }
+        }
+        text.push_str(",\"Resources\":[");
+        for (i, resource) in self.resources.iter().enumerate() {
+            if i > 0 {
+                text.push(',');
+            }
+            text.push_str(resource);
+        }
+        text.push_str("]}");
+        text
     }
-    text.push_str("]}");
-    text
+}
+
+/// What a client asks a list for; in a body, or as the parameters of a URL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchRequest {
+    /// The filter.
+    pub filter: Option<String>,
+    /// The attribute to sort by.
+    pub sort_by: Option<String>,
+    /// Whether the largest comes first.
+    pub descending: bool,
+    /// The place of the first resource wanted, from 1.
+    pub start_index: i64,
+    /// How many resources are wanted.
+    pub count: Option<i64>,
+    /// The cursor of the page wanted; empty for the first page (RFC 9865).
+    pub cursor: Option<String>,
+    /// The attributes wanted, with commas.
+    pub attributes: Option<String>,
+    /// The attributes not wanted, with commas.
+    pub excluded_attributes: Option<String>,
+}
+
+impl SearchRequest {
+    /// Reads a SearchRequest message.
+    ///
+    /// # Errors
+    /// 400 `invalidSyntax` for what is no such message, 400 `invalidValue` for a member of a wrong type.
+    pub fn parse(body: &Map<String, Value>) -> Result<SearchRequest, Error> {
+        let member = |name: &str| {
+            let found = body.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value).filter(|it| !it.is_null())
+        };
+        let named =
+            |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::SEARCH_REQUEST));
+        let schemas = member("schemas").and_then(Value::as_array);
+        if !schemas.is_some_and(|it| it.iter().any(named)) {
+            return Err(Error::invalid_syntax(format!(
+                "A search needs \"schemas\": [\"{}\"] in the body.",
+                urn::SEARCH_REQUEST
+            )));
+        }
+        let wrong = |name: &str, what: &str| {
+            Error::invalid_value(format!("\"{name}\" of a search must be {what}."))
+        };
+        let text = |name: &str| match member(name) {
+            None => Ok(None),
+            Some(Value::String(it)) => Ok(Some(it.clone())),
+            Some(_) => Err(wrong(name, "text")),
+        };
+        let number = |name: &str| match member(name) {
+            None => Ok(None),
+            Some(it) => match it.as_i64().or(it.as_u64().map(|_| i64::MAX)) {
+                // Room for one more than this must stay.
+                Some(it) => Ok(Some(it.clamp(i64::MIN / 4, i64::MAX / 4))),
+                None => Err(wrong(name, "a whole number")),
+            },
+        };
+        let names = |name: &str| match member(name) {
+            None => Ok(None),
+            Some(Value::String(it)) => Ok(Some(it.clone())),
+            Some(Value::Array(items)) => {
+                let names = items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+                let names = names.ok_or_else(|| wrong(name, "an array of attribute names"))?;
+                Ok(Some(names.join(",")))
+            }
+            Some(_) => Err(wrong(name, "an array of attribute names")),
+        };
+        let order = text("sortOrder")?;
+        Ok(SearchRequest {
+            filter: text("filter")?,
+            sort_by: text("sortBy")?,
+            descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
+            start_index: number("startIndex")?.unwrap_or(1).max(1),
+            count: number("count")?,
+            cursor: text("cursor")?,
+            attributes: names("attributes")?,
+            excluded_attributes: names("excludedAttributes")?,
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     #[test]
     fn an_empty_list_is_whole() {
-        let found: Value = serde_json::from_str(&list_response(0, 1, &[])).unwrap();
+        let list = ListResponse { total: Some(0), start_index: Some(1), ..ListResponse::default() };
+        let found: Value = serde_json::from_str(&list.to_text()).unwrap();
         let expected = json!({"schemas": [urn::LIST_RESPONSE], "totalResults": 0, "startIndex": 1,
             "itemsPerPage": 0, "Resources": []});
         assert_eq!(found, expected);
@@ -40,9 +154,48 @@ mod tests {
 
     #[test]
     fn resources_stand_in_their_order() {
-        let resources = ["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()];
-        let found: Value = serde_json::from_str(&list_response(7, 3, &resources)).unwrap();
-        assert_eq!(found["Resources"], json!([{"a": 1}, {"b": 2}]));
-        assert_eq!((&found["totalResults"], &found["itemsPerPage"]), (&json!(7), &json!(2)));
+        let list = ListResponse {
+            total: Some(7),
+            next_cursor: Some("n".to_owned()),
+            previous_cursor: Some("p".to_owned()),
+            resources: vec!["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()],
+            ..ListResponse::default()
+        };
+        let found: Value = serde_json::from_str(&list.to_text()).unwrap();
+        let expected = json!({"schemas": [urn::LIST_RESPONSE], "totalResults": 7,
+            "itemsPerPage": 2, "previousCursor": "p", "nextCursor": "n",
+            "Resources": [{"a": 1}, {"b": 2}]});
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_search_request_says_what_a_url_says() {
+        let body = json!({"schemas": [urn::SEARCH_REQUEST], "attributes": ["a", "b"],
+            "FILTER": "a pr", "sortBy": "a", "sortOrder": "Descending", "startIndex": -3,
+            "count": 5, "cursor": "", "excludedAttributes": null});
+        let found = SearchRequest::parse(body.as_object().unwrap()).unwrap();
+        let expected = SearchRequest {
+            filter: Some("a pr".to_owned()),
+            sort_by: Some("a".to_owned()),
+            descending: true,
+            start_index: 1,
+            count: Some(5),
+            cursor: Some(String::new()),
+            attributes: Some("a,b".to_owned()),
+            excluded_attributes: None,
+        };
+        assert_eq!(found, expected);
+        for (name, value) in [
+            ("schemas", json!(["x"])),
+            ("filter", json!(1)),
+            ("count", json!("1")),
+            ("startIndex", json!(1.5)),
+            ("attributes", json!([1])),
+            ("sortBy", json!({})),
+        ] {
+            let mut wrong = body.clone();
+            wrong[name] = value;
+            assert_eq!(SearchRequest::parse(wrong.as_object().unwrap()).unwrap_err().status, 400);
+        }
     }
 }

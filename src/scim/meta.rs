@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::error::Error;
 
 /// What the server knows of a resource beside its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,4 +44,98 @@ impl Meta {
 #[must_use]
 pub fn version_tag(version: i64) -> String {
     format!("W/\"{version}\"")
+}
+
+/// What a client demands of a resource's version before anything is done (RFC 7644 section 3.14, RFC
+/// 9110 section 13.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Precondition {
+    if_match: Option<Tags>,
+    if_none_match: Option<Tags>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tags {
+    Any,
+    These(Vec<String>),
+}
+
+impl Tags {
+    /// Tags are compared weakly: only the text between the quotes counts. Quotes may be missing.
+    fn parse(field: &str) -> Tags {
+        let opaque = |tag: &str| {
+            let tag = tag.trim();
+            tag.strip_prefix("W/").unwrap_or(tag).trim_matches('"').to_owned()
+        };
+        match field.trim() {
+            "*" => Tags::Any,
+            list => Tags::These(list.split(',').map(opaque).collect()),
+        }
+    }
+
+    fn include(&self, version: i64) -> bool {
+        match self {
+            Tags::Any => true,
+            Tags::These(tags) => tags.contains(&version.to_string()),
+        }
+    }
+}
+
+impl Precondition {
+    /// The precondition in the fields `If-Match` and `If-None-Match`.
+    #[must_use]
+    pub fn new(if_match: Option<&str>, if_none_match: Option<&str>) -> Precondition {
+        Precondition {
+            if_match: if_match.map(Tags::parse),
+            if_none_match: if_none_match.map(Tags::parse),
+        }
+    }
+
+    /// Whether a client that reads has this version already: the answer is 304.
+    #[must_use]
+    pub fn has(&self, version: i64) -> bool {
+        self.if_none_match.as_ref().is_some_and(|it| it.include(version))
+    }
+
+    /// Judges a change of a resource that has this version now.
+    ///
+    /// # Errors
+    /// 412 when the client knows another version.
+    pub fn judge(&self, version: i64) -> Result<(), Error> {
+        let expected = self.if_match.as_ref().is_none_or(|it| it.include(version));
+        if expected && !self.has(version) {
+            return Ok(());
+        }
+        let now = version_tag(version);
+        Err(Error::new(
+            412,
+            format!(
+                "The resource has the version {now} and not the one the request asks for: it was \
+                 changed in between. Read it again and repeat the change."
+            ),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preconditions() {
+        let judge = |if_match: Option<&str>, if_none_match: Option<&str>| {
+            Precondition::new(if_match, if_none_match).judge(7).is_ok()
+        };
+        assert!(judge(None, None));
+        for tags in ["W/\"7\"", "\"7\"", "7", "*", "W/\"6\", W/\"7\""] {
+            assert!(judge(Some(tags), None), "{tags}");
+            assert!(!judge(None, Some(tags)), "{tags}");
+            assert!(Precondition::new(None, Some(tags)).has(7), "{tags}");
+        }
+        for tags in ["W/\"6\"", "", "W/\"77\"", "seven"] {
+            assert!(!judge(Some(tags), None), "{tags}");
+            assert!(judge(None, Some(tags)), "{tags}");
+        }
+        assert_eq!(Precondition::new(Some("1"), None).judge(2).unwrap_err().status, 412);
+    }
 }

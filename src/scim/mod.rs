@@ -9,6 +9,7 @@ pub mod error;
 pub mod filter;
 pub mod filter_match;
 pub mod identity;
+pub mod membership;
 pub mod message;
 pub mod meta;
 pub mod patch;

@@ -6,8 +6,10 @@
 use serde_json::{Map, Value};
 
 use crate::scim::attribute::{Attribute, Mutability, Type};
+use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::{self, ACTIVE, EMAILS, IdentityChanges, Rules};
+use crate::scim::membership::{self, MEMBERS, MemberChange};
 use crate::scim::patch_values::{self, Selection};
 use crate::scim::path::{AttrPath, PatchPath, Target};
 use crate::scim::resource_type::ResourceType;
@@ -82,7 +84,7 @@ impl PatchOp {
         Ok(PatchOp { operations: operations.collect::<Result<_, _>>()? })
     }
 
-    /// The document after all operations. It is not yet judged.
+    /// What all operations together make of a resource with this document.
     ///
     /// # Errors
     /// 400 with the `scimType` of RFC 7644 table 9 that says which operation failed and why.
@@ -91,10 +93,11 @@ impl PatchOp {
         before: &Map<String, Value>,
         resource_type: &ResourceType,
         rules: Rules,
-    ) -> Result<Map<String, Value>, Error> {
-        let mut document = before.clone();
+    ) -> Result<Patched, Error> {
+        let mut patched = Patched { document: before.clone(), members: Vec::new() };
         for (i, operation) in self.operations.iter().enumerate() {
-            let mut patch = Patch { document: &mut document, resource_type, rules };
+            let Patched { document, members } = &mut patched;
+            let mut patch = Patch { document, members, resource_type, rules };
             patch.operation(operation).map_err(|mut error| {
                 if self.operations.len() > 1 {
                     error.detail = format!("Operation {}: {}", i + 1, error.detail);
@@ -102,7 +105,7 @@ impl PatchOp {
                 error
             })?;
         }
-        Ok(document)
+        Ok(patched)
     }
 }
 
@@ -150,8 +153,18 @@ fn operation(number: usize, given: &Value) -> Result<PatchOperation, Error> {
     Ok(PatchOperation { op, path, value: value.cloned().unwrap_or(Value::Null) })
 }
 
+/// What a request makes of a resource.
+#[derive(Clone, Debug)]
+pub struct Patched {
+    /// The document after all operations. It is not yet judged.
+    pub document: Map<String, Value>,
+    /// What is to be done to the members, in order; they are no part of the document.
+    pub members: Vec<MemberChange>,
+}
+
 struct Patch<'a> {
     document: &'a mut Map<String, Value>,
+    members: &'a mut Vec<MemberChange>,
     resource_type: &'a ResourceType,
     rules: Rules,
 }
@@ -161,6 +174,11 @@ impl Patch<'_> {
         let PatchOperation { op, path, value } = operation;
         if let Some(path) = path {
             return self.at_path(*op, path, value, true);
+        }
+        if self.rules.strict {
+            return Err(Error::invalid_syntax(
+                "Every operation needs a \"path\": this organisation is set to strict.",
+            ));
         }
         let Value::Object(members) = value else {
             return Err(Error::invalid_value(
@@ -228,6 +246,9 @@ impl Patch<'_> {
         text: &str,
     ) -> Result<(), Error> {
         let attribute = &target.attribute;
+        if target.is_core(MEMBERS) && membership::has_members(self.resource_type) {
+            return self.change_members(op, path, target, value, text);
+        }
         let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
         let Some(holder) = holder else {
             return Ok(());
@@ -244,6 +265,30 @@ impl Patch<'_> {
             single(holder, attribute, target.sub.as_deref(), op, value, text)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
+        Ok(())
+    }
+
+    fn change_members(
+        &mut self,
+        op: Op,
+        path: &PatchPath,
+        target: &Target,
+        value: &Value,
+        text: &str,
+    ) -> Result<(), Error> {
+        if target.sub.is_some() {
+            return Err(Error::mutability(format!(
+                "\"{}\" cannot be changed: a member is added or removed as a whole.",
+                quoted(text)
+            )));
+        }
+        let filter = path.filter.as_ref();
+        let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
+        let named = coerce(&target.attribute, value, text)?;
+        // An empty list of members to remove removes nobody; no list at all removes them all.
+        let nobody = Value::Array(Vec::new());
+        let value = named.as_ref().or((!value.is_null()).then_some(&nobody));
+        self.members.push(membership::change(op, condition, value)?);
         Ok(())
     }
 

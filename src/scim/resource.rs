@@ -4,18 +4,27 @@ use serde_json::{Map, Value};
 
 use crate::scim::meta::Meta;
 
-/// The answer for a resource: its stored document with `meta` spliced in as the last member. The
-/// document is not parsed: a page of a hundred would cost ten times as much.
+/// The answer for a resource: its stored document with what is computed spliced in, `meta` last.
+/// The document is not parsed: a page of a hundred would cost ten times as much.
 #[must_use]
-pub fn splice(document: &str, meta: &Meta) -> String {
-    let body = document.strip_suffix('}').unwrap_or(document);
-    // A document always has `schemas`, so a comma is due.
-    format!("{body},\"meta\":{}}}", meta.to_json())
+pub fn splice(document: &str, computed: &Map<String, Value>, meta: &Meta) -> String {
+    let mut text = document.strip_suffix('}').unwrap_or(document).to_owned();
+    for (name, value) in computed {
+        // A document always has `schemas`, so a comma is due.
+        text.push_str(&format!(",\"{name}\":{value}"));
+    }
+    text.push_str(&format!(",\"meta\":{}}}", meta.to_json()));
+    text
 }
 
 /// The same answer as a value, for projections and for filters in memory.
 #[must_use]
-pub fn with_meta(mut document: Map<String, Value>, meta: &Meta) -> Map<String, Value> {
+pub fn whole(
+    mut document: Map<String, Value>,
+    computed: Map<String, Value>,
+    meta: &Meta,
+) -> Map<String, Value> {
+    document.extend(computed);
     document.insert("meta".to_owned(), meta.to_json());
     document
 }
@@ -54,8 +63,10 @@ mod tests {
         };
         let text = r#"{"schemas":["a"],"userName":"b}"}"#;
         let parsed: Map<String, Value> = serde_json::from_str(text).unwrap();
-        let spliced: Map<String, Value> = serde_json::from_str(&splice(text, &meta)).unwrap();
-        assert_eq!(spliced, with_meta(parsed, &meta));
+        let computed = Map::from_iter([("groups".to_owned(), serde_json::json!([]))]);
+        let answer = splice(text, &computed, &meta);
+        let spliced: Map<String, Value> = serde_json::from_str(&answer).unwrap();
+        assert_eq!(spliced, whole(parsed, computed, &meta));
         assert_eq!(spliced["meta"]["version"], "W/\"3\"");
         assert_eq!(spliced["meta"]["lastModified"], "1970-01-01T00:00:00.001Z");
     }

@@ -48,6 +48,19 @@ impl Projection {
         }
     }
 
+    /// Whether anything of this attribute on the first level may be shown: what is computed need
+    /// not be fetched otherwise.
+    #[must_use]
+    pub fn shows(&self, name: &str) -> bool {
+        let is = |it: &Wanted| matches!(it, Wanted::Attribute(target) if target.is_core(name));
+        let whole =
+            |it: &Wanted| is(it) && matches!(it, Wanted::Attribute(target) if target.sub.is_none());
+        match self {
+            Projection::Only(wanted) => wanted.iter().any(is),
+            Projection::Without(unwanted) => !unwanted.iter().any(whole),
+        }
+    }
+
     /// The part of a resource that the client asked for.
     #[must_use]
     pub fn apply(

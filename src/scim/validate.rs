@@ -15,6 +15,7 @@ use crate::scim::comparison::{fold, same};
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::{self, Rules, USER_NAME};
+use crate::scim::membership::{MEMBERS, MEMBERS_MAX};
 use crate::scim::path::AttrPath;
 use crate::scim::resource_type::ResourceType;
 use crate::scim::urn;
@@ -32,7 +33,7 @@ pub fn create(
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     judge_schemas(body, resource_type)?;
-    let mut document = normalize(body, resource_type)?;
+    let mut document = normalize(body, resource_type, rules)?;
     identity::judge_new(&mut document, resource_type, rules)?;
     complete(document, None, resource_type)
 }
@@ -50,7 +51,7 @@ pub fn replace(
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     judge_schemas(body, resource_type)?;
-    let mut after = normalize(body, resource_type)?;
+    let mut after = normalize(body, resource_type, rules)?;
     for (name, value) in before {
         let unknown = urn::is_urn(name) && resource_type.extension(name).is_none();
         let named = body.keys().any(|it| it.eq_ignore_ascii_case(name));
@@ -228,6 +229,7 @@ fn judge_schemas(body: &Map<String, Value>, resource_type: &ResourceType) -> Res
 fn normalize(
     body: &Map<String, Value>,
     resource_type: &ResourceType,
+    rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     let mut document = Map::new();
     let mut seen = HashSet::new();
@@ -235,6 +237,12 @@ fn normalize(
         if !seen.insert(name.to_ascii_lowercase()) {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",
+                quoted(name)
+            )));
+        }
+        if rules.strict && !is_defined(name, resource_type) {
+            return Err(Error::invalid_syntax(format!(
+                "No schema defines \"{}\", and this organisation is set to strict.",
                 quoted(name)
             )));
         }
@@ -272,6 +280,12 @@ fn normalize(
         }
     }
     Ok(document)
+}
+
+fn is_defined(name: &str, resource_type: &ResourceType) -> bool {
+    let target = AttrPath::new(name).and_then(|it| resource_type.resolve(&it));
+    target.is_some_and(|it| it.attribute.kind != Type::Any)
+        || resource_type.extension(name).is_some()
 }
 
 fn merge(document: &mut Map<String, Value>, urn: &str, members: Map<String, Value>) {
@@ -374,9 +388,11 @@ pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
         // OneLogin sends one object in place of an array.
         other => std::slice::from_ref(other),
     };
-    if given.len() > VALUES_MAX {
+    // Members are no part of a document, so a group may have many.
+    let most = if attribute.name == MEMBERS { MEMBERS_MAX } else { VALUES_MAX };
+    if given.len() > most {
         return Err(Error::invalid_value(format!(
-            "\"{path}\" has {} values; at most {VALUES_MAX} are kept.",
+            "\"{path}\" has {} values; at most {most} are taken at once.",
             given.len()
         )));
     }

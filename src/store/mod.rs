@@ -4,10 +4,13 @@ pub mod checkpoint;
 pub mod connection;
 pub mod error;
 pub mod filter_sql;
+pub mod listing;
+pub mod member;
 pub mod migrate;
 pub mod org;
 pub mod provisioning_log;
 pub mod resource;
+pub mod sort_sql;
 pub mod token;
 
 use std::fmt;
@@ -171,6 +174,25 @@ impl Store {
         let mut borrowed = Borrowed { store: self, connection: None };
         borrowed.connection = Some(connection::open_reader(&self.path)?);
         Ok(borrowed)
+    }
+}
+
+impl Write<'_> {
+    /// Makes one change within this one: undone alone when it fails.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store itself.
+    pub fn savepoint<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        run(self.connection, "SAVEPOINT part")?;
+        let answer = work(self);
+        if answer.is_err() {
+            run(self.connection, "ROLLBACK TO part")?;
+        }
+        run(self.connection, "RELEASE part")?;
+        answer
     }
 }
 

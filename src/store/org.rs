@@ -22,13 +22,19 @@ pub struct OrgSettings {
     pub username_format: UsernameFormat,
     /// Whether userName and primary e-mail address may change.
     pub identity_changes: IdentityChanges,
+    /// Whether what the interoperability profile forbids is refused; identity providers send it.
+    pub strict: bool,
 }
 
 impl OrgSettings {
     /// The rules that a document is judged by.
     #[must_use]
     pub fn rules(&self) -> Rules {
-        Rules { username_format: self.username_format, identity_changes: self.identity_changes }
+        Rules {
+            username_format: self.username_format,
+            identity_changes: self.identity_changes,
+            strict: self.strict,
+        }
     }
 }
 
@@ -38,6 +44,7 @@ impl Default for OrgSettings {
         OrgSettings {
             username_format: UsernameFormat::Email,
             identity_changes: IdentityChanges::Refuse,
+            strict: false,
         }
     }
 }
@@ -53,11 +60,15 @@ pub struct Org {
     pub active: bool,
     /// Its rules.
     pub settings: OrgSettings,
+    /// How often its schemas have been changed; 0 when it has none of its own.
+    pub schemas: i64,
     /// When it was created.
     pub created: Timestamp,
 }
 
-const COLUMNS: &str = "id, name, active, username_format, identity_changes, created";
+/// The columns of an organisation, as [`from_columns`] reads them.
+pub(crate) const COLUMNS: &str = "org.id, org.name, org.active, org.username_format,
+    org.identity_changes, org.strict, org.schemas, org.created";
 
 impl Read<'_> {
     /// The organisation of this name, in any letter case.
@@ -104,11 +115,12 @@ impl Write<'_> {
             return Err(Error::Conflict(format!("there is already an organisation {name}")));
         }
         let sql = "INSERT INTO org (name, name_folded, active, username_format, identity_changes,
-            created) VALUES (?, ?, ?, ?, ?, ?)";
+            strict, created) VALUES (?, ?, ?, ?, ?, ?, ?)";
         let folded = fold(name);
         let format = format_word(settings.username_format);
         let changes = changes_word(settings.identity_changes);
-        let values = params![name, folded, active, format, changes, self.now.nanoseconds()];
+        let now = self.now.nanoseconds();
+        let values = params![name, folded, active, format, changes, settings.strict, now];
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.org_by_key(OrgKey(self.connection.last_insert_rowid()))
     }
@@ -118,11 +130,11 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn set_org(&self, key: OrgKey, active: bool, settings: OrgSettings) -> Result<Org, Error> {
-        let sql = "UPDATE org SET active = ?, username_format = ?, identity_changes = ?
+        let sql = "UPDATE org SET active = ?, username_format = ?, identity_changes = ?, strict = ?
             WHERE id = ?";
         let format = format_word(settings.username_format);
         let changes = changes_word(settings.identity_changes);
-        let values = params![active, format, changes, key.0];
+        let values = params![active, format, changes, settings.strict, key.0];
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.org_by_key(key)
     }
@@ -142,30 +154,30 @@ fn changes_word(changes: IdentityChanges) -> &'static str {
     }
 }
 
-/// The settings as two columns hold them.
-pub(crate) fn settings(format: &str, changes: &str) -> Result<OrgSettings, Error> {
-    let username_format = match format {
-        "email" => UsernameFormat::Email,
-        "any" => UsernameFormat::Any,
-        other => return Err(Error::Invalid(format!("username format {other}"))),
-    };
-    let identity_changes = match changes {
-        "refuse" => IdentityChanges::Refuse,
-        "allow" => IdentityChanges::Allow,
-        other => return Err(Error::Invalid(format!("identity changes {other}"))),
-    };
-    Ok(OrgSettings { username_format, identity_changes })
+fn from_row(row: &Row) -> rusqlite::Result<Result<Org, Error>> {
+    from_columns(row, 0)
 }
 
-fn from_row(row: &Row) -> rusqlite::Result<Result<Org, Error>> {
-    let format: String = row.get(3)?;
-    let changes: String = row.get(4)?;
-    let org = Org {
-        key: OrgKey(row.get(0)?),
-        name: row.get(1)?,
-        active: row.get(2)?,
-        settings: OrgSettings::default(),
-        created: Timestamp::from_nanoseconds(row.get(5)?),
+/// Reads an organisation from a row whose columns from `first` on are [`COLUMNS`].
+pub(crate) fn from_columns(row: &Row, first: usize) -> rusqlite::Result<Result<Org, Error>> {
+    let format: String = row.get(first + 3)?;
+    let changes: String = row.get(first + 4)?;
+    let username_format = match format.as_str() {
+        "email" => UsernameFormat::Email,
+        "any" => UsernameFormat::Any,
+        other => return Ok(Err(Error::Invalid(format!("username format {other}")))),
     };
-    Ok(settings(&format, &changes).map(|settings| Org { settings, ..org }))
+    let identity_changes = match changes.as_str() {
+        "refuse" => IdentityChanges::Refuse,
+        "allow" => IdentityChanges::Allow,
+        other => return Ok(Err(Error::Invalid(format!("identity changes {other}")))),
+    };
+    Ok(Ok(Org {
+        key: OrgKey(row.get(first)?),
+        name: row.get(first + 1)?,
+        active: row.get(first + 2)?,
+        settings: OrgSettings { username_format, identity_changes, strict: row.get(first + 5)? },
+        schemas: row.get(first + 6)?,
+        created: Timestamp::from_nanoseconds(row.get(first + 7)?),
+    }))
 }

@@ -75,16 +75,8 @@ pub enum State {
     Deleted,
 }
 
-/// Part of a list, and how long the whole list is.
-#[derive(Clone, Debug)]
-pub struct Page {
-    /// The resources, in order of creation.
-    pub resources: Vec<Stored>,
-    /// How many there are in all.
-    pub total: i64,
-}
-
-const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
+/// The columns of a resource, as [`from_row`] reads them.
+pub(crate) const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
     resource.last_modified, resource.version, resource.deleted";
 
 impl Read<'_> {
@@ -100,68 +92,6 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let values = params![id, kind.org.0, kind.resource_type];
         Ok(statement.query_row(values, from_row).optional()?)
-    }
-
-    /// A page of the resources that meet a condition, in order of creation: `offset` are skipped,
-    /// at most `limit` returned.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn page(
-        &self,
-        kind: Kind,
-        condition: Option<&Condition>,
-        offset: i64,
-        limit: i64,
-    ) -> Result<Page, Error> {
-        let filter = match condition {
-            Some(it) => filter_sql::compile(it, kind.resource_type, kind.location_base),
-            None => SqlFilter { sql: "1".to_owned(), values: Vec::new() },
-        };
-        let mut resources = Vec::new();
-        if limit > 0 {
-            // The inner query finds the page in a narrow index; the outer one reads its documents
-            // only.
-            let sql = format!(
-                "SELECT {COLUMNS} FROM resource WHERE seq IN (
-                    SELECT seq FROM resource
-                    WHERE org = ? AND type = ? AND deleted IS NULL AND {}
-                    ORDER BY seq LIMIT ? OFFSET ?)
-                 ORDER BY seq",
-                filter.sql
-            );
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            let mut values = of_kind(kind, &filter);
-            values.extend([SqlValue::from(limit), SqlValue::from(offset)]);
-            let rows = statement.query_map(params_from_iter(values), from_row)?;
-            resources = rows.collect::<Result<Vec<_>, _>>()?;
-        }
-        let found = i64::try_from(resources.len()).unwrap_or(i64::MAX);
-        let total = if condition.is_none() {
-            self.count_all(kind)?
-        } else if found < limit && (found > 0 || offset == 0) {
-            // The page is the last one.
-            offset + found
-        } else {
-            self.count(kind, &filter)?
-        };
-        Ok(Page { resources, total })
-    }
-
-    fn count_all(&self, kind: Kind) -> Result<i64, Error> {
-        let sql = "SELECT count FROM resource_count WHERE org = ? AND type = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let values = params![kind.org.0, kind.resource_type];
-        Ok(statement.query_row(values, |row| row.get(0)).optional()?.unwrap_or(0))
-    }
-
-    fn count(&self, kind: Kind, filter: &SqlFilter) -> Result<i64, Error> {
-        let sql = format!(
-            "SELECT count(*) FROM resource WHERE org = ? AND type = ? AND deleted IS NULL AND {}",
-            filter.sql
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        Ok(statement.query_row(params_from_iter(of_kind(kind, filter)), |row| row.get(0))?)
     }
 
     /// The id of a resource that meets a condition, other than the one with this id.
@@ -263,7 +193,8 @@ impl Write<'_> {
     ) -> Result<Stored, Error> {
         let sql =
             "INSERT INTO resource (org, type, id, user_name, external_id, display_name, active,
-            created, last_modified, version, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)";
+            created, last_modified, version, document, display)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)";
         let columns = Columns::of(document);
         let text = to_text(document)?;
         let now = self.now.nanoseconds();
@@ -278,6 +209,7 @@ impl Write<'_> {
             now,
             now,
             text,
+            columns.display,
         ])?;
         let seq = self.connection.last_insert_rowid();
         self.add_emails(kind.org, seq, &columns)?;
@@ -305,7 +237,7 @@ impl Write<'_> {
     ) -> Result<Stored, Error> {
         let sql =
             "UPDATE resource SET user_name = ?, external_id = ?, display_name = ?, active = ?,
-            last_modified = ?, version = version + 1, document = ? WHERE seq = ?";
+            last_modified = ?, version = version + 1, document = ?, display = ? WHERE seq = ?";
         let columns = Columns::of(document);
         let text = to_text(document)?;
         // A clock that was set back must not make a change look older than the one before.
@@ -317,6 +249,7 @@ impl Write<'_> {
             columns.active,
             modified.nanoseconds(),
             text,
+            columns.display,
             before.seq,
         ])?;
         if Columns::of(&before.parse()?).emails != columns.emails {
@@ -332,7 +265,8 @@ impl Write<'_> {
         })
     }
 
-    /// Hides a resource from SCIM and from login; its data stays until it is purged.
+    /// Hides a resource from SCIM and from login, and takes it out of every group; its data stays
+    /// until it is purged.
     ///
     /// # Errors
     /// Failures of the store.
@@ -342,7 +276,7 @@ impl Write<'_> {
         if self.connection.prepare_cached(sql)?.execute(values)? > 0 {
             self.add_to_count(kind.org, kind.resource_type, -1)?;
         }
-        Ok(())
+        self.leave_groups(stored.seq)
     }
 
     /// Brings a deleted resource back as it was.
@@ -372,7 +306,11 @@ impl Write<'_> {
         resource_type: &str,
         stored: &Stored,
     ) -> Result<(), Error> {
-        for sql in ["DELETE FROM email WHERE resource = ?", "DELETE FROM resource WHERE seq = ?"] {
+        for sql in [
+            "DELETE FROM email WHERE resource = ?",
+            "DELETE FROM member WHERE resource = ?1 OR grp = ?1",
+            "DELETE FROM resource WHERE seq = ?",
+        ] {
             self.connection.prepare_cached(sql)?.execute([stored.seq])?;
         }
         if stored.deleted.is_none() {
@@ -404,6 +342,8 @@ struct Columns {
     external_id: Option<String>,
     display_name: Option<String>,
     active: Option<bool>,
+    /// What members and groups are called in answers.
+    display: Option<String>,
     emails: Vec<String>,
 }
 
@@ -418,6 +358,7 @@ impl Columns {
             external_id: text("externalId").map(str::to_owned),
             display_name: folded("displayName"),
             active: document.get("active").and_then(Value::as_bool),
+            display: text("displayName").or(text("userName")).map(str::to_owned),
             emails: values.map(|it| fold(it).into_owned()).collect(),
         }
     }
@@ -441,7 +382,8 @@ fn to_text(document: &Map<String, Value>) -> Result<String, Error> {
     serde_json::to_string(document).map_err(|it| Error::Invalid(it.to_string()))
 }
 
-fn from_row(row: &Row) -> rusqlite::Result<Stored> {
+/// Reads a resource from a row that begins with [`COLUMNS`].
+pub(crate) fn from_row(row: &Row) -> rusqlite::Result<Stored> {
     let time = |i| -> rusqlite::Result<Timestamp> { Ok(Timestamp::from_nanoseconds(row.get(i)?)) };
     Ok(Stored {
         seq: row.get(0)?,

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::org::{Org, OrgKey, settings};
+use crate::store::org::{self, Org, OrgKey};
 use crate::store::{Read, Write};
 
 /// What a token may be used for.
@@ -71,6 +71,7 @@ impl fmt::Debug for Token {
 
 const COLUMNS: &str = "token.id, token.org, token.scope, token.label, token.hash, token.tag,
     token.created, token.expires, token.revoked, token.last_used";
+const COLUMNS_COUNT: usize = 10;
 
 impl Read<'_> {
     /// The token with this public id, with its organisation.
@@ -79,23 +80,16 @@ impl Read<'_> {
     /// Failures of the store.
     pub fn token(&self, id: &str) -> Result<Option<(Token, Org)>, Error> {
         let sql = format!(
-            "SELECT {COLUMNS}, org.name, org.active, org.username_format, org.identity_changes,
-                org.created
-             FROM token JOIN org ON org.id = token.org WHERE token.id = ?"
+            "SELECT {COLUMNS}, {} FROM token JOIN org ON org.id = token.org WHERE token.id = ?",
+            org::COLUMNS
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let found = statement.query_row([id], |row| {
-            let format: String = row.get(12)?;
-            let changes: String = row.get(13)?;
-            let org = (row.get(10)?, row.get(11)?, Timestamp::from_nanoseconds(row.get(14)?));
-            Ok((from_row(row)?, org, settings(&format, &changes)))
-        });
-        let Some((token, (name, active, created), settings)) = found.optional()? else {
+        let found = statement
+            .query_row([id], |row| Ok((from_row(row)?, org::from_columns(row, COLUMNS_COUNT)?)));
+        let Some((token, org)) = found.optional()? else {
             return Ok(None);
         };
-        let token = token?;
-        let org = Org { key: token.org, name, active, settings: settings?, created };
-        Ok(Some((token, org)))
+        Ok(Some((token?, org?)))
     }
 
     /// Every token of an organisation, the oldest first.

@@ -1,0 +1,145 @@
+//! Resources as answers: what is computed is fetched, what the client did not ask for is left out.
+
+use serde_json::{Map, Value};
+
+use crate::endpoints::{Context, Failure, scim_response};
+use crate::http::response::Response;
+use crate::scim::membership::{self, GROUPS, MEMBERS};
+use crate::scim::meta::Meta;
+use crate::scim::resource::{splice, whole};
+use crate::scim::resource_type::ResourceType;
+use crate::scim::returned::Projection;
+use crate::store::Read;
+use crate::store::error::Error;
+use crate::store::member::Linked;
+use crate::store::resource::Stored;
+
+/// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a larger
+/// one a change would cost what the group has, and not what it changes.
+const MEMBERS_IN_PATCH_MAX: usize = 100;
+
+/// What a client asked to see, and of what.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The resource type.
+    pub resource_type: &'a ResourceType,
+    /// The URL of the resources of the type, with a trailing slash.
+    pub location_base: &'a str,
+    /// The attributes; all of them when there is none.
+    pub projection: Option<&'a Projection>,
+    /// Whether a large group may be answered without its members.
+    pub brief: bool,
+}
+
+impl View<'_> {
+    fn shows(&self, name: &str) -> bool {
+        self.projection.is_none_or(|it| it.shows(name))
+    }
+
+    /// These resources as JSON, in their order.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn render(
+        &self,
+        context: &Context,
+        tx: &Read,
+        stored: &[Stored],
+    ) -> Result<Vec<String>, Error> {
+        let mut computed = self.computed(context, tx, stored)?;
+        let mut answers = Vec::with_capacity(stored.len());
+        for it in stored {
+            let computed = computed.remove(&it.seq).unwrap_or_default();
+            let meta = self.meta(it);
+            answers.push(match self.projection {
+                None => splice(&it.document, &computed, &meta),
+                Some(projection) => {
+                    let whole = whole(it.parse()?, computed, &meta);
+                    Value::Object(projection.apply(whole, self.resource_type)).to_string()
+                }
+            });
+        }
+        Ok(answers)
+    }
+
+    /// One resource as a response, with where it is and its version.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn answer(
+        &self,
+        context: &Context,
+        tx: &Read,
+        status: u16,
+        stored: &Stored,
+    ) -> Result<Response, Failure> {
+        let body = self.render(context, tx, std::slice::from_ref(stored))?.concat();
+        Ok(self.headers(scim_response(status, body), stored))
+    }
+
+    /// A response with the header fields of an answer about one resource (RFC 7644 sections 3.1 and
+    /// 3.14).
+    #[must_use]
+    pub fn headers(&self, response: Response, stored: &Stored) -> Response {
+        let meta = self.meta(stored);
+        response
+            .with_header("ETag", meta.version_tag())
+            .with_header("Location", meta.location.clone())
+            .with_header("Content-Location", meta.location)
+    }
+
+    fn meta(&self, stored: &Stored) -> Meta {
+        Meta {
+            resource_type: self.resource_type.name.clone(),
+            created: stored.created,
+            last_modified: stored.last_modified,
+            location: format!("{}{}", self.location_base, stored.id),
+            version: stored.version,
+        }
+    }
+
+    /// What no document holds: `members` of groups, `groups` of members; fetched for all at once.
+    fn computed(
+        &self,
+        context: &Context,
+        tx: &Read,
+        stored: &[Stored],
+    ) -> Result<std::collections::HashMap<i64, Map<String, Value>>, Error> {
+        let mut computed: std::collections::HashMap<i64, Map<String, Value>> = Default::default();
+        let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
+        if membership::has_members(self.resource_type) && self.shows(MEMBERS) {
+            let brief = self.brief && self.projection.is_none();
+            let most = if brief { MEMBERS_IN_PATCH_MAX as i64 + 1 } else { -1 };
+            let mut found = tx.members(&seqs, most)?;
+            for seq in &seqs {
+                let members = found.remove(seq).unwrap_or_default();
+                if brief && members.len() > MEMBERS_IN_PATCH_MAX {
+                    continue;
+                }
+                let member = |it: &Linked| {
+                    let location = location(context, it);
+                    membership::member(&it.id, &it.resource_type, it.display.as_deref(), &location)
+                };
+                // Always an array, also an empty one: clients add to what they read.
+                let members: Vec<Value> = members.iter().map(member).collect();
+                computed.entry(*seq).or_default().insert(MEMBERS.to_owned(), members.into());
+            }
+        }
+        if membership::has_groups(self.resource_type) && self.shows(GROUPS) {
+            for (seq, groups) in tx.groups(&seqs)? {
+                let group = |it: &Linked| {
+                    let location = location(context, it);
+                    membership::group(&it.id, it.display.as_deref(), &location, it.direct)
+                };
+                let groups: Vec<Value> = groups.iter().map(group).collect();
+                computed.entry(seq).or_default().insert(GROUPS.to_owned(), groups.into());
+            }
+        }
+        Ok(computed)
+    }
+}
+
+fn location(context: &Context, linked: &Linked) -> String {
+    let found = context.definitions.resource_type(&linked.resource_type);
+    found.map(|it| context.location_base(it)).unwrap_or_default() + &linked.id
+}

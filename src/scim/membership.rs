@@ -1,0 +1,120 @@
+//! Members of groups and groups of members (RFC 7643 sections 4.1.2 and 4.2). They are kept apart from
+//! documents, so that the cost of one change does not grow with the group.
+
+use serde_json::{Map, Value, json};
+
+use crate::scim::attribute::{Attribute, Type};
+use crate::scim::condition::{Condition, Operand, Place, Test};
+use crate::scim::error::Error;
+use crate::scim::filter::CompareOp;
+use crate::scim::patch::Op;
+use crate::scim::resource_type::ResourceType;
+
+/// The attribute with the members of a group.
+pub const MEMBERS: &str = "members";
+/// The attribute with the groups of a member; only the server sets it.
+pub const GROUPS: &str = "groups";
+/// The most members one request may name.
+pub const MEMBERS_MAX: usize = 100_000;
+
+/// Whether resources of this type have members.
+#[must_use]
+pub fn has_members(resource_type: &ResourceType) -> bool {
+    is_reference(resource_type.core.attribute(MEMBERS).map(AsRef::as_ref))
+}
+
+/// Whether resources of this type say which groups they are in.
+#[must_use]
+pub fn has_groups(resource_type: &ResourceType) -> bool {
+    is_reference(resource_type.core.attribute(GROUPS).map(AsRef::as_ref))
+}
+
+fn is_reference(attribute: Option<&Attribute>) -> bool {
+    attribute.is_some_and(|it| it.kind == Type::Complex && it.multi_valued)
+}
+
+/// A change of the members of a group; the ids are those of resources.
+#[derive(Clone, Debug)]
+pub enum MemberChange {
+    /// These and no others.
+    Set(Vec<String>),
+    /// These too.
+    Add(Vec<String>),
+    /// Not these.
+    Remove(Vec<String>),
+    /// Not those whose value meets this.
+    RemoveWhere(Condition),
+}
+
+/// Takes the members out of a document: their ids, or nothing when the document does not speak of
+/// members.
+#[must_use]
+pub fn take(document: &mut Map<String, Value>) -> Option<Vec<String>> {
+    document.shift_remove(MEMBERS).map(|it| ids(&it))
+}
+
+/// The ids in a value of `members`, once each, in order.
+#[must_use]
+pub fn ids(members: &Value) -> Vec<String> {
+    let items = members.as_array().into_iter().flatten();
+    items.filter_map(|it| it.get("value")?.as_str().map(str::to_owned)).collect()
+}
+
+/// What an operation on `members` of a PATCH request means. `value` is coerced already.
+///
+/// # Errors
+/// 400 `invalidPath` when a filter stands where only a removal can have one.
+pub fn change(
+    op: Op,
+    condition: Option<Condition>,
+    value: Option<&Value>,
+) -> Result<MemberChange, Error> {
+    match (op, condition) {
+        (Op::Add, None) => Ok(MemberChange::Add(value.map(ids).unwrap_or_default())),
+        (Op::Replace, None) => Ok(MemberChange::Set(value.map(ids).unwrap_or_default())),
+        (Op::Remove, None) => Ok(match value {
+            Some(value) => MemberChange::Remove(ids(value)),
+            None => MemberChange::Set(Vec::new()),
+        }),
+        (Op::Remove, Some(condition)) => Ok(match named(&condition) {
+            Some(ids) => MemberChange::Remove(ids),
+            None => MemberChange::RemoveWhere(condition),
+        }),
+        (_, Some(_)) => Err(Error::invalid_path(
+            "A filter on members selects which to remove. Add members with the path \"members\".",
+        )),
+    }
+}
+
+/// The ids that a condition names, when it is nothing but `value eq` joined by `or`: such members need
+/// not be looked at to be removed.
+fn named(condition: &Condition) -> Option<Vec<String>> {
+    match condition {
+        Condition::Test(
+            Place::Sub(sub),
+            Test::Compare(CompareOp::Eq, Operand::Exact(id) | Operand::Folded(id)),
+        ) if sub.name == "value" => Some(vec![id.clone()]),
+        Condition::Or(terms) => {
+            let ids = terms.iter().map(named).collect::<Option<Vec<_>>>()?;
+            Some(ids.concat())
+        }
+        _ => None,
+    }
+}
+
+/// A member as a group shows it.
+#[must_use]
+pub fn member(id: &str, resource_type: &str, display: Option<&str>, location: &str) -> Value {
+    let mut member = json!({ "value": id, "$ref": location, "type": resource_type });
+    if let Some(display) = display {
+        member["display"] = display.into();
+    }
+    member
+}
+
+/// A group as its member shows it.
+#[must_use]
+pub fn group(id: &str, display: Option<&str>, location: &str, direct: bool) -> Value {
+    let kind = if direct { "direct" } else { "indirect" };
+    member(id, kind, display, location)
+}

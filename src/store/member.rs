@@ -1,0 +1,169 @@
+//! Who is a member of which group. Reading and writing costs what is asked for, not what the group has.
+
+use std::collections::HashMap;
+
+use rusqlite::params;
+use serde_json::json;
+
+use crate::store::error::Error;
+use crate::store::org::OrgKey;
+use crate::store::{Read, Write};
+
+/// The other end of a membership: a member of a group, or a group of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// The resource's id.
+    pub id: String,
+    /// The name of its resource type.
+    pub resource_type: String,
+    /// Its displayName, else its userName.
+    pub display: Option<String>,
+    /// Whether the membership is direct, and not through a group in between.
+    pub direct: bool,
+}
+
+impl Read<'_> {
+    /// The direct members of each of these groups, in order of creation; of each group at most `most`.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn members(&self, groups: &[i64], most: i64) -> Result<HashMap<i64, Vec<Linked>>, Error> {
+        let sql = "SELECT wanted.value, resource.id, resource.type, resource.display
+            FROM json_each(?1) AS wanted
+            JOIN member ON member.grp = wanted.value AND member.resource IN (
+                SELECT resource FROM member WHERE grp = wanted.value ORDER BY resource LIMIT ?2)
+            JOIN resource ON resource.seq = member.resource
+            ORDER BY wanted.key, member.resource";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![json!(groups).to_string(), most])?;
+        let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            found.entry(row.get(0)?).or_default().push(Linked {
+                id: row.get(1)?,
+                resource_type: row.get(2)?,
+                display: row.get(3)?,
+                direct: true,
+            });
+        }
+        Ok(found)
+    }
+
+    /// The groups each of these resources is in, directly or through other groups, in order of creation.
+    /// A cycle of groups ends where it meets itself.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn groups(&self, resources: &[i64]) -> Result<HashMap<i64, Vec<Linked>>, Error> {
+        let sql = "WITH RECURSIVE up (start, grp, distance) AS (
+                SELECT member.resource, member.grp, 0
+                FROM json_each(?1) AS wanted
+                JOIN member ON member.resource = wanted.value
+                JOIN resource ON resource.seq = member.grp AND resource.deleted IS NULL
+                UNION
+                SELECT up.start, member.grp, 1
+                FROM up JOIN member ON member.resource = up.grp
+                JOIN resource ON resource.seq = member.grp AND resource.deleted IS NULL
+            )
+            SELECT up.start, resource.id, resource.type, resource.display, min(up.distance)
+            FROM up JOIN resource ON resource.seq = up.grp
+            GROUP BY up.start, up.grp ORDER BY up.start, up.grp";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([json!(resources).to_string()])?;
+        let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let distance: i64 = row.get(4)?;
+            found.entry(row.get(0)?).or_default().push(Linked {
+                id: row.get(1)?,
+                resource_type: row.get(2)?,
+                display: row.get(3)?,
+                direct: distance == 0,
+            });
+        }
+        Ok(found)
+    }
+}
+
+impl Write<'_> {
+    /// Adds members to a group; those that are there already stay. Returns the ids that were added.
+    ///
+    /// # Errors
+    /// [`MemberError::Unknown`] with the ids that no resource of the organisation has; nothing has been
+    /// added then.
+    pub fn add_members(
+        &self,
+        org: OrgKey,
+        group: i64,
+        ids: &[String],
+    ) -> Result<Vec<String>, MemberError> {
+        let sql = "SELECT wanted.value, resource.seq
+            FROM json_each(?1) AS wanted
+            LEFT JOIN resource ON resource.id = wanted.value AND resource.org = ?2
+                AND resource.deleted IS NULL
+            ORDER BY wanted.key";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![json!(ids).to_string(), org.0], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
+        })?;
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for row in rows {
+            match row? {
+                (id, Some(seq)) => known.push((id, seq)),
+                (id, None) => unknown.push(id),
+            }
+        }
+        if !unknown.is_empty() {
+            return Err(MemberError::Unknown(unknown));
+        }
+        let sql = "INSERT OR IGNORE INTO member (grp, resource) VALUES (?, ?)";
+        let mut insert = self.connection.prepare_cached(sql)?;
+        let mut added = Vec::new();
+        for (id, seq) in known {
+            if insert.execute([group, seq])? > 0 {
+                added.push(id);
+            }
+        }
+        Ok(added)
+    }
+
+    /// Removes members from a group; strangers are no failure. Returns the ids that were removed.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn remove_members(&self, group: i64, ids: &[String]) -> Result<Vec<String>, Error> {
+        let sql = "DELETE FROM member
+            WHERE grp = ? AND resource = (SELECT seq FROM resource WHERE id = ?)";
+        let mut delete = self.connection.prepare_cached(sql)?;
+        let mut removed = Vec::new();
+        for id in ids {
+            if delete.execute(params![group, id])? > 0 {
+                removed.push(id.clone());
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Takes a resource out of every group it is a member of.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn leave_groups(&self, resource: i64) -> Result<(), Error> {
+        let sql = "DELETE FROM member WHERE resource = ?";
+        self.connection.prepare_cached(sql)?.execute([resource])?;
+        Ok(())
+    }
+}
+
+/// Why members could not be added.
+#[derive(Debug)]
+pub enum MemberError {
+    /// No resource of the organisation has these ids.
+    Unknown(Vec<String>),
+    /// The store failed.
+    Store(Error),
+}
+
+impl From<rusqlite::Error> for MemberError {
+    fn from(error: rusqlite::Error) -> MemberError {
+        MemberError::Store(error.into())
+    }
+}
