@@ -5,6 +5,7 @@
 mod cli;
 mod house;
 mod idp;
+mod patch;
 mod rules;
 mod socket;
 mod tidy;
