@@ -411,12 +411,17 @@ fn single(
         }
         let kept = coerce(attribute, value, text)?;
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
-        if let (Some(Value::Object(new)), Some(Value::Object(old))) =
-            (&kept, holder.get_mut(&attribute.name))
-            && attribute.kind == Type::Complex
+        if attribute.kind == Type::Complex
+            && (kept.is_some() || value.is_object())
+            && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
         {
-            old.extend(new.clone());
+            if let Some(Value::Object(new)) = kept {
+                old.extend(new);
+            }
             clear_nulls(old, value, attribute);
+            if old.is_empty() {
+                holder.shift_remove(&attribute.name);
+            }
             return Ok(());
         }
         set(Some(holder), &attribute.name, kept);

@@ -236,6 +236,9 @@ fn change(
     let Some(sub) = sub else {
         let new = coerce_element(attribute, value)?;
         let Some(new) = new else {
+            if op == Op::Add && value.is_object() {
+                return Ok(Vec::new());
+            }
             let mut index = 0;
             values.retain(|_| {
                 index += 1;

@@ -607,6 +607,7 @@ fn what_only_the_server_sets() {
         json!({"op": "replace", "value": {"id": "x", "meta": {"resourceType": "Group"},
             "groups": [{"value": "g"}], "schemas": ["urn:x:y"]}}),
         json!({"op": "add", "value": {"meta.created": "2020-01-01T00:00:00Z", "groups": null}}),
+        json!({"op": "replace", "value": {ENTERPRISE: {"manager": {"displayName": "Ann"}}}}),
         json!({"op": "replace", "value": {format!("{ENTERPRISE}:manager.displayName"): "Ann"}}),
     ]);
     let mut rows = Vec::new();
@@ -787,6 +788,46 @@ fn replace_by_the_letter() {
         "noTarget",
         "selects no value",
     )]);
+}
+
+/// A complex value changes what it names and nothing else (RFC 7644 section 3.5.2.3).
+#[test]
+fn a_complex_value_that_names_nothing_known_takes_nothing_away() {
+    let table = Table::new();
+    let mut unchanged = Vec::new();
+    for op in ["add", "replace"] {
+        unchanged.extend([
+            json!({"op": op, "path": "name", "value": {}}),
+            json!({"op": op, "path": "name", "value": {"shoeSize": 9}}),
+            json!({"op": op, "path": "name", "value": {"middleName": null}}),
+            json!({"op": op, "value": {"name": {"shoeSize": 9}}}),
+            json!({"op": op, "value": {ENTERPRISE: {"manager": {"displayName": "Ann"}}}}),
+        ]);
+    }
+    unchanged.push(json!({"op": "add", "path": "addresses[type eq \"work\"]", "value": {}}));
+    unchanged.push(
+        json!({"op": "add", "path": "phoneNumbers[type eq \"work\"]", "value": {"shoeSize": 9}}),
+    );
+    table.leaves(unchanged);
+    table.applies(vec![
+        (
+            json!({"op": "replace", "path": "name", "value": {"givenName": null}}),
+            json!({"/name": {"familyName": "User"}}),
+        ),
+        (
+            json!({"op": "replace", "value": {"name": {"GivenName": null}}}),
+            json!({"/name": {"familyName": "User"}}),
+        ),
+        (
+            json!({"op": "replace", "value": {"name": {"givenName": null, "familyName": null}}}),
+            json!({"/name": null}),
+        ),
+        (json!({"op": "replace", "path": "name", "value": null}), json!({"/name": null})),
+        (
+            json!({"op": "replace", "path": "manager", "value": {"value": null}}),
+            json!({ format!("/{ENTERPRISE}/manager"): null }),
+        ),
+    ]);
 }
 
 #[test]
