@@ -357,6 +357,20 @@ fn a_value_as_object_array_or_text() {
 }
 
 #[test]
+fn a_selected_value_is_replaced_by_an_array_of_one_and_removed_by_null() {
+    let home = "emails[type eq \"home\"]";
+    let mobile = "phoneNumbers[type eq \"mobile\"]";
+    Table::new().applies(vec![
+        (
+            json!({"op": "replace", "path": home, "value": [{"value": "n@x.y", "type": "home"}]}),
+            json!({"/emails/1": {"value": "n@x.y", "type": "home"}}),
+        ),
+        (json!({"op": "replace", "path": mobile, "value": null}), json!({"/phoneNumbers/1": null})),
+        (json!({"op": "replace", "path": home, "value": []}), json!({"/emails/1": null})),
+    ]);
+}
+
+#[test]
 fn removals() {
     let table = Table::new();
     table.applies(vec![
