@@ -206,7 +206,8 @@ impl Patch<'_> {
             coerce(target.leaf(), value, text)?;
             return Ok(());
         }
-        if op == Op::Remove && value.is_null() {
+        let one = !target.attribute.multi_valued;
+        if op == Op::Remove && (one || value.is_null()) {
             self.refuse_removal(&target, path.filter.is_some(), text)?;
         } else if says_nothing(value) && self.keeps(&target) {
             return Ok(());

@@ -643,6 +643,20 @@ fn what_only_the_server_sets() {
 }
 
 #[test]
+fn what_a_user_always_has_cannot_be_removed_with_or_without_a_value() {
+    let remove = |path: &str| json!({"op": "remove", "path": path});
+    let with = |path: &str, value: Value| json!({"op": "remove", "path": path, "value": value});
+    let mut rows = Vec::new();
+    for path in ["userName", "active", &format!("{CORE}:userName")] {
+        rows.push((remove(path), "mutability", "cannot be removed"));
+        for value in [json!("u1@example.com"), json!(true), json!([]), json!("")] {
+            rows.push((with(path, value), "mutability", "cannot be removed"));
+        }
+    }
+    Table::new().refuses(rows);
+}
+
+#[test]
 fn nothing_of_a_refused_request_is_applied() {
     let good = [
         json!({"op": "replace", "path": "active", "value": "False"}),
