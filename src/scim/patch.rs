@@ -178,7 +178,10 @@ impl Patch<'_> {
         if let Some(urn) = self.extension_named(text, value) {
             return self.extension(op, &urn, value);
         }
-        let path = PatchPath::parse(text)?;
+        let path = match PatchPath::parse(text) {
+            Err(_) if !explicit && !urn::is_urn(text) && !text.contains('[') => return Ok(()),
+            parsed => parsed?,
+        };
         let Some(mut target) = self.resource_type.resolve(&path.attribute) else {
             if explicit {
                 return Err(Error::invalid_path(format!(
@@ -277,8 +280,11 @@ impl Patch<'_> {
         };
         if self.resource_type.extension(urn).is_some() {
             let at = |name: &String| format!("{urn}:{name}");
+            // What can be no attribute's name is unknown here, too.
+            let nameable = |name: &str| name.contains('[') || AttrPath::new(name).is_some();
             return members
                 .iter()
+                .filter(|(name, _)| nameable(name))
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
         for (name, value) in members {

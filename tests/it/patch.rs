@@ -615,6 +615,28 @@ fn paths_that_name_nothing_are_refused() {
 }
 
 #[test]
+fn unknown_names_in_a_value_without_path_are_ignored_as_in_post() {
+    let table = Table::new();
+    let title = |name: &str| {
+        let mut value = one(name, "x".into());
+        value["title"] = "Dr".into();
+        (json!({"op": "replace", "value": value}), json!({"/title": "Dr", "/x": null}))
+    };
+    let mut rows = Vec::new();
+    for name in ["shoeSize", "name.shoeSize", "title.value", "shoe size", "größe!", "1st", ""] {
+        rows.push(title(name));
+    }
+    rows.push((
+        json!({"op": "replace", "value": {"title": "Dr", ENTERPRISE: {"shoe size": 1}}}),
+        json!({"/title": "Dr", format!("/{ENTERPRISE}/department"): "Sales"}),
+    ));
+    table.applies(rows);
+    // A path that is broken off is no unknown name.
+    let broken = json!({"op": "replace", "value": {"emails[type eq \"home\".value": "n@x.y"}});
+    table.refuses(vec![(broken, "invalidPath", "cannot be read")]);
+}
+
+#[test]
 fn what_only_the_server_sets() {
     let table = Table::new();
     table.leaves(vec![
