@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod breakages;
 mod cli;
 mod house;
 mod idp;
