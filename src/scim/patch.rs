@@ -199,7 +199,7 @@ impl Patch<'_> {
             || target.leaf().mutability == Mutability::ReadOnly
             || target.is_core("schemas");
         if read_only {
-            if !explicit || (op != Op::Remove && self.get(&target) == Some(value)) {
+            if !explicit || self.is_so_already(op, &target, value) {
                 return Ok(());
             }
             let detail = format!("\"{}\" is read-only: only the server sets it.", quoted(text));
@@ -323,6 +323,19 @@ impl Patch<'_> {
         match &target.sub {
             None => Some(value),
             Some(sub) => value.get(&sub.name),
+        }
+    }
+
+    /// Whether an addition or replacement would change nothing (RFC 7644 section 3.5.2.1).
+    fn is_so_already(&self, op: Op, target: &Target, value: &Value) -> bool {
+        match (op, self.get(target)) {
+            (Op::Remove, _) => false,
+            (Op::Add, Some(Value::Array(stored))) => match value {
+                Value::Array(added) => added.iter().all(|it| stored.contains(it)),
+                one => stored.contains(one),
+            },
+            (_, Some(stored)) => stored == value,
+            (_, None) => says_nothing(value),
         }
     }
 

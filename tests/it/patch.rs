@@ -665,6 +665,29 @@ fn what_only_the_server_sets() {
 }
 
 #[test]
+fn what_the_server_has_set_to_this_already_is_no_change() {
+    let table = Table::new();
+    table.leaves(vec![
+        json!({"op": "add", "path": "schemas", "value": [ENTERPRISE]}),
+        json!({"op": "Add", "path": "schemas", "value": CORE}),
+        json!({"op": "add", "path": "schemas", "value": [CUSTOM, CORE]}),
+        json!({"op": "replace", "path": "schemas", "value": [CORE, ENTERPRISE, CUSTOM]}),
+        json!({"op": "replace", "path": "groups", "value": []}),
+        json!({"op": "Add", "path": "groups", "value": null}),
+    ]);
+    table.refuses(vec![
+        (json!({"op": "replace", "path": "schemas", "value": [CORE]}), "mutability", "read-only"),
+        (json!({"op": "replace", "path": "schemas", "value": []}), "mutability", "read-only"),
+        (json!({"op": "replace", "path": "id", "value": ""}), "mutability", "read-only"),
+        (
+            json!({"op": "add", "path": "groups", "value": [{"value": "g"}]}),
+            "mutability",
+            "read-only",
+        ),
+    ]);
+}
+
+#[test]
 fn what_a_user_always_has_cannot_be_removed_with_or_without_a_value() {
     let remove = |path: &str| json!({"op": "remove", "path": path});
     let with = |path: &str, value: Value| json!({"op": "remove", "path": path, "value": value});
