@@ -196,7 +196,10 @@ impl Patch<'_> {
         if let Some(urn) = self.extension_named(text, value) {
             return self.extension(op, &urn, value);
         }
-        let path = PatchPath::parse(text)?;
+        let path = match PatchPath::parse(text) {
+            Err(_) if !explicit && !urn::is_urn(text) && !text.contains('[') => return Ok(()),
+            parsed => parsed?,
+        };
         let Some(mut target) = self.resource_type.resolve(&path.attribute) else {
             if explicit {
                 return Err(Error::invalid_path(format!(
@@ -214,7 +217,7 @@ impl Patch<'_> {
             || target.leaf().mutability == Mutability::ReadOnly
             || target.is_core("schemas");
         if read_only {
-            if !explicit || (op != Op::Remove && self.get(&target) == Some(value)) {
+            if !explicit || self.is_so_already(op, &target, value) {
                 return Ok(());
             }
             let detail = format!("\"{}\" is read-only: only the server sets it.", quoted(text));
@@ -224,7 +227,8 @@ impl Patch<'_> {
             coerce(target.leaf(), value, text)?;
             return Ok(());
         }
-        if op == Op::Remove && value.is_null() {
+        let one = !target.attribute.multi_valued;
+        if op == Op::Remove && (one || value.is_null()) {
             self.refuse_removal(&target, path.filter.is_some(), text)?;
         } else if says_nothing(value) && self.keeps(&target) {
             return Ok(());
@@ -321,8 +325,11 @@ impl Patch<'_> {
         };
         if self.resource_type.extension(urn).is_some() {
             let at = |name: &String| format!("{urn}:{name}");
+            // What can be no attribute's name is unknown here, too.
+            let nameable = |name: &str| name.contains('[') || AttrPath::new(name).is_some();
             return members
                 .iter()
+                .filter(|(name, _)| nameable(name))
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
         for (name, value) in members {
@@ -361,6 +368,19 @@ impl Patch<'_> {
         match &target.sub {
             None => Some(value),
             Some(sub) => value.get(&sub.name),
+        }
+    }
+
+    /// Whether an addition or replacement would change nothing (RFC 7644 section 3.5.2.1).
+    fn is_so_already(&self, op: Op, target: &Target, value: &Value) -> bool {
+        match (op, self.get(target)) {
+            (Op::Remove, _) => false,
+            (Op::Add, Some(Value::Array(stored))) => match value {
+                Value::Array(added) => added.iter().all(|it| stored.contains(it)),
+                one => stored.contains(one),
+            },
+            (_, Some(stored)) => stored == value,
+            (_, None) => says_nothing(value),
         }
     }
 
@@ -456,12 +476,17 @@ fn single(
         }
         let kept = coerce(attribute, value, text)?;
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
-        if let (Some(Value::Object(new)), Some(Value::Object(old))) =
-            (&kept, holder.get_mut(&attribute.name))
-            && attribute.kind == Type::Complex
+        if attribute.kind == Type::Complex
+            && (kept.is_some() || value.is_object())
+            && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
         {
-            old.extend(new.clone());
+            if let Some(Value::Object(new)) = kept {
+                old.extend(new);
+            }
             clear_nulls(old, value, attribute);
+            if old.is_empty() {
+                holder.shift_remove(&attribute.name);
+            }
             return Ok(());
         }
         set(Some(holder), &attribute.name, kept);

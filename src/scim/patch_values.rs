@@ -230,12 +230,20 @@ fn change(
     text: &str,
 ) -> Result<Vec<usize>, Error> {
     let mut selected = selection.indexes(values);
+    let value = match value {
+        Value::Array(items) if items.len() == 1 => &items[0],
+        other => other,
+    };
     // A bare text in place of a whole value is its `value`.
-    let default_sub = attribute.sub_attribute("value").filter(|_| !value.is_object());
+    let nothing = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let default_sub = attribute.sub_attribute("value").filter(|_| !nothing && !value.is_object());
     let sub = selection.sub.as_ref().or(default_sub);
     let Some(sub) = sub else {
         let new = coerce_element(attribute, value)?;
         let Some(new) = new else {
+            if op == Op::Add && value.is_object() {
+                return Ok(Vec::new());
+            }
             let mut index = 0;
             values.retain(|_| {
                 index += 1;

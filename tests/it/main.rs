@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod breakages;
 mod cli;
 mod house;
 mod idp;
+mod patch;
 mod rules;
 mod socket;
 mod tidy;
