@@ -1,4 +1,5 @@
-//! Cursors (RFC 9865): where a page ended, as text for the client to send back. The server keeps nothing.
+//! Cursors (RFC 9865): where a page ended, as text for the client to send back. The server keeps
+//! nothing.
 
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde_json::{Value, json};
@@ -28,8 +29,8 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The text, in characters that need no encoding in a URL. `query` is everything that must stay the
-    /// same from page to page, the organisation included.
+    /// The text, in characters that need no encoding in a URL. `query` is everything that must stay
+    /// the same from page to page, the organisation included.
     #[must_use]
     pub fn write(&self, query: &[&str], now: Timestamp) -> String {
         let body = json!([
@@ -50,14 +51,14 @@ impl Cursor {
     /// Reads a text that a client sent back.
     ///
     /// # Errors
-    /// 400 `invalidCursor` for what this server did not write for this query, 400 `expiredCursor` for
-    /// what it wrote too long ago.
+    /// 400 `invalidCursor` for what this server did not write for this query, 400 `expiredCursor`
+    /// for what it wrote too long ago.
     pub fn read(text: &str, query: &[&str], now: Timestamp) -> Result<Cursor, Error> {
         let wrong = || {
             Error::invalid_cursor(
-                "The cursor does not belong to this query. Send the nextCursor or previousCursor of \
-                 the page before, with all other parameters as they were; an empty cursor asks for \
-                 the first page.",
+                "The cursor does not belong to this query. Send the nextCursor or previousCursor \
+                 of the page before, with all other parameters as they were; an empty cursor asks \
+                 for the first page.",
             )
         };
         let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|_| wrong())?;
@@ -74,15 +75,16 @@ impl Cursor {
         }
         if now.milliseconds() / 1000 > written.saturating_add(CURSOR_SECONDS) {
             return Err(Error::expired_cursor(format!(
-                "The cursor is older than {CURSOR_SECONDS} seconds. Begin again with an empty cursor."
+                "The cursor is older than {CURSOR_SECONDS} seconds. Begin again with an empty \
+                 cursor."
             )));
         }
         Ok(Cursor { position: Position { key, seq }, backward, total, count })
     }
 }
 
-/// Binds a cursor to its query. It is no secret and guards none: whatever a cursor says, a query answers
-/// resources of its own organisation only.
+/// Binds a cursor to its query. It is no secret and guards none: whatever a cursor says, a query
+/// answers resources of its own organisation only.
 fn digest(query: &[&str], body: &str) -> Vec<u8> {
     let mut hash = Sha256::new();
     for part in query.iter().chain(&[body]) {

@@ -123,7 +123,8 @@ fn answer(
     if let Some(cursor) = &cursor {
         if cursor.count != count {
             return Err(Error::invalid_count(format!(
-                "count is {count}, and the first page was asked for with {}; it must stay the same.",
+                "count is {count}, and the first page was asked for with {}; it must stay the \
+                 same.",
                 cursor.count
             ))
             .into());
@@ -155,8 +156,9 @@ fn answer(
     })
 }
 
-/// Judges a search for each resource type. Where it is asked of several, one that has not the attributes
-/// of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the client's mistake.
+/// Judges a search for each resource type. Where it is asked of several, one that has not the
+/// attributes of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the
+/// client's mistake.
 fn choose<'a>(
     context: &Context,
     resource_types: &[&'a ResourceType],

@@ -14,8 +14,8 @@ use crate::store::error::Error;
 use crate::store::member::Linked;
 use crate::store::resource::Stored;
 
-/// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a larger
-/// one a change would cost what the group has, and not what it changes.
+/// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a
+/// larger one a change would cost what the group has, and not what it changes.
 const MEMBERS_IN_PATCH_MAX: usize = 100;
 
 /// What a client asked to see, and of what.

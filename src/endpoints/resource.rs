@@ -102,8 +102,8 @@ pub fn get(
 /// `PUT /{type}/{id}`
 ///
 /// # Errors
-/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use, 412
-/// for another version.
+/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use,
+/// 412 for another version.
 pub fn replace(
     context: &Context,
     resource_type: &ResourceType,
@@ -124,8 +124,8 @@ pub fn replace(
 /// `PATCH /{type}/{id}`
 ///
 /// # Errors
-/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use, 412
-/// for another version.
+/// 400 for what is wrong with the body, 404 when there is no such resource, 409 for a value in use,
+/// 412 for another version.
 pub fn patch(
     context: &Context,
     resource_type: &ResourceType,

@@ -1,5 +1,5 @@
-//! Members of groups and groups of members (RFC 7643 sections 4.1.2 and 4.2). They are kept apart from
-//! documents, so that the cost of one change does not grow with the group.
+//! Members of groups and groups of members (RFC 7643 sections 4.1.2 and 4.2). They are kept apart
+//! from documents, so that the cost of one change does not grow with the group.
 
 use serde_json::{Map, Value, json};
 
@@ -86,8 +86,8 @@ pub fn change(
     }
 }
 
-/// The ids that a condition names, when it is nothing but `value eq` joined by `or`: such members need
-/// not be looked at to be removed.
+/// The ids that a condition names, when it is nothing but `value eq` joined by `or`: such members
+/// need not be looked at to be removed.
 fn named(condition: &Condition) -> Option<Vec<String>> {
     match condition {
         Condition::Test(

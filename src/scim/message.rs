@@ -1,4 +1,5 @@
-//! The messages around resources: ListResponse and SearchRequest (RFC 7644 sections 3.4.2 and 3.4.3).
+//! The messages around resources: ListResponse and SearchRequest (RFC 7644 sections 3.4.2 and
+//! 3.4.3).
 
 use serde_json::{Map, Value};
 
@@ -21,8 +22,8 @@ pub struct ListResponse {
 }
 
 impl ListResponse {
-    /// The message. `Resources` is there also when it is empty: Okta calls anything else "No results
-    /// for users returned".
+    /// The message. `Resources` is there also when it is empty: Okta calls anything else "No
+    /// results for users returned".
     #[must_use]
     pub fn to_text(&self) -> String {
         let length: usize = self.resources.iter().map(|it| it.len() + 1).sum();
@@ -83,7 +84,8 @@ impl SearchRequest {
     /// Reads a SearchRequest message.
     ///
     /// # Errors
-    /// 400 `invalidSyntax` for what is no such message, 400 `invalidValue` for a member of a wrong type.
+    /// 400 `invalidSyntax` for what is no such message, 400 `invalidValue` for a member of a wrong
+    /// type.
     pub fn parse(body: &Map<String, Value>) -> Result<SearchRequest, Error> {
         let member = |name: &str| {
             let found = body.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
@@ -187,7 +189,7 @@ mod tests {
         assert_eq!(found, expected);
         for (name, value) in [
             ("schemas", json!(["x"])),
-            ("filter", json!(1)),
+            ("FILTER", json!(1)),
             ("count", json!("1")),
             ("startIndex", json!(1.5)),
             ("attributes", json!([1])),

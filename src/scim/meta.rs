@@ -46,8 +46,8 @@ pub fn version_tag(version: i64) -> String {
     format!("W/\"{version}\"")
 }
 
-/// What a client demands of a resource's version before anything is done (RFC 7644 section 3.14, RFC
-/// 9110 section 13.1).
+/// What a client demands of a resource's version before anything is done (RFC 7644 section 3.14,
+/// RFC 9110 section 13.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Precondition {
     if_match: Option<Tags>,

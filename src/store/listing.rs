@@ -35,8 +35,8 @@ pub struct Listing<'a> {
     pub parts: Vec<Part<'a>>,
     /// Whether the list is sorted by the parts' `sort`; else it is in order of creation.
     pub sorted: bool,
-    /// Whether the largest comes first. Without a value a resource is last, or first when the list is
-    /// descending (RFC 7644 section 3.4.2.3).
+    /// Whether the largest comes first. Without a value a resource is last, or first when the list
+    /// is descending (RFC 7644 section 3.4.2.3).
     pub descending: bool,
     /// Where the page begins.
     pub from: From<'a>,

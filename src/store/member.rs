@@ -1,4 +1,5 @@
-//! Who is a member of which group. Reading and writing costs what is asked for, not what the group has.
+//! Who is a member of which group. Reading and writing costs what is asked for, not what the group
+//! has.
 
 use std::collections::HashMap;
 
@@ -23,7 +24,8 @@ pub struct Linked {
 }
 
 impl Read<'_> {
-    /// The direct members of each of these groups, in order of creation; of each group at most `most`.
+    /// The direct members of each of these groups, in order of creation; of each group at most
+    /// `most`.
     ///
     /// # Errors
     /// Failures of the store.
@@ -48,8 +50,8 @@ impl Read<'_> {
         Ok(found)
     }
 
-    /// The groups each of these resources is in, directly or through other groups, in order of creation.
-    /// A cycle of groups ends where it meets itself.
+    /// The groups each of these resources is in, directly or through other groups, in order of
+    /// creation. A cycle of groups ends where it meets itself.
     ///
     /// # Errors
     /// Failures of the store.
@@ -87,8 +89,8 @@ impl Write<'_> {
     /// Adds members to a group; those that are there already stay. Returns the ids that were added.
     ///
     /// # Errors
-    /// [`MemberError::Unknown`] with the ids that no resource of the organisation has; nothing has been
-    /// added then.
+    /// [`MemberError::Unknown`] with the ids that no resource of the organisation has; nothing has
+    /// been added then.
     pub fn add_members(
         &self,
         org: OrgKey,
