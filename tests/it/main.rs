@@ -5,6 +5,7 @@
 mod cli;
 mod house;
 mod idp;
+mod purge;
 mod rules;
 mod socket;
 mod tidy;
