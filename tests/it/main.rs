@@ -4,6 +4,7 @@
 
 mod cli;
 mod house;
+mod idle;
 mod idp;
 mod purge;
 mod rules;
