@@ -68,6 +68,12 @@ impl App {
         &self.clock
     }
 
+    /// The `Date` of an answer that is sent now.
+    #[must_use]
+    pub fn date(&self) -> String {
+        self.clock.now().http_date()
+    }
+
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {

@@ -177,7 +177,7 @@ impl<'a, S: Read + Write> Connection<'a, S> {
 
     fn print_head(&mut self, response: &Response, terms: &Terms) -> Result<bool, Unwritable> {
         self.out.clear();
-        render::head(&mut self.out, response, terms)
+        render::head(&mut self.out, response, terms, &self.service.app.date())
     }
 
     /// Closes after a last answer. Closing with input unread would reset the connection, and the

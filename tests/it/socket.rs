@@ -279,6 +279,7 @@ fn pipelined_requests_are_answered_in_order() {
         let head = client.answer_to("HEAD");
         assert_eq!(head.status, 200);
         assert!(head.header("Content-Length").is_some());
+        assert!(head.header("Date").is_some_and(|it| it.ends_with(" GMT")));
     }
     client.assert_silent();
     client.send(format!("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n{GET}"));
