@@ -186,3 +186,22 @@ fn enterprise_and_unknown_extensions_round_trip() {
     let put = house.put(&target, &without).expect(200).json();
     assert_eq!(put.get(CUSTOM), None);
 }
+
+#[test]
+fn an_account_that_grows_too_large_is_refused_and_stays_as_it_was() {
+    let house = House::new();
+    let created = house.user("bob@example.com");
+    let target = format!("/Users/{}", created["id"].as_str().unwrap());
+    let long = "x".repeat(1024 * 1024);
+    let mut body = user("eve@example.com");
+    body["title"] = long.as_str().into();
+    house.post("/Users", &body).refused(413, None, "Map fewer or shorter attributes");
+    body["userName"] = "bob@example.com".into();
+    body["emails"] = created["emails"].clone();
+    house.put(&target, &body).refused(413, None, "Map fewer or shorter attributes");
+    let grow = json!([{"op": "add", "path": "title", "value": long}]);
+    house.patch(&target, &grow).refused(413, None, "Map fewer or shorter attributes");
+    assert_eq!(house.get(&target).expect(200).json(), created);
+    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+    assert_eq!(house.count("emails eq \"eve@example.com\""), 0);
+}
