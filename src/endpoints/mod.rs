@@ -18,6 +18,10 @@ use crate::store::provisioning_log::Actor;
 use crate::store::resource::Kind;
 use crate::store::{self, Store};
 
+/// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each
+/// level, on the small stack of a connection's thread; SCIM itself needs fewer than ten.
+pub const BODY_DEPTH_MAX: usize = 64;
+
 /// What a handler works with: one request's principal, time and surroundings.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -170,6 +174,12 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
         let at = it.valid_up_to();
         Error::invalid_syntax(format!("The body is not UTF-8 text: byte {at} does not belong."))
     })?;
+    if depth(bytes) > BODY_DEPTH_MAX {
+        return Err(Error::invalid_syntax(format!(
+            "The body is nested more than {BODY_DEPTH_MAX} deep. Send fewer objects and arrays \
+             within each other."
+        )));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(body)) => Ok(body),
         Ok(_) => Err(Error::invalid_syntax(
@@ -179,8 +189,47 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
     }
 }
 
+/// How deep the objects and arrays of a JSON text are nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut now, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b'}' | b']' if !in_string => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// A response with a SCIM body.
 #[must_use]
 pub fn scim_response(status: u16, body: impl Into<Vec<u8>>) -> Response {
     Response::new(status, SCIM_JSON, body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_counted_outside_of_strings() {
+        for (json, expected) in [
+            ("1", 0),
+            ("{}", 1),
+            (r#"{"a":[{}],"b":[]}"#, 3),
+            (r#"{"[[[":"\"[[[\\"}"#, 1),
+            (r#"["\\",["\\\"",[]]]"#, 3),
+            ("]]]][[", 2),
+        ] {
+            assert_eq!(depth(json.as_bytes()), expected, "{json}");
+        }
+    }
 }

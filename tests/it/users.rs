@@ -1,5 +1,7 @@
 //! Users: create, read, list, replace, delete, as any client would.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::house::{House, user};
@@ -204,4 +206,33 @@ fn an_account_that_grows_too_large_is_refused_and_stays_as_it_was() {
     assert_eq!(house.get(&target).expect(200).json(), created);
     assert_eq!(house.get("/Users").json()["totalResults"], 1);
     assert_eq!(house.count("emails eq \"eve@example.com\""), 0);
+}
+
+/// Each level takes some of the stack, and a connection's thread has 256 KiB of it: a deeper body
+/// once ended the whole server.
+#[test]
+fn a_deep_body_fits_the_stack_of_a_connection_or_is_refused() {
+    const CUSTOM: &str = "urn:okta:acme_1:1.0:user:custom";
+    let small = thread::Builder::new().stack_size(256 * 1024);
+    let deep = |levels: usize| {
+        let value = format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let body = user(&format!("bob{levels}@example.com")).to_string();
+        format!("{},\"{CUSTOM}\":{value}}}", &body[..body.len() - 1])
+    };
+    let thread = small.spawn(move || {
+        let house = House::new();
+        let made = house.call("POST", "/Users", &deep(63)).expect(201).json();
+        let target = format!("/Users/{}", made["id"].as_str().unwrap());
+        assert_eq!(house.get(&target).expect(200).json(), made);
+        house.get(&format!("{target}?attributes={CUSTOM}:a")).expect(200);
+        let value = made[CUSTOM]["a"]["a"]["a"]["a"].clone();
+        let path = format!("{CUSTOM}:b");
+        house.patch(&target, &json!([{"op": "add", "path": path, "value": value}])).expect(200);
+        house.call("PUT", &target, &deep(63)).expect(200);
+        for levels in [64, 127, 100_000] {
+            let answer = house.call("POST", "/Users", &deep(levels));
+            answer.refused(400, Some("invalidSyntax"), "nested more than 64 deep");
+        }
+    });
+    thread.unwrap().join().unwrap();
 }
