@@ -236,3 +236,16 @@ fn a_deep_body_fits_the_stack_of_a_connection_or_is_refused() {
     });
     thread.unwrap().join().unwrap();
 }
+
+#[test]
+fn a_body_of_too_many_values_is_refused_before_it_is_read() {
+    let house = House::new();
+    let created = house.user("bob@example.com");
+    let target = format!("/Users/{}", created["id"].as_str().unwrap());
+    let body = user("eve@example.com").to_string();
+    let many = format!("{},\"x\":[{}0]}}", &body[..body.len() - 1], "0,".repeat(200_000));
+    for (method, target) in [("POST", "/Users"), ("PUT", &target), ("PATCH", &target)] {
+        house.call(method, target, &many).refused(413, None, "more than 200000 values");
+    }
+    assert_eq!(house.get(&target).expect(200).json(), created);
+}
