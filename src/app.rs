@@ -218,8 +218,8 @@ impl App {
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
 
-    /// Removes old lines of the provisioning log, a bounded number at a time, behind a request's
-    /// back.
+    /// Removes old lines of the provisioning log, a bounded number at a time, so that the request
+    /// that finds them due does not wait long.
     fn trim_log_when_due(&self, now: Timestamp) {
         let due = self.next_trim.load(Ordering::Relaxed);
         if now.nanoseconds() < due {

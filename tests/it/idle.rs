@@ -1,9 +1,11 @@
-//! The file of a server that has nothing to do is whole: its log is folded in.
+//! The file of a server that has nothing to do is whole, and free for others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use plumm::store::error::Error;
 use plumm::store::{Open, Store};
 
 use crate::house::{Folder, House};
@@ -48,4 +50,21 @@ fn a_server_folds_in_what_another_process_has_left() {
     other.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
     assert!(log_bytes(&house.folder) > 0);
     wait_until_folded(&house.folder);
+}
+
+#[test]
+fn a_panic_within_a_change_undoes_it_and_locks_nobody_out() {
+    let house = House::new();
+    let settings = house.org.settings;
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        house.store.write(house.now, |tx| -> Result<(), Error> {
+            tx.set_org(house.org.key, false, settings)?;
+            resume_unwind(Box::new("no message on stderr"));
+        })
+    }));
+    assert!(panicked.is_err());
+    let other = Store::open(&house.folder.database(), Open::Existing).unwrap();
+    let org = other.write(house.now, |tx| tx.org_by_key(house.org.key)).unwrap();
+    assert!(org.active);
+    house.user("bob@example.com");
 }
