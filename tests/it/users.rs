@@ -2,6 +2,8 @@
 
 use std::thread;
 
+use plumm::scim::identity::{IdentityChanges, UsernameFormat};
+use plumm::store::org::OrgSettings;
 use serde_json::{Value, json};
 
 use crate::house::{House, user};
@@ -248,4 +250,24 @@ fn a_body_of_too_many_values_is_refused_before_it_is_read() {
         house.call(method, target, &many).refused(413, None, "more than 200000 values");
     }
     assert_eq!(house.get(&target).expect(200).json(), created);
+}
+
+#[test]
+fn a_username_is_never_empty() {
+    let settings = OrgSettings {
+        username_format: UsernameFormat::Any,
+        identity_changes: IdentityChanges::Allow,
+    };
+    let house = House::with(settings);
+    let bob = house.user("bob");
+    let target = format!("/Users/{}", bob["id"].as_str().unwrap());
+    for name in ["", " \t"] {
+        let mut body = user("eve");
+        body["userName"] = name.into();
+        house.post("/Users", &body).refused(400, Some("invalidValue"), "userName is empty");
+        house.put(&target, &body).refused(400, Some("invalidValue"), "userName is empty");
+        let rename = json!([{"op": "replace", "path": "userName", "value": name}]);
+        house.patch(&target, &rename).refused(400, Some("invalidValue"), "userName is empty");
+    }
+    assert_eq!(house.get(&target).expect(200).json(), bob);
 }
