@@ -41,12 +41,12 @@ pub fn create(
     let document = validate::create(&body, resource_type, rules)?;
     let id = id::resource(context.now.milliseconds());
     let document = with_id(document, &id);
-    judge_size(&document)?;
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     let stored = context.store.write(context.now, |tx| {
         refuse_duplicate(tx, kind, resource_type, &document, &id)?;
         let stored = tx.add_resource(kind, &id, &document)?;
+        judge_size(&stored)?;
         let changes = changes(&Map::new(), &document);
         log(context, tx, "POST", kind, &id, 201, &changes)?;
         Ok::<_, Failure>(stored)
@@ -147,9 +147,9 @@ fn change(
         if changes.as_object().is_some_and(Map::is_empty) {
             return Ok(stored);
         }
-        judge_size(&after)?;
         refuse_duplicate(tx, kind, resource_type, &after, id)?;
-        let stored = tx.replace_resource(kind, &stored, &after)?;
+        let stored = tx.replace_resource(kind, &stored, &before, &after)?;
+        judge_size(&stored)?;
         log(context, tx, method, kind, id, 200, &changes)?;
         Ok::<_, Failure>(stored)
     })?;
@@ -222,8 +222,9 @@ fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {
     ordered
 }
 
-fn judge_size(document: &Map<String, Value>) -> Result<(), Error> {
-    let length = serde_json::to_string(document).map_or(usize::MAX, |it| it.len());
+/// Judged as it has been written, and undone with the transaction: the text is made once.
+fn judge_size(stored: &Stored) -> Result<(), Error> {
+    let length = stored.document.len();
     if length <= DOCUMENT_BYTES_MAX {
         return Ok(());
     }
