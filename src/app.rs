@@ -68,6 +68,12 @@ impl App {
         &self.clock
     }
 
+    /// The `Date` of an answer that is sent now.
+    #[must_use]
+    pub fn date(&self) -> String {
+        self.clock.now().http_date()
+    }
+
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
@@ -213,8 +219,8 @@ impl App {
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
 
-    /// Removes old lines of the provisioning log, a bounded number at a time, behind a request's
-    /// back.
+    /// Removes old lines of the provisioning log, a bounded number at a time, so that the request
+    /// that finds them due does not wait long.
     fn trim_log_when_due(&self, now: Timestamp) {
         let due = self.next_trim.load(Ordering::Relaxed);
         if now.nanoseconds() < due {
@@ -277,7 +283,11 @@ fn internal(request_id: &str) -> Error {
 fn unauthorized(refusal: Refusal) -> Failure {
     let detail = match refusal {
         Refusal::Store(error) => return error.into(),
-        Refusal::Busy => return Failure::Store(store::error::Error::Busy),
+        Refusal::Busy => {
+            let detail = "Too many API tokens are being checked at this moment; send the request \
+                          again.";
+            return Error::new(503, detail).into();
+        }
         Refusal::Missing => {
             "No API token was sent. Paste the API token into the identity provider's API token \
              field."
@@ -309,6 +319,10 @@ fn render(failure: Failure, request_id: &str) -> Response {
     match failure {
         Failure::Scim(error) if error.status == 401 => {
             scim_error(&error).with_header("WWW-Authenticate", "Bearer realm=\"plumm\"")
+        }
+        Failure::Scim(error) if error.status == 503 => {
+            log::warn!("{request_id} {}", error.detail);
+            scim_error(&error).with_header("Retry-After", RETRY_AFTER_SECONDS)
         }
         Failure::Scim(error) => scim_error(&error),
         Failure::MethodNotAllowed(allowed) => {
@@ -352,6 +366,15 @@ mod tests {
         assert_eq!(response.status, 500);
         let body = String::from_utf8(response.body).unwrap();
         assert!(body.contains("under 1234") && !body.contains("on purpose"));
+    }
+
+    #[test]
+    fn too_much_to_do_is_answered_with_when_to_come_again() {
+        for failure in [unauthorized(Refusal::Busy), Failure::Store(store::error::Error::Busy)] {
+            let response = render(failure, "1");
+            let retry_after = response.header("Retry-After");
+            assert_eq!((response.status, retry_after), (503, Some(RETRY_AFTER_SECONDS)));
+        }
     }
 
     #[test]

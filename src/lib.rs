@@ -19,6 +19,7 @@
 //! server/limits.rs               caps on connections and the deadlines
 //! server/seats.rs                who is connected, who makes room, who is left at the end
 //! server/gate.rs                 how many requests are at work at once
+//! server/budget.rs               how much memory request bodies may take
 //! server/socket.rs               a TCP socket whose reads and writes share one deadline
 //! server/connection.rs           the life of one connection
 //! server/reader.rs               requests from the bytes a connection yields

@@ -20,6 +20,14 @@ use crate::store::provisioning_log::Actor;
 use crate::store::resource::Kind;
 use crate::store::{self, Read, Store, Write};
 
+/// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each
+/// level, on the small stack of a connection's thread; SCIM itself needs fewer than ten.
+pub const BODY_DEPTH_MAX: usize = 64;
+
+/// The most values in a body. Each takes about 80 bytes once it is read, so that a body of nothing
+/// but commas would take forty times its length.
+pub const BODY_VALUES_MAX: usize = 200_000;
+
 /// What a handler works with: one request's principal, time and surroundings.
 pub struct Context<'a> {
     /// The store.
@@ -207,6 +215,19 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
         let at = it.valid_up_to();
         Error::invalid_syntax(format!("The body is not UTF-8 text: byte {at} does not belong."))
     })?;
+    let shape = shape(bytes);
+    if shape.depth > BODY_DEPTH_MAX {
+        return Err(Error::invalid_syntax(format!(
+            "The body is nested more than {BODY_DEPTH_MAX} deep. Send fewer objects and arrays \
+             within each other."
+        )));
+    }
+    if shape.values > BODY_VALUES_MAX {
+        return Err(Error::new(
+            413,
+            format!("The body has more than {BODY_VALUES_MAX} values. Send it in parts."),
+        ));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(body)) => Ok(body),
         Ok(_) => Err(Error::invalid_syntax(
@@ -216,8 +237,58 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
     }
 }
 
+/// What reading a JSON text would take.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    /// How deep its objects and arrays are nested.
+    depth: usize,
+    /// About how many values it has, and no fewer.
+    values: usize,
+}
+
+fn shape(json: &[u8]) -> Shape {
+    let mut shape = Shape { depth: 0, values: 1 };
+    let mut depth = 0_usize;
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                shape.depth = shape.depth.max(depth);
+                shape.values += 1;
+            }
+            b',' if !in_string => shape.values += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    shape
+}
+
 /// A response with a SCIM body.
 #[must_use]
 pub fn scim_response(status: u16, body: impl Into<Vec<u8>>) -> Response {
     Response::new(status, SCIM_JSON, body.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_and_values_are_counted_outside_of_strings() {
+        for (json, depth, values) in [
+            ("1", 0, 1),
+            ("{}", 1, 2),
+            (r#"{"a":[{}],"b":[]}"#, 3, 6),
+            (r#"{"[[[":"\"[,[\\"}"#, 1, 2),
+            (r#"["\\",["\\\"",[]]]"#, 3, 6),
+            ("]]]][[,", 2, 4),
+        ] {
+            assert_eq!(shape(json.as_bytes()), Shape { depth, values }, "{json}");
+        }
+    }
 }

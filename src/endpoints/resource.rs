@@ -62,12 +62,12 @@ pub fn create_as(
     let mut document = validate::create(&body, resource_type, rules)?;
     let members = membership::take(&mut document).unwrap_or_default();
     let document = with_id(document, id);
-    judge_size(&document)?;
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     context.write(|tx| {
         refuse_duplicate(tx, kind, resource_type, &document, id)?;
         let stored = tx.add_resource(kind, id, &document)?;
+        judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
         let change = change_members(tx, kind, stored.seq, MemberChange::Add(members))?;
         note_members(&mut changes, change);
@@ -189,9 +189,9 @@ fn change(
         if changes.as_object().is_some_and(Map::is_empty) {
             return Ok(stored);
         }
-        judge_size(&after)?;
         refuse_duplicate(tx, kind, resource_type, &after, id)?;
-        let stored = tx.replace_resource(kind, &stored, &after)?;
+        let stored = tx.replace_resource(kind, &stored, &before, &after)?;
+        judge_size(&stored)?;
         log(context, tx, request.method.name(), kind, id, 200, &changes)?;
         Ok(stored)
     })?;
@@ -315,8 +315,9 @@ fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {
     ordered
 }
 
-fn judge_size(document: &Map<String, Value>) -> Result<(), Error> {
-    let length = serde_json::to_string(document).map_or(usize::MAX, |it| it.len());
+/// Judged as it has been written, and undone with the transaction: the text is made once.
+fn judge_size(stored: &Stored) -> Result<(), Error> {
+    let length = stored.document.len();
     if length <= DOCUMENT_BYTES_MAX {
         return Ok(());
     }

@@ -37,6 +37,14 @@ impl Timestamp {
         Timestamp { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
     }
 
+    /// The date as HTTP writes it, to the second (RFC 9110 section 5.6.7).
+    #[must_use]
+    pub fn http_date(self) -> String {
+        let seconds = self.nanoseconds.div_euclid(1_000_000_000);
+        let exact = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        exact.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
     /// Reads an xsd:dateTime. One without an offset is taken as UTC; a date alone is refused. A
     /// point outside the years this type holds becomes its nearest end, so that it still compares.
     #[must_use]
@@ -89,6 +97,13 @@ mod tests {
         check("2011-13-13T04:42:34Z", None);
         check("2011-05-13T04:42:34[Europe/Vienna]", None);
         check("", None);
+    }
+
+    #[test]
+    fn the_date_of_http() {
+        let written = |text: &str| Timestamp::parse(text).unwrap().http_date();
+        assert_eq!(written("1994-11-06T08:49:37.999Z"), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(written("1969-12-31T23:59:59.5Z"), "Wed, 31 Dec 1969 23:59:59 GMT");
     }
 
     #[test]

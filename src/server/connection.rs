@@ -10,6 +10,7 @@ use tiny_http::HTTPVersion;
 use crate::app::App;
 use crate::http::request::Method;
 use crate::http::response::Response;
+use crate::server::budget::Budget;
 use crate::server::gate::Gate;
 use crate::server::head::{Framing, Refusal};
 use crate::server::limits::Deadlines;
@@ -38,6 +39,8 @@ pub struct Service {
     pub app: Arc<App>,
     /// How many requests are answered at once.
     pub gate: Gate,
+    /// How much memory their bodies may take.
+    pub budget: Budget,
     /// How long each part of a connection's life may take.
     pub deadlines: Deadlines,
 }
@@ -121,7 +124,9 @@ impl<'a, S: Read + Write> Connection<'a, S> {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             self.stream.flush()?;
         }
-        match self.reader.read_body(&mut self.stream, head.framing) {
+        let service = self.service;
+        let mut share = service.budget.share();
+        match self.reader.read_body(&mut self.stream, head.framing, &mut share) {
             Ok(body) => head.request.body = body,
             Err(failure) => return self.refuse(failure, LATE_BODY, terms),
         }
@@ -133,13 +138,15 @@ impl<'a, S: Read + Write> Connection<'a, S> {
         };
         terms.close = !head.keep_alive || seat.is_stopping();
         drop(head.request);
+        drop(share);
         self.answer(response, terms)
     }
 
     fn refuse(&mut self, failure: Failure, late: &str, terms: Terms) -> io::Result<bool> {
         let response = match failure {
             Failure::Refused(Refusal { status, detail }) => {
-                self.service.app.refuse(status, &detail)
+                let response = self.service.app.refuse(status, &detail);
+                if status == 503 { response.with_header("Retry-After", "1") } else { response }
             }
             Failure::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                 self.service.app.refuse(408, late)
@@ -177,7 +184,7 @@ impl<'a, S: Read + Write> Connection<'a, S> {
 
     fn print_head(&mut self, response: &Response, terms: &Terms) -> Result<bool, Unwritable> {
         self.out.clear();
-        render::head(&mut self.out, response, terms)
+        render::head(&mut self.out, response, terms, &self.service.app.date())
     }
 
     /// Closes after a last answer. Closing with input unread would reset the connection, and the
@@ -251,6 +258,7 @@ mod tests {
         let service = Service {
             app: Arc::new(app),
             gate: Gate::new(1),
+            budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -11,6 +11,9 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
 /// connections: with very few, group commit has nothing to group.
 pub const REQUESTS_AT_WORK_MAX: usize = 64;
 
+/// What all request bodies in memory may take beyond the first 64 KiB of each, in bytes.
+pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// From the first byte of a request to the end of its head.
 pub const HEAD_SECONDS_MAX: u64 = 10;
 /// From the end of a head to the end of its body.
@@ -35,6 +38,8 @@ pub struct Limits {
     pub trusted_proxies: Vec<IpAddr>,
     /// Requests the application works on at once.
     pub requests_at_work: usize,
+    /// What all request bodies in memory may take beyond the first 64 KiB of each, in bytes.
+    pub bodies_bytes: usize,
     /// The deadlines of a connection.
     pub deadlines: Deadlines,
     /// How long `stop` waits for the requests in hand.
@@ -48,6 +53,7 @@ impl Default for Limits {
             connections_per_address: CONNECTIONS_PER_ADDRESS_MAX,
             trusted_proxies: Vec::new(),
             requests_at_work: REQUESTS_AT_WORK_MAX,
+            bodies_bytes: BODIES_BYTES_MAX,
             deadlines: Deadlines::default(),
             stop: Duration::from_secs(STOP_SECONDS_MAX),
         }

@@ -2,8 +2,9 @@
 //!
 //! Bytes become a request in `section`, `head`, `chunk` and `reader`; a response becomes
 //! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
-//! connections and `gate` the one on requests at work.
+//! connections, `gate` the one on requests at work and `budget` the one on their bodies.
 
+mod budget;
 mod chunk;
 mod connection;
 mod gate;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use crate::app::App;
+use crate::server::budget::Budget;
 use crate::server::connection::{Connection, Peer, Service};
 use crate::server::gate::Gate;
 use crate::server::limits::Limits;
@@ -73,7 +75,8 @@ impl Server {
         listener.set_nonblocking(false)?;
         let seats = Arc::new(Seats::new(&limits));
         let gate = Gate::new(limits.requests_at_work);
-        let service = Arc::new(Service { app, gate, deadlines: limits.deadlines });
+        let budget = Budget::new(limits.bodies_bytes);
+        let service = Arc::new(Service { app, gate, budget, deadlines: limits.deadlines });
         let door = Door { service, seats: Arc::clone(&seats), turned_away: Arc::new(()) };
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())

@@ -3,6 +3,7 @@
 use std::io;
 use std::io::Read;
 
+use crate::server::budget::Share;
 use crate::server::chunk::ChunkLine;
 use crate::server::head::{Framing, HEADERS_MAX, Head, Refusal};
 use crate::server::section::Section;
@@ -20,6 +21,9 @@ pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
 /// What is asked of the connection at once, and what the buffer of an idle one keeps.
 const READ_BYTES: usize = 4 * 1024;
+
+/// The least that is made room for when a body goes on.
+const BODY_STEP_BYTES: usize = 16 * 1024;
 
 /// Why there is no further request.
 #[derive(Debug)]
@@ -120,21 +124,23 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// A body that is malformed, too large or cut short; and when reading fails.
+    /// A body that is malformed, too large or cut short; one for which there is no memory now; and
+    /// when reading fails.
     pub fn read_body(
         &mut self,
         stream: &mut impl Read,
         framing: Framing,
+        share: &mut Share,
     ) -> Result<Vec<u8>, Failure> {
-        let mut body = Vec::new();
+        let mut body = Body { bytes: Vec::new(), share };
         match framing {
             Framing::Length(length) => self.read_data(stream, length, &mut body)?,
             Framing::Chunked => self.read_chunks(stream, &mut body)?,
         }
-        Ok(body)
+        Ok(body.bytes)
     }
 
-    fn read_chunks(&mut self, stream: &mut impl Read, body: &mut Vec<u8>) -> Result<(), Failure> {
+    fn read_chunks(&mut self, stream: &mut impl Read, body: &mut Body) -> Result<(), Failure> {
         let mut extension_bytes = 0;
         loop {
             let line = self.read_chunk_line(stream)?;
@@ -145,7 +151,7 @@ impl Reader {
             if line.size == 0 {
                 return self.read_trailers(stream);
             }
-            if line.size > (BODY_BYTES_MAX - body.len()) as u64 {
+            if line.size > (BODY_BYTES_MAX - body.bytes.len()) as u64 {
                 return Err(body_too_large().into());
             }
             self.read_data(stream, line.size, body)?;
@@ -208,14 +214,20 @@ impl Reader {
         &mut self,
         stream: &mut impl Read,
         length: u64,
-        body: &mut Vec<u8>,
+        body: &mut Body,
     ) -> Result<(), Failure> {
         let buffered = usize::try_from(length).unwrap_or(usize::MAX).min(self.input().len());
-        body.extend_from_slice(&self.input()[..buffered]);
+        body.make_room(buffered)?;
+        body.bytes.extend_from_slice(&self.input()[..buffered]);
         self.start += buffered;
-        let missing = length - buffered as u64;
-        if missing > 0 && (stream.take(missing).read_to_end(body)? as u64) < missing {
-            return Err(cut_short().into());
+        let mut missing = length - buffered as u64;
+        while missing > 0 {
+            let step = body.bytes.len().max(BODY_STEP_BYTES).min(missing as usize);
+            body.make_room(step)?;
+            if stream.take(step as u64).read_to_end(&mut body.bytes)? < step {
+                return Err(cut_short().into());
+            }
+            missing -= step as u64;
         }
         Ok(())
     }
@@ -248,6 +260,29 @@ impl Reader {
     }
 }
 
+/// A body as far as it has come, and the memory it may take.
+struct Body<'a, 'b> {
+    bytes: Vec<u8>,
+    share: &'a mut Share<'b>,
+}
+
+impl Body<'_, '_> {
+    /// Sees that this many more bytes fit: what has come at least doubles, so that a body is copied
+    /// few times.
+    fn make_room(&mut self, more: usize) -> Result<(), Refusal> {
+        let length = self.bytes.len();
+        if self.bytes.capacity() - length >= more {
+            return Ok(());
+        }
+        let more = more.max(length.min(BODY_BYTES_MAX - length));
+        if !self.share.covers(length + more) {
+            return Err(Refusal::new(503, NO_MEMORY));
+        }
+        self.bytes.reserve_exact(more);
+        Ok(())
+    }
+}
+
 /// RFC 9112 section 3 asks for 414 when it is the target that is too long to read; the fields
 /// after it get 431 (RFC 6585 section 5).
 fn head_too_large(lines: usize) -> Refusal {
@@ -274,6 +309,8 @@ fn cut_short() -> Refusal {
     Refusal::bad("The connection ended within the request. Send the whole request again.")
 }
 
+const NO_MEMORY: &str =
+    "Too many large requests are arriving at this moment. Try again in a second.";
 const CHUNK_LINES_TOO_LONG: &str =
     "The size lines of the chunks are too long. Leave chunk extensions out.";
 const CHUNK_LINE_BARE_LF: &str =
@@ -285,6 +322,7 @@ const CHUNK_OVERLONG: &str = "A chunk does not end where its size says. Send CR 
 mod tests {
     use super::*;
     use crate::http::request::Request;
+    use crate::server::budget::Budget;
 
     /// Yields its parts one read at a time, then the end of the stream.
     struct Parts<'a>(Vec<&'a [u8]>);
@@ -325,7 +363,8 @@ mod tests {
             return Ok(None);
         }
         let mut head = reader.read_head(stream)?;
-        head.request.body = reader.read_body(stream, head.framing)?;
+        let budget = Budget::new(BODY_BYTES_MAX);
+        head.request.body = reader.read_body(stream, head.framing, &mut budget.share())?;
         Ok(Some(head.request))
     }
 
@@ -594,10 +633,11 @@ mod tests {
             format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES_MAX}\r\n\r\n");
         let (mut reader, mut stream) = (Reader::default(), Parts(vec![bytes.as_bytes()]));
         let head = reader.read_head(&mut stream).unwrap();
-        let mut body = Vec::new();
+        let budget = Budget::new(0);
+        let mut body = Body { bytes: Vec::new(), share: &mut budget.share() };
         let Framing::Length(length) = head.framing else { panic!() };
         assert!(reader.read_data(&mut stream, length, &mut body).is_err());
-        assert!(body.capacity() < 64 * 1024);
+        assert!(body.bytes.capacity() < 64 * 1024);
         assert!(!reader.has_begun());
         assert!(reader.buffer.capacity() <= 2 * READ_BYTES);
     }

@@ -4,8 +4,9 @@ use tiny_http::{HTTPVersion, StatusCode};
 
 use crate::http::response::Response;
 
-/// Fields that frame the message. Only this file knows them right, so it alone writes them.
-const OURS: [&str; 3] = ["Connection", "Content-Length", "Transfer-Encoding"];
+/// Fields that frame the message, and its date. Only this file knows them right, so it alone writes
+/// them.
+const OURS: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
 
 /// What the answer owes to the request and its connection.
 #[derive(Clone, Debug)]
@@ -28,13 +29,19 @@ pub struct Unwritable(pub String);
 ///
 /// A name or a value with a control character, which would write a second field or a second
 /// response; a status that is no final one.
-pub fn head(out: &mut Vec<u8>, response: &Response, terms: &Terms) -> Result<bool, Unwritable> {
+pub fn head(
+    out: &mut Vec<u8>,
+    response: &Response,
+    terms: &Terms,
+    date: &str,
+) -> Result<bool, Unwritable> {
     let status = response.status;
     if !(200..=599).contains(&status) {
         return Err(Unwritable(format!("status {status} is no final status")));
     }
     let reason = StatusCode(status).default_reason_phrase();
-    out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+    // RFC 9110 section 6.6.1: a server with a clock sends Date.
+    out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n").as_bytes());
     for (name, value) in &response.headers {
         if OURS.iter().any(|it| it.eq_ignore_ascii_case(name)) {
             continue;
@@ -71,11 +78,14 @@ mod tests {
 
     const TERMS: Terms = Terms { version: HTTPVersion(1, 1), head_only: false, close: false };
 
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
     #[track_caller]
     fn check(response: &Response, terms: &Terms, expected: &str, body_follows: bool) {
         let mut out = Vec::new();
-        assert_eq!(head(&mut out, response, terms), Ok(body_follows));
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        assert_eq!(head(&mut out, response, terms, DATE), Ok(body_follows));
+        let date = format!("Date: {DATE}\r\n");
+        assert_eq!(String::from_utf8(out).unwrap().replacen(&date, "", 1), expected);
     }
 
     #[test]
@@ -116,16 +126,19 @@ mod tests {
     fn what_would_write_more_than_one_field_is_refused() {
         for value in ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x1bb", "a\x7fb"] {
             let response = Response::empty(200).with_header("Location", value);
-            assert!(head(&mut Vec::new(), &response, &TERMS).is_err(), "{value:?}");
+            assert!(head(&mut Vec::new(), &response, &TERMS, DATE).is_err(), "{value:?}");
         }
         for name in ["", "A B", "A:", "A\r\nB"] {
             let response = Response::empty(200).with_header(name, "x");
-            assert!(head(&mut Vec::new(), &response, &TERMS).is_err(), "{name:?}");
+            assert!(head(&mut Vec::new(), &response, &TERMS, DATE).is_err(), "{name:?}");
         }
         for status in [0, 100, 101, 199, 600, 1000] {
-            assert!(head(&mut Vec::new(), &Response::empty(status), &TERMS).is_err(), "{status}");
+            assert!(
+                head(&mut Vec::new(), &Response::empty(status), &TERMS, DATE).is_err(),
+                "{status}"
+            );
         }
         let accents = Response::empty(200).with_header("X-User", "jörg@example.com");
-        assert!(head(&mut Vec::new(), &accents, &TERMS).is_ok());
+        assert!(head(&mut Vec::new(), &accents, &TERMS, DATE).is_ok());
     }
 }

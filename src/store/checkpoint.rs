@@ -1,7 +1,8 @@
 //! The write-ahead log is folded into the file half a second after the last change, and at
 //! shutdown: a copy of an idle file is whole.
 
-use std::path::Path;
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,6 +15,9 @@ use crate::store::{Store, lock};
 
 /// How long the file must have been left alone.
 const IDLE: Duration = Duration::from_millis(500);
+/// How often an idle store looks for what another process has left in the log: a command that could
+/// not wait for a reader, or a server that was killed.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a checkpoint waits for readers before it is tried again later.
 const READERS_WAIT: Duration = Duration::from_millis(200);
 
@@ -51,6 +55,8 @@ impl Store {
     pub fn keep_checkpointed(self: &Arc<Store>) -> Result<Checkpointer, Error> {
         let stop = Arc::new(AtomicBool::new(false));
         let (store, stopped) = (Arc::clone(self), Arc::clone(&stop));
+        // The process before may have been killed, and have left its log behind.
+        self.written.touch();
         let named = thread::Builder::new().name("checkpoint".to_owned());
         let thread = named.spawn(move || store.checkpoint_when_idle(&stopped));
         let thread = thread.map_err(|it| Error::Io(self.path().to_owned(), it))?;
@@ -61,8 +67,11 @@ impl Store {
         let mut last = lock(&self.written.last);
         while !stop.load(Ordering::Acquire) {
             let Some(at) = *last else {
-                let woken = self.written.touched.wait(last);
-                last = woken.unwrap_or_else(PoisonError::into_inner);
+                let woken = self.written.touched.wait_timeout(last, LOOK);
+                last = woken.unwrap_or_else(PoisonError::into_inner).0;
+                if last.is_none() && self.log_has_bytes() {
+                    *last = Some(Instant::now());
+                }
                 continue;
             };
             let idle = at.elapsed();
@@ -82,6 +91,12 @@ impl Store {
                 *last = Some(Instant::now());
             }
         }
+    }
+
+    fn log_has_bytes(&self) -> bool {
+        let mut name = self.path().as_os_str().to_owned();
+        name.push("-wal");
+        fs::metadata(PathBuf::from(name)).is_ok_and(|it| it.len() > 0)
     }
 }
 
@@ -110,20 +125,14 @@ impl Drop for Checkpointer {
 }
 
 fn checkpoint(connection: &Connection, wait: Duration) -> Result<bool, Error> {
-    let path = connection.path().map(Path::new).unwrap_or(Path::new("")).to_owned();
     let before: i64 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
     connection.busy_timeout(wait)?;
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    let busy: rusqlite::Result<i64> = busy;
     connection.busy_timeout(Duration::from_millis(u64::try_from(before).unwrap_or(0)))?;
     match busy.map_err(Error::from) {
-        Ok(busy) => {
-            let busy: i64 = busy;
-            Ok(busy == 0)
-        }
+        Ok(busy) => Ok(busy == 0),
         Err(Error::Busy) => Ok(false),
-        Err(error) => {
-            log::debug!("checkpoint of {}: {error}", path.display());
-            Err(error)
-        }
+        Err(error) => Err(error),
     }
 }

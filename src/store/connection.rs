@@ -4,7 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
@@ -17,6 +18,8 @@ use crate::store::error::Error;
 
 /// How long a statement waits for another process before the store says it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts to switch to the write-ahead log.
+const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 /// The page cache of the writing connection, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The page cache of one reading connection, in KiB.
@@ -108,7 +111,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, Error> {
     if connection.is_readonly("main")? {
         return Err(Error::ReadOnly(path.to_owned()));
     }
-    set(&connection, "journal_mode", "wal").map_err(|it| cannot_write(it, path))?;
+    switch_to_wal(&connection).map_err(|it| cannot_write(it, path))?;
     // An answer is sent only after its change is on disk.
     set(&connection, "synchronous", 2)?;
     set(&connection, "foreign_keys", 1)?;
@@ -119,6 +122,18 @@ pub fn open_writer(path: &Path) -> Result<Connection, Error> {
     set(&connection, "secure_delete", 1)?;
     equip(&connection)?;
     Ok(connection)
+}
+
+/// Switches to the write-ahead log. SQLite does not wait for another process here, because the
+/// switch begins as a read that becomes a write; so the waiting is done by trying again.
+fn switch_to_wal(connection: &Connection) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        match set(connection, "journal_mode", "wal") {
+            Err(Error::Busy) if started.elapsed() < BUSY_TIMEOUT => thread::sleep(SWITCH_PAUSE),
+            switched => return switched,
+        }
+    }
 }
 
 /// Opens a reading connection. The writing connection of the same store has made the file ready.

@@ -26,14 +26,11 @@ fn steps() -> Vec<&'static str> {
 /// # Errors
 /// [`Error::Foreign`] for another program's file, [`Error::Newer`] for a newer plumm's.
 pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
-    let pragma = |name: &str| -> Result<i64, Error> {
-        connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|it| not_ours(it, path))
-    };
-    let found = pragma("user_version")?;
-    let application = pragma("application_id")?;
-    let sql = "SELECT count(*) FROM sqlite_schema";
-    let tables: i64 =
-        connection.query_row(sql, [], |row| row.get(0)).map_err(|it| not_ours(it, path))?;
+    // In one statement, which is one view of the file: another process may be making it just now.
+    let sql = "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
+        FROM pragma_user_version, pragma_application_id";
+    let row = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (found, application, tables): (i64, i64, i64) = row.map_err(|it| not_ours(it, path))?;
     let empty = tables == 0 && found == 0 && application == 0;
     if !empty && application != APPLICATION_ID {
         return Err(Error::Foreign(path.to_owned()));

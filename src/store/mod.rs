@@ -135,23 +135,10 @@ impl Store {
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
         let writer = lock(&self.writer);
-        // A panic in an earlier change may have left its transaction open.
-        if !writer.is_autocommit() {
-            run(&writer, "ROLLBACK")?;
-        }
         run(&writer, "BEGIN IMMEDIATE")?;
-        let answer = work(&Write { read: Read { connection: &writer }, now });
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                rollback(&writer);
-                return Err(error);
-            }
-        };
-        if let Err(error) = run(&writer, "COMMIT") {
-            rollback(&writer);
-            return Err(error.into());
-        }
+        let _undo = Undo { connection: &writer };
+        let answer = work(&Write { read: Read { connection: &writer }, now })?;
+        run(&writer, "COMMIT")?;
         self.written.touch();
         Ok(answer)
     }
@@ -230,12 +217,19 @@ fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Ends a transaction that failed. SQLite has already ended it after some errors, such as a full
-/// disk.
-fn rollback(connection: &Connection) {
-    if !connection.is_autocommit()
-        && let Err(error) = run(connection, "ROLLBACK")
-    {
-        log::error!("a change could not be rolled back: {error}");
+/// Undoes a change that has not been committed, also out of a panic: left open, its transaction
+/// would keep every other process from writing.
+struct Undo<'a> {
+    connection: &'a Connection,
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        // SQLite itself has ended it after some errors, such as a full disk.
+        if !self.connection.is_autocommit()
+            && let Err(error) = run(self.connection, "ROLLBACK")
+        {
+            log::error!("a change could not be rolled back: {error}");
+        }
     }
 }

@@ -225,14 +225,15 @@ impl Write<'_> {
         })
     }
 
-    /// Replaces the document of a resource.
+    /// Replaces the document of a resource, which is `stored` and says `before`.
     ///
     /// # Errors
     /// [`Error::Conflict`] when its userName is taken, and failures of the store.
     pub fn replace_resource(
         &self,
         kind: Kind,
-        before: &Stored,
+        stored: &Stored,
+        before: &Map<String, Value>,
         document: &Map<String, Value>,
     ) -> Result<Stored, Error> {
         let sql =
@@ -241,7 +242,7 @@ impl Write<'_> {
         let columns = Columns::of(document);
         let text = to_text(document)?;
         // A clock that was set back must not make a change look older than the one before.
-        let modified = self.now.max(before.last_modified);
+        let modified = self.now.max(stored.last_modified);
         self.connection.prepare_cached(sql)?.execute(params![
             columns.user_name,
             columns.external_id,
@@ -250,18 +251,18 @@ impl Write<'_> {
             modified.nanoseconds(),
             text,
             columns.display,
-            before.seq,
+            stored.seq,
         ])?;
-        if Columns::of(&before.parse()?).emails != columns.emails {
+        if Columns::of(before).emails != columns.emails {
             let sql = "DELETE FROM email WHERE resource = ?";
-            self.connection.prepare_cached(sql)?.execute([before.seq])?;
-            self.add_emails(kind.org, before.seq, &columns)?;
+            self.connection.prepare_cached(sql)?.execute([stored.seq])?;
+            self.add_emails(kind.org, stored.seq, &columns)?;
         }
         Ok(Stored {
             document: text,
             last_modified: modified,
-            version: before.version + 1,
-            ..before.clone()
+            version: stored.version + 1,
+            ..stored.clone()
         })
     }
 

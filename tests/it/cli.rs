@@ -604,6 +604,21 @@ fn commands_leave_one_file() {
 }
 
 #[test]
+fn commands_that_make_the_file_at_the_same_time_all_succeed() {
+    for _ in 0..10 {
+        let place = Place::new();
+        let children: Vec<Child> = (0..6)
+            .map(|i| place.command(&["org", "create", &format!("o{i}")]).spawn().unwrap())
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert_eq!(place.json(&["org", "list"]).as_array().unwrap().len(), 6);
+    }
+}
+
+#[test]
 fn a_second_server_on_the_same_file_is_refused() {
     let place = Place::new();
     let serving = place.serve(&["--init", "acme"]);

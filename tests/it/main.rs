@@ -5,8 +5,10 @@
 mod breakages;
 mod cli;
 mod house;
+mod idle;
 mod idp;
 mod patch;
+mod purge;
 mod rules;
 mod socket;
 mod tidy;

@@ -251,6 +251,39 @@ fn a_body_too_large_is_refused_and_the_client_can_read_why() {
 }
 
 #[test]
+fn large_bodies_share_one_budget_and_small_ones_are_always_read() {
+    let server = serve_within(Limits { bodies_bytes: 1_000_000, ..Limits::default() });
+    let large = format!("{POST}Content-Length: 600000\r\n\r\n{}", "a".repeat(600_000));
+    let chunks = format!("ea60\r\n{}\r\n", "a".repeat(60_000)).repeat(10);
+    let chunked = format!("{POST}Transfer-Encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    let small = format!("{POST}Content-Length: 60000\r\n\r\n{}", "a".repeat(60_000));
+    for whole in [&large, &chunked] {
+        // One that stalls holds what it has sent.
+        let mut stalled = Client::connect(&server);
+        stalled.send(&whole[..whole.len() - 3]);
+        stalled.assert_silent();
+        for second in [&large, &chunked] {
+            let mut client = Client::connect(&server);
+            client.send(second);
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
+            assert!(answer.closes());
+        }
+        let mut client = Client::connect(&server);
+        client.send(&small);
+        assert_eq!(client.answer().status, 405);
+        // It gives back what it held, and the connection goes on.
+        stalled.send(&whole[whole.len() - 3..]);
+        assert_eq!(stalled.answer().status, 405);
+        client.send(&large);
+        assert_eq!(client.answer().status, 405);
+        client.send(&chunked);
+        assert_eq!(client.answer().status, 405);
+    }
+    server.stop();
+}
+
+#[test]
 fn bodies_are_taken_off_the_connection_whole() {
     let server = serve();
     let mut client = Client::connect(&server);
@@ -279,6 +312,7 @@ fn pipelined_requests_are_answered_in_order() {
         let head = client.answer_to("HEAD");
         assert_eq!(head.status, 200);
         assert!(head.header("Content-Length").is_some());
+        assert!(head.header("Date").is_some_and(|it| it.ends_with(" GMT")));
     }
     client.assert_silent();
     client.send(format!("GET /healthz HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n{GET}"));

@@ -1,5 +1,9 @@
 //! Users: create, read, list, replace, delete, as any client would.
 
+use std::thread;
+
+use plumm::scim::identity::{IdentityChanges, UsernameFormat};
+use plumm::store::org::OrgSettings;
 use serde_json::{Value, json};
 
 use crate::house::{House, user};
@@ -185,4 +189,86 @@ fn enterprise_and_unknown_extensions_round_trip() {
     without[CUSTOM] = Value::Null;
     let put = house.put(&target, &without).expect(200).json();
     assert_eq!(put.get(CUSTOM), None);
+}
+
+#[test]
+fn an_account_that_grows_too_large_is_refused_and_stays_as_it_was() {
+    let house = House::new();
+    let created = house.user("bob@example.com");
+    let target = format!("/Users/{}", created["id"].as_str().unwrap());
+    let long = "x".repeat(1024 * 1024);
+    let mut body = user("eve@example.com");
+    body["title"] = long.as_str().into();
+    house.post("/Users", &body).refused(413, None, "Map fewer or shorter attributes");
+    body["userName"] = "bob@example.com".into();
+    body["emails"] = created["emails"].clone();
+    house.put(&target, &body).refused(413, None, "Map fewer or shorter attributes");
+    let grow = json!([{"op": "add", "path": "title", "value": long}]);
+    house.patch(&target, &grow).refused(413, None, "Map fewer or shorter attributes");
+    assert_eq!(house.get(&target).expect(200).json(), created);
+    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+    assert_eq!(house.count("emails eq \"eve@example.com\""), 0);
+}
+
+/// Each level takes some of the stack, and a connection's thread has 256 KiB of it: a deeper body
+/// once ended the whole server.
+#[test]
+fn a_deep_body_fits_the_stack_of_a_connection_or_is_refused() {
+    const CUSTOM: &str = "urn:okta:acme_1:1.0:user:custom";
+    let small = thread::Builder::new().stack_size(256 * 1024);
+    let deep = |levels: usize| {
+        let value = format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
+        let body = user(&format!("bob{levels}@example.com")).to_string();
+        format!("{},\"{CUSTOM}\":{value}}}", &body[..body.len() - 1])
+    };
+    let thread = small.spawn(move || {
+        let house = House::new();
+        let made = house.call("POST", "/Users", &deep(63)).expect(201).json();
+        let target = format!("/Users/{}", made["id"].as_str().unwrap());
+        assert_eq!(house.get(&target).expect(200).json(), made);
+        house.get(&format!("{target}?attributes={CUSTOM}:a")).expect(200);
+        let value = made[CUSTOM]["a"]["a"]["a"]["a"].clone();
+        let path = format!("{CUSTOM}:b");
+        house.patch(&target, &json!([{"op": "add", "path": path, "value": value}])).expect(200);
+        house.call("PUT", &target, &deep(63)).expect(200);
+        for levels in [64, 127, 100_000] {
+            let answer = house.call("POST", "/Users", &deep(levels));
+            answer.refused(400, Some("invalidSyntax"), "nested more than 64 deep");
+        }
+    });
+    thread.unwrap().join().unwrap();
+}
+
+#[test]
+fn a_body_of_too_many_values_is_refused_before_it_is_read() {
+    let house = House::new();
+    let created = house.user("bob@example.com");
+    let target = format!("/Users/{}", created["id"].as_str().unwrap());
+    let body = user("eve@example.com").to_string();
+    let many = format!("{},\"x\":[{}0]}}", &body[..body.len() - 1], "0,".repeat(200_000));
+    for (method, target) in [("POST", "/Users"), ("PUT", &target), ("PATCH", &target)] {
+        house.call(method, target, &many).refused(413, None, "more than 200000 values");
+    }
+    assert_eq!(house.get(&target).expect(200).json(), created);
+}
+
+#[test]
+fn a_username_is_never_empty() {
+    let settings = OrgSettings {
+        username_format: UsernameFormat::Any,
+        identity_changes: IdentityChanges::Allow,
+        ..OrgSettings::default()
+    };
+    let house = House::with(settings);
+    let bob = house.user("bob");
+    let target = format!("/Users/{}", bob["id"].as_str().unwrap());
+    for name in ["", " \t"] {
+        let mut body = user("eve");
+        body["userName"] = name.into();
+        house.post("/Users", &body).refused(400, Some("invalidValue"), "userName is empty");
+        house.put(&target, &body).refused(400, Some("invalidValue"), "userName is empty");
+        let rename = json!([{"op": "replace", "path": "userName", "value": name}]);
+        house.patch(&target, &rename).refused(400, Some("invalidValue"), "userName is empty");
+    }
+    assert_eq!(house.get(&target).expect(200).json(), bob);
 }
