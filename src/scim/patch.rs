@@ -235,9 +235,13 @@ impl Patch<'_> {
         if attribute.multi_valued {
             let selection = Selection::new(attribute, path.filter.as_ref(), target.sub.as_ref())?;
             patch_values::apply(holder, attribute, &selection, op, value, text)?;
-        } else if path.filter.is_some() && attribute.kind != Type::Any {
+        } else if path.filter.is_some() {
+            let why = match attribute.kind {
+                Type::Any => "is described by no schema here; change it as a whole",
+                _ => "has one value",
+            };
             return Err(Error::invalid_path(format!(
-                "\"{}\" has one value, so no brackets can follow it.",
+                "\"{}\" {why}, so no brackets can follow it.",
                 quoted(attribute.name.as_str())
             )));
         } else {

@@ -411,6 +411,21 @@ fn a_path_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn brackets_on_an_extension_that_no_schema_describes_do_not_take_all_of_it() {
+    let house = House::new();
+    let mut body = user("bob@example.com");
+    body[CUSTOM] = json!({"tags": [{"value": "a"}, {"value": "b"}]});
+    let bob = house.post("/Users", &body).expect(201).json();
+    let at = format!("/Users/{}", bob["id"].as_str().unwrap());
+    for op in ["remove", "replace", "add"] {
+        let path = format!("{CUSTOM}:tags[value eq \"a\"]");
+        let answer = house.patch(&at, &json!([{"op": op, "path": path, "value": {"value": "c"}}]));
+        answer.refused(400, PATH, "change it as a whole");
+    }
+    assert_eq!(house.get(&at).json()[CUSTOM], body[CUSTOM]);
+}
+
+#[test]
 fn a_filter_that_cannot_be_read_is_refused_with_the_place() {
     let it = Guarded::new();
     let many = vec!["title pr"; 501].join(" or ");
