@@ -841,6 +841,33 @@ fn crowd(house: &House, name: &str, display: &str) -> String {
 }
 
 #[test]
+fn a_patch_that_would_keep_others_waiting_is_refused() {
+    let house = House::new();
+    let at = crowd(&house, "bob@example.com", "\u{dc}n\u{ef}".repeat(50).as_str());
+    let before = house.get(&at).text;
+    let any = |count: usize| {
+        (0..count).map(|i| format!("display co \"{i}\"")).collect::<Vec<_>>().join(" or ")
+    };
+    let slow = json!({"op": "remove", "path": format!("emails[{}]", any(60))});
+    let named: Vec<Value> = (0..100_000).map(|i| json!({"value": format!("q{i}")})).collect();
+    let members: Value = (0..50_000)
+        .map(|i| (format!("emails[value eq \"someone.{i}@x.y\"].type"), json!("x")))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    for operations in [
+        json!(vec![slow; 2_000]),
+        json!([{"op": "remove", "path": "emails", "value": named}]),
+        json!([{"op": "replace", "value": members}]),
+    ] {
+        let started = Instant::now();
+        let answer = house.patch(&at, &operations);
+        assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+        answer.refused(413, Some("tooMany"), "Send its operations in several requests");
+        assert_eq!(house.get(&at).text, before);
+    }
+}
+
+#[test]
 fn as_many_operations_as_there_may_be_on_as_many_values_are_done() {
     let house = House::new();
     let at = crowd(&house, "bob@example.com", "x");
