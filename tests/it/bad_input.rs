@@ -884,6 +884,24 @@ fn as_many_operations_as_there_may_be_on_as_many_values_are_done() {
 }
 
 #[test]
+fn a_replacement_of_very_many_extensions_is_soon_done() {
+    let it = Guarded::new();
+    let mut body = it.bob.clone();
+    for i in 0..20_000 {
+        body[format!("u:{i}")] = json!({"a": 1});
+    }
+    it.house.put(&it.at, &body).expect(200);
+    let mut other = it.bob.clone();
+    for i in 0..200_000 {
+        other[format!("v:{i}")] = json!(null);
+    }
+    let started = Instant::now();
+    let kept = it.house.put(&it.at, &other).expect(200).json();
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    assert_eq!(kept["u:19999"], json!({"a": 1}));
+}
+
+#[test]
 fn a_database_that_cannot_be_written_is_refused_when_it_is_opened() {
     let folder = Folder::new();
     let path = folder.database();
