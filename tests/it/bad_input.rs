@@ -145,6 +145,31 @@ fn a_byte_order_mark_is_no_fault() {
 }
 
 #[test]
+fn a_body_nested_too_deep_is_refused_as_that() {
+    let it = Guarded::new();
+    for deep in ["[".repeat(100_000), "{\"a\":".repeat(100_000), "[{\"a\":".repeat(50_000)] {
+        it.refuses_body(deep.as_bytes(), SYNTAX, "nested more than 127 deep");
+    }
+    // The deepest that is read can be stored, read back, changed and erased.
+    let nested = |depth: usize| {
+        let inner = format!("{}1{}", "[".repeat(depth - 2), "]".repeat(depth - 2));
+        let name = format!("{CORE}\"],\"userName\":\"d{depth}@x.y\",\"{CUSTOM}");
+        format!("{{\"schemas\":[\"{name}\":{{\"a\":{inner}}}}}")
+            .replace("[\"urn:ietf", "[\"urn:ietf")
+    };
+    it.house.call("POST", "/Users", &nested(128)).refused(400, SYNTAX, "nested more than 127");
+    let deepest = it.house.call("POST", "/Users", &nested(127)).expect(201).text;
+    let id = deepest.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(it.house.get(&format!("/Users/{id}")).expect(200).text, deepest);
+    let off = json!([{"op": "replace", "value": {"active": false}}]);
+    it.house.patch(&format!("/Users/{id}"), &off).expect(200);
+    it.house.get(&format!("/Users?attributes={CUSTOM}:a")).expect(200);
+    assert_eq!(it.house.count(&format!("{CUSTOM}:a pr")), 1);
+    it.house.call("DELETE", &format!("/Users/{id}"), "").expect(204);
+    it.unchanged();
+}
+
+#[test]
 fn schemas_missing_or_wrong() {
     let it = Guarded::new();
     for (schemas, words) in [
