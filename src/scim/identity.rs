@@ -172,6 +172,12 @@ fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error
     let Some(name) = document.get(USER_NAME).and_then(Value::as_str) else {
         return Ok(());
     };
+    if rules.username_format == UsernameFormat::Any && name.trim().is_empty() {
+        return Err(Error::invalid_value(
+            "userName is empty. Map it in the identity provider's attribute mappings to what \
+             names each user.",
+        ));
+    }
     if rules.username_format == UsernameFormat::Any || is_email_address(name) {
         return Ok(());
     }

@@ -8,7 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plumm::scim::identity::UsernameFormat;
 use plumm::store::error::Error;
+use plumm::store::org::OrgSettings;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
@@ -223,6 +225,16 @@ fn what_is_required_must_be_there_and_say_something() {
         it.house.post("/Users", &body).refused(400, VALUE, words);
     }
     it.unchanged();
+}
+
+#[test]
+fn an_empty_user_name_is_a_missing_one_whatever_the_format() {
+    let settings = OrgSettings { username_format: UsernameFormat::Any, ..OrgSettings::default() };
+    let house = House::with(settings);
+    for nothing in ["", " ", "\t\n", "\u{a0}"] {
+        house.post("/Users", &user(nothing)).refused(400, VALUE, "userName");
+    }
+    assert_eq!(house.get("/Users").json()["totalResults"], 0);
 }
 
 #[test]
