@@ -963,6 +963,25 @@ fn a_database_that_cannot_be_written_is_refused_when_it_is_opened() {
 }
 
 #[test]
+fn a_foreign_file_shorter_than_a_database_is_left_alone() {
+    let folder = Folder::new();
+    let path = folder.database();
+    for text in ["x", "a letter to a friend\n", &"x".repeat(511)] {
+        fs::write(&path, text).unwrap();
+        for open in [Open::Serve, Open::Create, Open::Existing] {
+            let error = Store::open(&path, open).unwrap_err();
+            assert!(
+                error.to_string().ends_with("is not a plumm database: name another file with --db")
+            );
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    // An empty one is nobody's.
+    fs::write(&path, "").unwrap();
+    drop(Store::open(&path, Open::Create).unwrap());
+}
+
+#[test]
 fn while_another_process_holds_the_file_changes_are_put_off_and_reads_go_on() {
     let it = Guarded::new();
     let (held, holding) = mpsc::channel();
