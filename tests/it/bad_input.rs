@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -979,6 +980,28 @@ fn a_foreign_file_shorter_than_a_database_is_left_alone() {
     // An empty one is nobody's.
     fs::write(&path, "").unwrap();
     drop(Store::open(&path, Open::Create).unwrap());
+}
+
+#[test]
+fn a_file_that_can_be_no_database_is_refused_with_the_reason() {
+    let folder = Folder::new();
+    let path = folder.database();
+    let refuse = |path: &Path, open: Open, words: &str| {
+        let error = Store::open(path, open).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    refuse(Path::new("/dev/null"), Open::Existing, "/dev/null: is no regular file");
+    let astray = folder.path().join("nowhere").join("plumm.db");
+    refuse(&astray, Open::Create, "its folder does not exist");
+    drop(Store::open(&path, Open::Create).unwrap());
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..5_000]).unwrap();
+    refuse(&path, Open::Existing, "damaged (database disk image is malformed): keep a copy");
+    fs::write(&path, &whole).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.pragma_update(None, "user_version", -5).unwrap();
+    drop(other);
+    refuse(&path, Open::Existing, "is not a plumm database");
 }
 
 #[test]
