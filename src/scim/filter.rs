@@ -97,6 +97,18 @@ pub enum Filter {
     ValuePath(AttrPath, Box<Filter>),
 }
 
+impl Filter {
+    /// How many comparisons there are in it.
+    #[must_use]
+    pub fn comparisons(&self) -> usize {
+        match self {
+            Filter::And(terms) | Filter::Or(terms) => terms.iter().map(Filter::comparisons).sum(),
+            Filter::Not(inner) | Filter::ValuePath(_, inner) => inner.comparisons(),
+            Filter::Compare(..) | Filter::Present(_) => 1,
+        }
+    }
+}
+
 /// Reads a filter.
 ///
 /// # Errors

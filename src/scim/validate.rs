@@ -51,10 +51,10 @@ pub fn replace(
 ) -> Result<Map<String, Value>, Error> {
     judge_schemas(body, resource_type)?;
     let mut after = normalize(body, resource_type)?;
+    let named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
     for (name, value) in before {
         let unknown = urn::is_urn(name) && resource_type.extension(name).is_none();
-        let named = body.keys().any(|it| it.eq_ignore_ascii_case(name));
-        if unknown && !named {
+        if unknown && !named.contains(&name.to_ascii_lowercase()) {
             after.insert(name.clone(), value.clone());
         }
     }
