@@ -3,6 +3,8 @@
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::scim::attribute::{Attribute, Mutability, Type};
@@ -176,7 +178,28 @@ impl Patch<'_> {
                  change.",
             ));
         };
-        members.iter().try_for_each(|(name, value)| self.at_path(*op, name, value, false))
+        self.members_of(*op, members)
+    }
+
+    /// What a value without a path names.
+    fn members_of(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        for (name, value) in members {
+            if !seen.insert(name.to_ascii_lowercase()) {
+                return Err(Error::invalid_syntax(format!(
+                    "The attribute \"{}\" stands twice in the value, in different letter case.",
+                    quoted(name)
+                )));
+            }
+            match value {
+                // The core schema as an object is the resource itself.
+                Value::Object(inner) if name.eq_ignore_ascii_case(&self.resource_type.core.id) => {
+                    self.members_of(op, inner)?;
+                }
+                _ => self.at_path(op, name, value, false)?,
+            }
+        }
+        Ok(())
     }
 
     /// One change. `explicit`: the client named the place in `path`, so what cannot be done is
@@ -477,7 +500,10 @@ fn single(
         }
         let kept = coerce(attribute, value, text)?;
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
+        // A bare id is another value altogether: what was said of the one before is not true of it.
+        let is_named = !matches!(value, Value::String(_));
         if attribute.kind == Type::Complex
+            && is_named
             && (kept.is_some() || value.is_object())
             && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
         {

@@ -231,7 +231,11 @@ fn normalize(
 ) -> Result<Map<String, Value>, Error> {
     let mut document = Map::new();
     let mut seen = HashSet::new();
-    for (name, value) in body {
+    let core = &resource_type.core.id;
+    // The core schema as an object is the resource itself.
+    let inner = body.iter().find(|(name, _)| name.eq_ignore_ascii_case(core));
+    let inner = inner.and_then(|(_, value)| value.as_object()).into_iter().flatten();
+    for (name, value) in body.iter().chain(inner) {
         if !seen.insert(name.to_ascii_lowercase()) {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",

@@ -471,7 +471,7 @@ fn a_filter_that_cannot_be_read_is_refused_with_the_place() {
         ("userName", "expected an operator"),
         ("userName eq", "expected a value"),
         ("userName eq \"bob", "expected a closing quote"),
-        ("userName eq 'bob'x y", "expected \"and\", \"or\" or the end"),
+        ("userName eq 'bob'x y", "expected a value in double quotes"),
         ("userName = \"bob\"", "character 10: expected an operator"),
         ("userName like \"bob\"", "expected an operator"),
         ("eq \"bob\"", "expected an operator"),
