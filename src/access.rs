@@ -49,7 +49,8 @@ pub fn handle(
         let detail = format!("There is no account \"{name}\": this person may not log in.");
         return Ok(refusal(404, &detail));
     };
-    let document: Value = serde_json::from_str(&account.document).unwrap_or(Value::Null);
+    let document: Value = serde_json::from_str(&account.document)
+        .map_err(|it| Error::Invalid(format!("resource {}: {it}", account.id)))?;
     let mut body = json!({
         "active": account.active,
         "id": account.id,

@@ -5,7 +5,6 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::access;
 use crate::auth::{Auth, Principal, Refusal};
@@ -22,8 +21,6 @@ use crate::scim::identity::IdentityChanges;
 use crate::store::token::Scope;
 use crate::store::{self, Store};
 
-/// How often the provisioning log is looked through for old lines, in seconds.
-const TRIM_EVERY_SECONDS: i64 = 24 * 60 * 60;
 /// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta
 /// waits five minutes for anything else.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -37,8 +34,6 @@ pub struct App {
     /// The definitions where identity changes are refused, and where they are allowed.
     refuse: Definitions,
     allow: Definitions,
-    /// When old lines of the provisioning log are next removed, in nanoseconds since the epoch.
-    next_trim: AtomicI64,
 }
 
 impl fmt::Debug for App {
@@ -58,7 +53,6 @@ impl App {
             auth: Auth::default(),
             refuse: Definitions::builtin(IdentityChanges::Refuse),
             allow: Definitions::builtin(IdentityChanges::Allow),
-            next_trim: AtomicI64::new(0),
         }
     }
 
@@ -80,12 +74,11 @@ impl App {
         let request_id = format!("{:016x}", id::request());
         let now = self.clock.now();
         let response = guarded(&request_id, || self.answer(request, now, &request_id));
-        self.trim_log_when_due(now);
         // No query: a filter holds personal data.
         log::debug!(
             "{request_id} {} {} {}",
             request.method,
-            quoted(&request.path),
+            quoted(shown_path(&request.path)),
             response.status
         );
         response
@@ -95,6 +88,28 @@ impl App {
     #[must_use]
     pub fn refuse(&self, status: u16, detail: &str) -> Response {
         scim_error(&Error::new(status, detail))
+    }
+
+    /// What no request should wait for: writes when tokens were last used, and removes lines of the
+    /// provisioning log that are too old. To be called every minute or so.
+    pub fn keep_house(&self) {
+        let now = self.clock.now();
+        self.shut_down();
+        let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
+        loop {
+            let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
+                if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
+            });
+            match trimmed {
+                // A bounded number at a time, so that writers get their turn.
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    log::warn!("old lines of the log could not be removed: {error}");
+                    return;
+                }
+            }
+        }
     }
 
     /// Writes what is still in memory; for the end of service.
@@ -218,29 +233,13 @@ impl App {
         let scheme = if request.secure { "https" } else { "http" };
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
+}
 
-    /// Removes old lines of the provisioning log, a bounded number at a time, so that the request
-    /// that finds them due does not wait long.
-    fn trim_log_when_due(&self, now: Timestamp) {
-        let due = self.next_trim.load(Ordering::Relaxed);
-        if now.nanoseconds() < due {
-            return;
-        }
-        let next = now.plus_seconds(TRIM_EVERY_SECONDS).nanoseconds();
-        let claimed =
-            self.next_trim.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
-        if claimed.is_err() {
-            return;
-        }
-        let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
-        let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
-            if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
-        });
-        match trimmed {
-            Ok(true) => self.next_trim.store(now.nanoseconds(), Ordering::Relaxed),
-            Ok(false) => {}
-            Err(error) => log::warn!("old lines of the log could not be removed: {error}"),
-        }
+/// The path as the log may have it: who is asked about at login is personal data.
+fn shown_path(path: &str) -> &str {
+    match path.find("/users/") {
+        Some(at) if path.trim_start_matches('/').starts_with("access") => &path[..at + 7],
+        _ => path,
     }
 }
 

@@ -17,10 +17,10 @@ use subtle::ConstantTimeEq;
 
 use crate::id;
 use crate::scim::datetime::Timestamp;
-use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::org::Org;
+use crate::store::org::{Org, OrgKey};
 use crate::store::token::{Scope, Token};
+use crate::store::{Store, Write};
 
 /// What every token begins with.
 const PREFIX: &str = "plm_";
@@ -33,8 +33,6 @@ const TAG_BYTES: usize = 8;
 const HEADER_BYTES_MAX: usize = 1024;
 /// Verifications that may wait for the one under way; each takes about 20 ms and 19 MiB.
 const VERIFICATIONS_WAITING_MAX: usize = 64;
-/// How often the last use of a token is written to disk, in seconds.
-const LAST_USE_SECONDS: i64 = 60;
 
 /// A token's whole text. Its `Debug` shows nothing.
 pub struct Secret(String);
@@ -62,7 +60,7 @@ pub struct Issued {
     pub secret: Secret,
 }
 
-/// Makes a token.
+/// Makes a token and puts it into the store.
 ///
 /// # Errors
 /// Failures of the store.
@@ -70,6 +68,22 @@ pub fn issue(
     store: &Store,
     now: Timestamp,
     org: &Org,
+    scope: Scope,
+    label: &str,
+    expires: Option<Timestamp>,
+) -> Result<Issued, Error> {
+    let issued = mint(now, org.key, scope, label, expires)?;
+    store.write(now, |tx| tx.add_token(&issued.token))?;
+    Ok(issued)
+}
+
+/// Makes a token that no store knows yet. Takes about 20 ms: its secret is hashed.
+///
+/// # Errors
+/// [`Error::Invalid`] when argon2 has no memory.
+pub fn mint(
+    now: Timestamp,
+    org: OrgKey,
     scope: Scope,
     label: &str,
     expires: Option<Timestamp>,
@@ -82,7 +96,7 @@ pub fn issue(
     let hash = hash.map_err(|it| Error::Invalid(format!("argon2: {it}")))?;
     let token = Token {
         id,
-        org: org.key,
+        org,
         scope,
         label: label.to_owned(),
         hash: hash.to_string(),
@@ -92,7 +106,6 @@ pub fn issue(
         revoked: None,
         last_used: None,
     };
-    store.write(now, |tx| tx.add_token(&token))?;
     Ok(Issued { token, secret: Secret(text) })
 }
 
@@ -140,13 +153,8 @@ pub struct Auth {
     verified: Mutex<HashSet<[u8; 32]>>,
     verifying: Mutex<()>,
     waiting: AtomicUsize,
-    used: Mutex<HashMap<String, Use>>,
-}
-
-/// When a token was used, and what the file says of it.
-struct Use {
-    last: Timestamp,
-    written: Option<Timestamp>,
+    /// When tokens were last used, where the file does not know it yet.
+    used: Mutex<HashMap<String, Timestamp>>,
 }
 
 impl Default for Auth {
@@ -202,7 +210,7 @@ impl Auth {
             return Err(Refusal::Expired(at));
         }
         self.verify(&text, secret, &token)?;
-        self.note_use(store, now, &token);
+        self.note_use(now, &token);
         Ok(Principal { org, token: token.id, scope: token.scope })
     }
 
@@ -232,37 +240,38 @@ impl Auth {
         Ok(())
     }
 
-    /// Remembers that a token was used. It is written at most once a minute, and at the end.
-    fn note_use(&self, store: &Store, now: Timestamp, token: &Token) {
+    /// Remembers that a token was used; [`Auth::write_uses`] writes it. A clock that was set back
+    /// loses no later time.
+    fn note_use(&self, now: Timestamp, token: &Token) {
         let mut used = lock(&self.used);
-        let entry = used.entry(token.id.clone());
-        let it = entry.or_insert(Use { last: now, written: token.last_used });
-        it.last = now;
-        if it.written.is_some_and(|at| at <= now && now < at.plus_seconds(LAST_USE_SECONDS)) {
-            return;
-        }
-        it.written = Some(now);
-        drop(used);
-        // A request must not fail for this: on a full disk the token still works.
-        if let Err(error) = store.write(now, |tx| tx.token_used(&token.id, now)) {
-            log::warn!("the last use of token {} could not be written: {error}", token.id);
+        match used.get_mut(&token.id) {
+            Some(at) => *at = now.max(*at),
+            None => drop(used.insert(token.id.clone(), now)),
         }
     }
 
-    /// Writes what is remembered of the use of tokens; for the end of service.
+    /// Writes what is remembered of the use of tokens: now and then, and at the end of service. No
+    /// request waits for it.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Failures of the store; what could not be written is remembered for the next time.
     pub fn write_uses(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
-        let mut pending = Vec::new();
-        for (id, it) in lock(&self.used).iter_mut().filter(|(_, it)| it.written != Some(it.last)) {
-            it.written = Some(it.last);
-            pending.push((id.clone(), it.last));
-        }
+        let pending = std::mem::take(&mut *lock(&self.used));
         if pending.is_empty() {
             return Ok(());
         }
-        store.write(now, |tx| pending.iter().try_for_each(|(id, at)| tx.token_used(id, *at)))
+        let write = |tx: &Write| pending.iter().try_for_each(|(id, at)| tx.token_used(id, *at));
+        let written = store.write(now, write);
+        if written.is_err() {
+            let mut used = lock(&self.used);
+            for (id, at) in pending {
+                let later = used.get(&id).is_some_and(|it| *it > at);
+                if !later {
+                    used.insert(id, at);
+                }
+            }
+        }
+        written
     }
 }
 

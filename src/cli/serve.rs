@@ -4,6 +4,9 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -27,6 +30,8 @@ const LOG_DAYS_MAX: i64 = 3650;
 const INIT_LABEL: &str = "plumm serve --init";
 /// The exit code when a second signal cuts the orderly end short.
 const EXIT_CUT_SHORT: i32 = 1;
+/// How often what no request should wait for is done.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// How to serve.
 #[derive(Debug, clap::Args)]
@@ -104,15 +109,47 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let server = Server::start(listener, Arc::clone(&app))
         .map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on http://{}", server.local_addr());
+    let housekeeper = Housekeeper::start(&app).map_err(|it| failed("no thread is left", &it))?;
 
     let signal = signals.forever().next();
     let name = if signal == Some(SIGINT) { "SIGINT" } else { "SIGTERM" };
     log::info!("{name} received: finishing the requests in hand");
     server.stop();
+    drop(housekeeper);
     app.shut_down();
     drop(checkpointer);
     log::info!("stopped");
     Ok(())
+}
+
+/// The thread that calls `App::keep_house`, until it is dropped.
+struct Housekeeper {
+    /// Closing it ends the thread.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeper {
+    fn start(app: &Arc<App>) -> io::Result<Housekeeper> {
+        let (end, ended) = mpsc::channel();
+        let app = Arc::clone(app);
+        let work = move || {
+            while ended.recv_timeout(HOUSEKEEPING) == Err(RecvTimeoutError::Timeout) {
+                app.keep_house();
+            }
+        };
+        let thread = thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;
+        Ok(Housekeeper { end: Some(end), thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeper {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The API token would cross a network where anyone on the way can read it.
@@ -219,22 +256,21 @@ fn first_run(
     session: &Session,
 ) -> Result<Option<(Org, auth::Issued)>, CliError> {
     let now = session.now();
-    let (org, is_new) = store.write(now, |write| match write.org(name)? {
-        Some(org) => Ok::<_, Error>((org, false)),
-        None => Ok((write.add_org(name, true, OrgSettings::default())?, true)),
+    // Both or neither: an organisation without a token would look like a later run.
+    let (org, issued) = store.write(now, |write| {
+        if let Some(org) = write.org(name)? {
+            return Ok::<_, Error>((org, None));
+        }
+        let org = write.add_org(name, true, OrgSettings::default())?;
+        let issued = auth::mint(now, org.key, Scope::Scim, INIT_LABEL, None)?;
+        write.add_token(&issued.token)?;
+        Ok((org, Some(issued)))
     })?;
-    let name = quoted(&org.name);
-    let create = session.command(&format!("token create {name}"));
-    if is_new {
-        let issued = auth::issue(store, now, &org, Scope::Scim, INIT_LABEL, None);
-        let issued = issued.map_err(|error| {
-            CliError::Failed(format!(
-                "organisation {} was made, but not its token ({error}): make one with `{create}`",
-                org.name
-            ))
-        })?;
+    if let Some(issued) = issued {
         return Ok(Some((org, issued)));
     }
+    let name = quoted(&org.name);
+    let create = session.command(&format!("token create {name}"));
     log::info!(
         "organisation {} is there already: nothing was created or changed (another token: \
          {create})",

@@ -233,6 +233,12 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
         Ok(_) => Err(Error::invalid_syntax(
             "The body is JSON, but no object; send the resource or operations as a JSON object.",
         )),
+        Err(error) if error.to_string().starts_with("recursion limit") => {
+            Err(Error::invalid_syntax(
+                "The body is nested more than 127 deep. Send a resource or operations with fewer \
+                 objects and arrays inside each other.",
+            ))
+        }
         Err(error) => Err(Error::invalid_syntax(format!("The body is not JSON: {error}."))),
     }
 }

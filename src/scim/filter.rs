@@ -97,6 +97,18 @@ pub enum Filter {
     ValuePath(AttrPath, Box<Filter>),
 }
 
+impl Filter {
+    /// How many comparisons there are in it.
+    #[must_use]
+    pub fn comparisons(&self) -> usize {
+        match self {
+            Filter::And(terms) | Filter::Or(terms) => terms.iter().map(Filter::comparisons).sum(),
+            Filter::Not(inner) | Filter::ValuePath(_, inner) => inner.comparisons(),
+            Filter::Compare(..) | Filter::Present(_) => 1,
+        }
+    }
+}
+
 /// Reads a filter.
 ///
 /// # Errors
@@ -242,6 +254,9 @@ impl<'a> Parser<'a> {
         }
         let end = rest.find([' ', '\t', ')', ']']).unwrap_or(rest.len());
         let word = &rest[..end];
+        if rest.starts_with('\'') {
+            return Err(self.expected("a value in double quotes"));
+        }
         if word.is_empty() || word.contains(['"', '(', '[', '{']) {
             return Err(self.expected("a value such as \"text\", true, 12 or null"));
         }
@@ -447,6 +462,7 @@ mod tests {
         refuse("a[b pr].c", "an operator");
         refuse("a pr and", "an attribute name");
         refuse("a eq (1)", "expected a value");
+        refuse("a eq 'x'", "expected a value in double quotes");
         refuse("é\u{0} eq 1", "found");
     }
 

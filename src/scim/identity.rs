@@ -175,16 +175,14 @@ fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error
     let Some(name) = document.get(USER_NAME).and_then(Value::as_str) else {
         return Ok(());
     };
-    match rules.username_format {
-        UsernameFormat::Email if is_email_address(name) => return Ok(()),
-        // RFC 7643 section 4.1.1: never empty.
-        UsernameFormat::Any if name.trim().is_empty() => {
-            return Err(Error::invalid_value(
-                "userName is empty. Map it in the identity provider's attribute mappings.",
-            ));
-        }
-        UsernameFormat::Any => return Ok(()),
-        UsernameFormat::Email => {}
+    if rules.username_format == UsernameFormat::Any && name.trim().is_empty() {
+        return Err(Error::invalid_value(
+            "userName is empty. Map it in the identity provider's attribute mappings to what \
+             names each user.",
+        ));
+    }
+    if rules.username_format == UsernameFormat::Any || is_email_address(name) {
+        return Ok(());
     }
     Err(Error::invalid_value(format!(
         "userName \"{}\" is not an email address. In Okta, open the app's Sign On tab and set \

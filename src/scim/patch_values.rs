@@ -82,6 +82,25 @@ fn seed(
     }
 }
 
+/// What an operation on these values costs: the bytes it goes through, once for each comparison of
+/// its filter or each value it names. Letters outside ASCII take longer to fold.
+#[must_use]
+pub fn cost(values: Option<&Value>, filter: Option<&Filter>, named: &Value) -> usize {
+    const EACH: usize = 16;
+    const FOLDING: usize = 16;
+    fn weight(value: &Value) -> usize {
+        match value {
+            Value::String(it) if it.is_ascii() => it.len() + EACH,
+            Value::String(it) => it.len() * FOLDING + EACH,
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(members) => members.values().map(weight).sum(),
+            _ => 1,
+        }
+    }
+    let rounds = filter.map_or(1, Filter::comparisons).max(named.as_array().map_or(1, Vec::len));
+    values.map_or(0, weight).saturating_mul(rounds)
+}
+
 /// Applies one operation to the values of `attribute` in `holder`.
 ///
 /// # Errors
@@ -174,11 +193,13 @@ fn remove(
         values.retain(|it| it.as_object().is_none_or(|it| !it.is_empty()));
         return Vec::new();
     }
-    let named: Option<Vec<Value>> = match value {
+    let named = match value {
         Value::Null => None,
-        Value::Array(items) => Some(items.clone()),
-        one => Some(vec![one.clone()]),
+        Value::Array(items) => Some(items.as_slice()),
+        one => Some(std::slice::from_ref(one)),
     };
+    let readable = |item| coerce_element(attribute, item).ok().flatten();
+    let named: Option<Vec<Value>> = named.map(|it| it.iter().filter_map(readable).collect());
     let selected = selection.indexes(values);
     let mut keep = vec![true; values.len()];
     for i in selected {
@@ -194,11 +215,8 @@ fn remove(
 
 /// Whether a stored value is the one a removal names: by `value`, else by everything it says.
 fn is_same_value(attribute: &Attribute, stored: &Value, named: &Value) -> bool {
-    let Ok(Some(named)) = coerce_element(attribute, named) else {
-        return false;
-    };
-    let (Value::Object(stored), Value::Object(named)) = (stored, &named) else {
-        return element_key(attribute, stored) == element_key(attribute, &named);
+    let (Value::Object(stored), Value::Object(named)) = (stored, named) else {
+        return element_key(attribute, stored) == element_key(attribute, named);
     };
     let same = |name: &str| {
         let sub = attribute.sub_attribute(name);

@@ -52,10 +52,10 @@ pub fn replace(
 ) -> Result<Map<String, Value>, Error> {
     judge_schemas(body, resource_type)?;
     let mut after = normalize(body, resource_type, rules)?;
+    let named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
     for (name, value) in before {
         let unknown = urn::is_urn(name) && resource_type.extension(name).is_none();
-        let named = body.keys().any(|it| it.eq_ignore_ascii_case(name));
-        if unknown && !named {
+        if unknown && !named.contains(&name.to_ascii_lowercase()) {
             after.insert(name.clone(), value.clone());
         }
     }
@@ -233,7 +233,11 @@ fn normalize(
 ) -> Result<Map<String, Value>, Error> {
     let mut document = Map::new();
     let mut seen = HashSet::new();
-    for (name, value) in body {
+    let core = &resource_type.core.id;
+    // The core schema as an object is the resource itself.
+    let inner = body.iter().find(|(name, _)| name.eq_ignore_ascii_case(core));
+    let inner = inner.and_then(|(_, value)| value.as_object()).into_iter().flatten();
+    for (name, value) in body.iter().chain(inner) {
         if !seen.insert(name.to_ascii_lowercase()) {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",

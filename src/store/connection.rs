@@ -16,6 +16,8 @@ use crate::scim::datetime::Timestamp;
 use crate::store::Open;
 use crate::store::error::Error;
 
+/// The smallest database there is, in bytes: one page.
+const FILE_BYTES_MIN: u64 = 512;
 /// How long a statement waits for another process before the store says it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to switch to the write-ahead log.
@@ -58,6 +60,14 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
             let error = io::Error::new(ErrorKind::IsADirectory, "is a folder, not a file");
             return Err(Error::Io(path.to_owned(), error));
         }
+        Ok(it) if !it.is_file() => {
+            let error = io::Error::new(ErrorKind::InvalidInput, "is no regular file");
+            return Err(Error::Io(path.to_owned(), error));
+        }
+        // SQLite takes what is shorter than its header for an empty file, and would overwrite it.
+        Ok(it) if (1..FILE_BYTES_MIN).contains(&it.len()) => {
+            return Err(Error::Foreign(path.to_owned()));
+        }
         Ok(_) => {}
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
         Err(_) if open == Open::Existing => return Err(Error::Missing(path.to_owned())),
@@ -65,6 +75,10 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
         Err(_) => match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let error = io::Error::new(ErrorKind::NotFound, "its folder does not exist");
+                return Err(Error::Io(path.to_owned(), error));
+            }
             Err(error) => return Err(io(error)),
         },
     }

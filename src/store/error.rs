@@ -90,6 +90,15 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Error::Internal(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) =>
+            {
+                write!(
+                    f,
+                    "the database is damaged ({error}): keep a copy of the file, and go on with \
+                     the latest backup"
+                )
+            }
             Error::Internal(error) => write!(f, "database error: {error}"),
             Error::Invalid(what) => write!(f, "the database contradicts itself: {what}"),
         }

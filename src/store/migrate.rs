@@ -32,7 +32,7 @@ pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let row = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let (found, application, tables): (i64, i64, i64) = row.map_err(|it| not_ours(it, path))?;
     let empty = tables == 0 && found == 0 && application == 0;
-    if !empty && application != APPLICATION_ID {
+    if (!empty && application != APPLICATION_ID) || found < 0 {
         return Err(Error::Foreign(path.to_owned()));
     }
     let known = steps().len() as i64;
@@ -69,6 +69,10 @@ pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
 fn not_ours(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => Error::Foreign(path.to_owned()),
+        // A log cannot be made beside the file.
+        Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
+            Error::ReadOnly(path.to_owned())
+        }
         _ => error.into(),
     }
 }

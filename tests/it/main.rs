@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod auth;
+mod bad_input;
 mod breakages;
 mod cli;
 mod house;

@@ -1052,3 +1052,43 @@ fn the_answer_is_the_whole_user_or_what_was_asked_for() {
     let expected = json!({"schemas": [CORE], "id": bob["id"], "title": "Dr"});
     assert_eq!(only.json(), expected);
 }
+
+#[test]
+fn an_attribute_twice_in_a_value_without_a_path_is_refused() {
+    let house = House::new();
+    let bob = house.user("bob@example.com");
+    let at = format!("/Users/{}", bob["id"].as_str().unwrap());
+    let twice = json!([{"op": "replace", "value": {"active": true, "Active": false}}]);
+    house.patch(&at, &twice).refused(400, Some("invalidSyntax"), "stands twice");
+    assert_eq!(house.get(&at).json(), bob);
+}
+
+#[test]
+fn the_core_schema_as_an_object_is_the_resource_itself() {
+    let house = House::new();
+    let core = "urn:ietf:params:scim:schemas:core:2.0:User";
+    let mut body = crate::house::user("bob@example.com");
+    body.as_object_mut().unwrap().remove("active");
+    body[core] = json!({"title": "Dr", "active": false});
+    let bob = house.post("/Users", &body).expect(201).json();
+    assert_eq!((&bob["title"], &bob["active"]), (&json!("Dr"), &json!(false)));
+    let at = format!("/Users/{}", bob["id"].as_str().unwrap());
+    let on = json!([{"op": "replace", "value": {core: {"active": true, "title": "Prof"}}}]);
+    let bob = house.patch(&at, &on).expect(200).json();
+    assert_eq!((&bob["title"], &bob["active"]), (&json!("Prof"), &json!(true)));
+    assert_eq!(bob.get(core), None);
+}
+
+#[test]
+fn a_manager_given_as_a_bare_id_keeps_nothing_of_the_one_before() {
+    let house = House::new();
+    let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let bob = house.user("bob@example.com");
+    let at = format!("/Users/{}", bob["id"].as_str().unwrap());
+    let first = json!([{"op": "add", "path": format!("{enterprise}:manager"),
+        "value": {"value": "a", "$ref": "../Users/a"}}]);
+    house.patch(&at, &first).expect(200);
+    let second = json!([{"op": "replace", "path": format!("{enterprise}:manager"), "value": "b"}]);
+    let bob = house.patch(&at, &second).expect(200).json();
+    assert_eq!(bob[enterprise]["manager"], json!({"value": "b"}));
+}

@@ -1,0 +1,510 @@
+//! Who may ask: tokens in every form clients send them, and what each refusal says.
+
+use std::io::Write;
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plumm::auth;
+use plumm::clock::Clock;
+use plumm::scim::datetime::Timestamp;
+use plumm::store::org::OrgSettings;
+use plumm::store::token::Scope;
+use plumm::store::{Open, Store};
+use serde_json::{Value, json};
+
+use crate::house::{Answer, House, encoded, user};
+
+const USERS: &str = "/scim/v2/Users";
+
+fn ask(house: &House, authorization: &str) -> Answer {
+    house.send("GET", USERS, &[("Authorization", authorization)], "")
+}
+
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut encoded = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk.iter().fold(0, |bits, it| bits << 8 | u32::from(*it));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * i) & 63) as usize];
+            encoded.push(if i > chunk.len() { '=' } else { char::from(letter) });
+        }
+    }
+    encoded
+}
+
+fn last_use(house: &House, token: &str) -> Option<Timestamp> {
+    let id = token.split('_').nth(1).unwrap();
+    house.store.read(|tx| tx.token(id)).unwrap().unwrap().0.last_used
+}
+
+#[test]
+fn the_header_forms_of_every_client_are_accepted() {
+    let house = House::new();
+    let token = house.token();
+    // One of the three user names makes base64 end without padding, one with "=", one with "==".
+    let basic: Vec<String> =
+        ["o", "ok", "okt"].iter().map(|it| base64(&format!("{it}:{token}"))).collect();
+    assert!(basic.iter().any(|it| it.ends_with("==")) && basic.iter().any(|it| !it.contains('=')));
+    let mut forms = vec![
+        format!("Bearer {token}"),
+        format!("bearer {token}"),
+        format!("BEARER {token}"),
+        format!("bEaReR   {token}"),
+        format!("Bearer\t{token}"),
+        format!("  Bearer {token} \t "),
+        token.to_owned(),
+        format!("\t{token}  "),
+        format!("Bearer Bearer {token}"),
+        format!("Bearer bearer BEARER {token}"),
+        format!("Basic {}", base64(&format!("{token}:"))),
+        format!("Basic {}", base64(&format!(":{token}"))),
+        format!("Basic {}", base64(token)),
+    ];
+    for it in &basic {
+        forms.push(format!("Basic {it}"));
+        forms.push(format!("bASIC  {}", it.trim_end_matches('=')));
+    }
+    for form in forms {
+        assert_eq!(ask(&house, &form).status, 200, "{form}");
+    }
+}
+
+#[test]
+fn what_is_no_token_is_refused_with_what_to_do() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let token = house.token();
+    let missing = "No API token was sent";
+    let malformed = "What was sent is no API token of plumm";
+    let mistyped = "incomplete or mistyped";
+    let huge = "x".repeat(100 * 1024);
+    let unknown_scheme = format!("Token {token}");
+    let glued = format!("Bearer{token}");
+    let cut = &token[..token.len() - 1];
+    let body = &token[..token.len() - 6];
+    let longer = format!("{token}0");
+    let lower = token.to_lowercase();
+    let upper = token.to_uppercase();
+    let inner = token.replacen("plm_", "plm_x", 1);
+    let quoted = format!("\"{token}\"");
+    let two = format!("Bearer {token}, Bearer {token}");
+    let basic = base64("okta:password");
+    for (header, words) in [
+        ("", missing),
+        ("   ", missing),
+        ("\t", missing),
+        ("Bearer", missing),
+        ("Bearer ", missing),
+        ("Bearer Bearer", missing),
+        ("x", malformed),
+        ("Bearer x", malformed),
+        ("Basic", malformed),
+        ("Basic %%%", malformed),
+        ("Basic =", malformed),
+        (&format!("Basic {basic}"), malformed),
+        (&format!("Basic {}", base64(":")), malformed),
+        (&unknown_scheme, malformed),
+        (&glued, malformed),
+        (&quoted, malformed),
+        (&two, malformed),
+        ("plm_", malformed),
+        ("plm__", malformed),
+        ("plm_a_", malformed),
+        ("plm_a_123456", malformed),
+        ("plm__1234567", malformed),
+        ("plm_a_b_c_1234567", malformed),
+        ("Bearer plm_ä_öüöüöüöü", malformed),
+        ("Bearer \u{1f511}", malformed),
+        ("\u{feff}Bearer x", malformed),
+        (&huge, malformed),
+        (&format!("Bearer {huge}"), malformed),
+        (&format!("Basic {huge}"), malformed),
+        (&format!("ä{huge}"), malformed),
+        (&format!("plm_a_{huge}"), malformed),
+        (&upper, malformed),
+        ("plm_a_1234567", mistyped),
+        (cut, mistyped),
+        (body, mistyped),
+        (&longer, mistyped),
+        (&inner, mistyped),
+    ] {
+        let answer = ask(&house, header);
+        let shown: String = header.chars().take(40).collect();
+        assert_eq!(answer.status, 401, "{shown}");
+        assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer realm=\"plumm\""), "{shown}");
+        assert!(!answer.text.contains("bob@example.com"), "{shown}");
+        answer.refused(401, None, words);
+    }
+    if lower != token {
+        ask(&house, &lower).refused(401, None, mistyped);
+    }
+    house.send("GET", USERS, &[], "").refused(401, None, missing);
+    assert_eq!(ask(&house, token).status, 200);
+}
+
+#[test]
+fn every_letter_of_a_token_counts() {
+    let house = House::new();
+    let token = house.token();
+    for (i, letter) in token.char_indices().filter(|(_, it)| *it != '_') {
+        let other = if letter == 'a' { "b" } else { "a" };
+        let mut changed = token.to_owned();
+        changed.replace_range(i..=i, other);
+        let answer = ask(&house, &changed);
+        let words = if i < 4 { "no API token of plumm" } else { "mistyped" };
+        answer.refused(401, None, words);
+    }
+}
+
+#[test]
+fn a_token_of_another_server_is_not_valid_here() {
+    let (house, other) = (House::new(), House::new());
+    ask(&house, other.token()).refused(401, None, "not valid here");
+    ask(&house, other.token()).refused(401, None, "ask Plumm Support for a new one");
+    assert_eq!(last_use(&other, other.token()), None);
+}
+
+#[test]
+fn a_token_of_another_organisation_opens_that_one_only() {
+    let house = House::new();
+    let bob = house.user("bob@example.com");
+    let (other, token) = house.neighbour("other");
+    let list = house.with_token(&token, "GET", USERS, "").expect(200).json();
+    assert_eq!(list["totalResults"], 0);
+    let at = format!("{USERS}/{}", bob["id"].as_str().unwrap());
+    house.with_token(&token, "GET", &at, "").refused(404, None, "in this organisation");
+    house.with_token(&token, "DELETE", &at, "").refused(404, None, "in this organisation");
+    // Switching the other organisation off takes nothing from this one.
+    let settings = OrgSettings::default();
+    house.store.write(house.now, |tx| tx.set_org(other.key, false, settings)).unwrap();
+    house.with_token(&token, "GET", USERS, "").refused(403, None, "organisation \"other\"");
+    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+}
+
+#[test]
+fn a_token_expires_at_the_second_it_says() {
+    let house = House::new();
+    let expires = Some(house.now.plus_seconds(90));
+    let issued =
+        auth::issue(&house.store, house.now, &house.org, Scope::Scim, "short", expires).unwrap();
+    let token = issued.secret.reveal();
+    assert_eq!(ask(&house, token).status, 200);
+    house.app.clock().advance(89);
+    assert_eq!(ask(&house, token).status, 200, "one second is left");
+    house.app.clock().advance(1);
+    ask(&house, token).refused(401, None, "expired on 2026-01-31T08:01:30");
+    house.app.clock().advance(365 * 24 * 3600);
+    ask(&house, token).refused(401, None, "expired on 2026-01-31T08:01:30");
+    assert_eq!(ask(&house, house.token()).status, 200, "the others live on");
+    // One that is both is called what support made it.
+    let id = &issued.token.id;
+    assert!(house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap());
+    ask(&house, token).refused(401, None, "was revoked on 2026-01-31T08:00:00");
+}
+
+#[test]
+fn a_revoked_token_changes_nothing_any_more() {
+    let house = House::new();
+    let token = house.issue(Scope::Scim);
+    let bob = house.user("bob@example.com");
+    assert_eq!(ask(&house, &token).status, 200);
+    let id = token.split('_').nth(1).unwrap();
+    assert!(house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap());
+    let at = format!("{USERS}/{}", bob["id"].as_str().unwrap());
+    let body = user("eve@example.com").to_string();
+    for (method, target) in [("POST", USERS), ("PUT", &at), ("PATCH", &at), ("DELETE", &at)] {
+        house.with_token(&token, method, target, &body).refused(401, None, "was revoked");
+    }
+    assert_eq!(house.get("/Users").json()["Resources"], json!([bob]));
+}
+
+#[test]
+fn every_scope_opens_its_own_door_only() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let (access, admin) = (house.issue(Scope::Access), house.issue(Scope::Admin));
+    let login = "/access/v1/users/bob@example.com";
+    for (token, scope) in [(&access, "access"), (&admin, "admin")] {
+        for (method, target) in [("GET", USERS), ("POST", USERS), ("GET", "/scim/v2/nowhere")] {
+            let answer =
+                house.with_token(token, method, target, &user("eve@example.com").to_string());
+            answer.refused(403, None, &format!("has the scope \"{scope}\""));
+        }
+    }
+    for (token, scope) in [(house.token(), "scim"), (&admin, "admin")] {
+        let answer = house.with_token(token, "GET", login, "");
+        assert_eq!(answer.header("Content-Type"), Some("application/json"));
+        let detail = answer.expect(403).json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(&format!("has the scope \"{scope}\"")), "{detail}");
+        assert!(detail.contains("one with the scope \"access\""), "{detail}");
+    }
+    house.with_token(&access, "GET", login, "").expect(200);
+    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+}
+
+#[test]
+fn the_last_use_is_written_by_no_request_but_now_and_then_and_at_the_end() {
+    let house = House::new();
+    let token = house.token();
+    ask(&house, &token[..token.len() - 1]).expect(401);
+    house.app.keep_house();
+    assert_eq!(last_use(&house, token), None, "a refused token was not used");
+    ask(&house, token).expect(200);
+    assert_eq!(last_use(&house, token), None, "no request waits for the disk");
+    house.app.keep_house();
+    assert_eq!(last_use(&house, token), Some(house.now));
+    house.app.clock().advance(90);
+    ask(&house, token).expect(200);
+    house.app.shut_down();
+    assert_eq!(last_use(&house, token), Some(house.now.plus_seconds(90)));
+    // A clock that was set back loses no later time.
+    house.app.clock().advance(-3600);
+    ask(&house, token).expect(200);
+    house.app.keep_house();
+    assert_eq!(last_use(&house, token), Some(house.now.plus_seconds(90)));
+}
+
+#[test]
+fn a_question_does_not_wait_while_another_process_writes() {
+    let house = House::new();
+    let token = house.token();
+    ask(&house, token).expect(200);
+    let other = Store::open(&house.folder.database(), Open::Existing).unwrap();
+    let held = other.write(house.now, |_| {
+        let started = Instant::now();
+        house.app.clock().advance(3600);
+        ask(&house, token).expect(200);
+        Ok::<_, plumm::store::error::Error>(started.elapsed())
+    });
+    assert!(held.unwrap() < Duration::from_secs(2), "it waited for the writer");
+}
+
+#[test]
+fn fresh_tokens_authenticate_at_once() {
+    const CLIENTS: usize = 8;
+    let house = House::new();
+    let tokens: Vec<String> = (0..CLIENTS).map(|_| house.issue(Scope::Scim)).collect();
+    let start = Barrier::new(CLIENTS);
+    thread::scope(|scope| {
+        for token in &tokens {
+            let (house, start) = (&house, &start);
+            scope.spawn(move || {
+                start.wait();
+                for _ in 0..20 {
+                    assert_eq!(ask(house, token).status, 200);
+                }
+            });
+        }
+    });
+    house.app.keep_house();
+    for token in &tokens {
+        assert_eq!(last_use(&house, token), Some(house.now));
+    }
+}
+
+#[test]
+fn one_fresh_token_may_come_from_many_connections_at_once() {
+    let house = House::new();
+    let token = house.issue(Scope::Scim);
+    let wrong = format!("{}x", &token[..token.len() - 1]);
+    let start = Barrier::new(16);
+    thread::scope(|scope| {
+        for i in 0..16 {
+            let (house, start, token, wrong) = (&house, &start, &token, &wrong);
+            scope.spawn(move || {
+                start.wait();
+                let (text, status) = if i % 2 == 0 { (token, 200) } else { (wrong, 401) };
+                assert_eq!(ask(house, text).status, status);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_secret_stands_in_no_debug_text_and_no_answer() {
+    let house = House::new();
+    let issued =
+        auth::issue(&house.store, house.now, &house.org, Scope::Scim, "label", None).unwrap();
+    let token = issued.secret.reveal();
+    let secret = token.rsplit('_').next().unwrap();
+    let auth = auth::Auth::default();
+    let header = format!("Bearer {token}");
+    let principal = auth.authenticate(&house.store, house.now, Some(&header)).unwrap();
+    let refusal = auth.authenticate(&house.store, house.now, Some(&token[..30])).unwrap_err();
+    let hash = &issued.token.hash;
+    let shown = format!(
+        "{issued:?} {auth:?} {principal:?} {refusal:?} {:?} {:?} {:?}",
+        house.app,
+        house.store,
+        house.store.read(|tx| tx.tokens(house.org.key)).unwrap()
+    );
+    assert!(!shown.contains(secret) && !shown.contains(hash), "{shown}");
+    for bad in [&token[..token.len() - 1], &token.replace("plm_", "plm-"), token] {
+        for target in [USERS, "/scim/v2/Users/1", "/scim/v2/nowhere", "/nowhere", "/access/v1/x"] {
+            let answer = house.with_token(bad, "GET", target, "");
+            let all = format!("{answer:?}");
+            assert!(!all.contains(&secret[..secret.len() - 7]), "{all}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_stands_in_no_line_of_the_log() {
+    struct Lines(Mutex<Vec<u8>>);
+    static LINES: Lines = Lines(Mutex::new(Vec::new()));
+    impl log::Log for Lines {
+        fn enabled(&self, _: &log::Metadata) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record) {
+            writeln!(self.0.lock().unwrap(), "{}", record.args()).unwrap();
+        }
+        fn flush(&self) {}
+    }
+    log::set_logger(&LINES).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let house = House::new();
+    let token = house.token().to_owned();
+    let secret = token.rsplit('_').next().unwrap();
+    ask(&house, &token).expect(200);
+    ask(&house, &token[..token.len() - 1]).expect(401);
+    let mut body = user("bob@example.com");
+    body["password"] = "correct horse battery staple".into();
+    house.post("/Users", &body).expect(201);
+    house.get(&format!("/Users?filter={}", encoded("title eq \"staple\""))).expect(200);
+    let text = String::from_utf8(LINES.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("POST /scim/v2/Users 201"), "{text}");
+    for secret in [&secret[..secret.len() - 7], "staple"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn the_application_asks_about_names_as_people_have_them() {
+    let house = House::with(OrgSettings {
+        username_format: plumm::scim::identity::UsernameFormat::Any,
+        ..OrgSettings::default()
+    });
+    let access = house.issue(Scope::Access);
+    let ask =
+        |name: &str| house.with_token(&access, "GET", &format!("/access/v1/users/{name}"), "");
+    for (name, spellings) in [
+        (
+            "Bob+Work@Example.com",
+            &["bob+work@example.com", "BOB%2BWORK@EXAMPLE.COM", "%62ob%2bwork%40example.com"][..],
+        ),
+        ("a/b@x.y", &["a%2Fb@x.y", "A%2fB%40X.Y"]),
+        (
+            "Jürgen@Müller.example",
+            &["j%C3%BCrgen@m%c3%bcller.example", "JU%CC%88RGEN@MÜLLER.example"],
+        ),
+        ("two words", &["two%20words", "TWO%20WORDS"]),
+        ("100%", &["100%25"]),
+        ("..", &["%2e%2e", ".."]),
+        ("a?b#c", &["a%3Fb%23c"]),
+        ("Ωμέγα", &["%CF%89%CE%9C%CE%88%CE%93%CE%91"]),
+    ] {
+        let created = house.user(name);
+        for spelling in spellings {
+            let found = ask(spelling).expect(200).json();
+            assert_eq!(found["id"], created["id"], "{spelling}");
+            assert_eq!((&found["userName"], &found["active"]), (&json!(name), &json!(true)));
+            assert_eq!(found.get("detail"), None);
+        }
+        let at = format!("/Users/{}", created["id"].as_str().unwrap());
+        let off = json!([{"op": "replace", "value": {"active": false}}]);
+        house.patch(&at, &off).expect(200);
+        for spelling in spellings {
+            let found = ask(spelling).expect(403).json();
+            assert_eq!((&found["id"], &found["active"]), (&created["id"], &json!(false)));
+            assert!(found["detail"].as_str().unwrap().contains("may not log in"), "{found}");
+        }
+        house.call("DELETE", &at, "").expect(204);
+        for spelling in spellings {
+            let found = ask(spelling).expect(404).json();
+            assert!(found["detail"].as_str().unwrap().contains("There is no account"), "{found}");
+        }
+    }
+    // A plus is a plus in a path, and each segment is one name.
+    house.user("a b");
+    for name in ["a+b", "a", "a%20b/", "a%20b//"] {
+        let status = if name.starts_with("a%20b") { 200 } else { 404 };
+        assert_eq!(ask(name).status, status, "{name}");
+    }
+    for name in ["", "a/b", "%00", "%ff", "%", "%4", "a%00b"] {
+        let answer = ask(name).expect(404);
+        assert!(answer.json()["detail"].is_string(), "{name}");
+    }
+    assert_eq!(ask(&"x".repeat(10_000)).status, 404);
+}
+
+#[test]
+fn the_application_only_reads() {
+    let house = House::new();
+    let bob = house.user("bob@example.com");
+    let access = house.issue(Scope::Access);
+    let login = "/access/v1/users/bob@example.com";
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW"] {
+        let answer = house.with_token(&access, method, login, "{").expect(405);
+        assert_eq!(answer.header("Allow"), Some("GET"), "{method}");
+        assert_eq!(answer.header("Content-Type"), Some("application/json"));
+        assert!(answer.json()["detail"].as_str().unwrap().contains("Only GET"), "{method}");
+    }
+    house.with_token(&access, "HEAD", login, "").expect(200);
+    for path in ["", "/", "/users", "/users/", "/Users/bob@example.com", "/nowhere", "/users/a/b"] {
+        let answer = house.with_token(&access, "GET", &format!("/access/v1{path}"), "").expect(404);
+        assert!(answer.text.contains("/access/v1/users/{userName}"), "{path}: {}", answer.text);
+    }
+    for token in ["", "x", "plm_a_b"] {
+        let answer = house.with_token(token, "GET", login, "").expect(401);
+        assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer realm=\"plumm\""));
+        assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    }
+    assert_eq!(house.get("/Users").json()["Resources"], json!([bob]));
+}
+
+#[test]
+fn a_deactivated_organisation_still_answers_logins() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let access = house.issue(Scope::Access);
+    let settings = OrgSettings::default();
+    house.store.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
+    house.get("/Users").refused(403, None, "Provisioning is not activated");
+    let login = "/access/v1/users/bob@example.com";
+    house.with_token(&access, "GET", login, "").expect(200);
+    house.with_token(&access, "GET", "/access/v1/users/eve@example.com", "").expect(404);
+}
+
+#[test]
+fn logins_of_two_organisations_are_told_apart() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let (other, token) = house.neighbour("other");
+    let access = auth::issue(&house.store, house.now, &other, Scope::Access, "", None).unwrap();
+    let login = "/access/v1/users/bob@example.com";
+    let ask = || house.with_token(access.secret.reveal(), "GET", login, "");
+    ask().expect(404);
+    let mut body = user("BOB@example.com");
+    body["active"] = false.into();
+    house.with_token(&token, "POST", USERS, &body.to_string()).expect(201);
+    let answer: Value = ask().expect(403).json();
+    assert_eq!(answer["userName"], "BOB@example.com");
+    let own = house.issue(Scope::Access);
+    house.with_token(&own, "GET", login, "").expect(200);
+}
+
+#[test]
+fn a_token_outlives_the_server_that_first_saw_it() {
+    let house = House::new();
+    assert_eq!(ask(&house, house.token()).status, 200);
+    let config = plumm::config::Config::default();
+    let clock = Clock::fixed(house.now);
+    let again = plumm::app::App::new(Arc::clone(&house.store), config, clock);
+    let mut request = plumm::http::request::Request::new(plumm::http::request::Method::Get, USERS);
+    request.headers.push(("authorization".to_owned(), house.token().to_owned()));
+    assert_eq!(again.handle(&request).status, 200);
+}
