@@ -98,10 +98,9 @@ CREATE INDEX provisioning_log_time ON provisioning_log (time);
 
 -- v 2
 
--- What members and groups are called in answers: the displayName, else the userName, as it is written.
+-- What members and groups are called in answers: the displayName, as it is written.
 ALTER TABLE resource ADD COLUMN display TEXT;
-UPDATE resource SET display =
-    coalesce(json_extract(document, '$.displayName'), json_extract(document, '$.userName'));
+UPDATE resource SET display = json_extract(document, '$.displayName');
 
 -- Who is a direct member of which group. Both are resources; members may be groups themselves.
 CREATE TABLE member (

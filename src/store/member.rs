@@ -17,7 +17,7 @@ pub struct Linked {
     pub id: String,
     /// The name of its resource type.
     pub resource_type: String,
-    /// Its displayName, else its userName.
+    /// Its displayName.
     pub display: Option<String>,
     /// Whether the membership is direct, and not through a group in between.
     pub direct: bool,

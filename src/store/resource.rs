@@ -359,7 +359,7 @@ impl Columns {
             external_id: text("externalId").map(str::to_owned),
             display_name: folded("displayName"),
             active: document.get("active").and_then(Value::as_bool),
-            display: text("displayName").or(text("userName")).map(str::to_owned),
+            display: text("displayName").map(str::to_owned),
             emails: values.map(|it| fold(it).into_owned()).collect(),
         }
     }
