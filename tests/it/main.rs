@@ -10,6 +10,7 @@ mod house;
 mod idle;
 mod idp;
 mod patch;
+mod properties;
 mod purge;
 mod rules;
 mod socket;
