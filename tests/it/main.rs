@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod breakages;
+mod bulk;
 mod cli;
 mod house;
 mod idle;
