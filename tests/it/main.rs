@@ -14,3 +14,4 @@ mod rules;
 mod socket;
 mod tidy;
 mod users;
+mod versions;
