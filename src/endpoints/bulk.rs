@@ -25,7 +25,8 @@ const QUERY: &str = "attributes=id";
 /// 400 for what is no Bulk request, 413 for too many operations, failures of the store. What is
 /// wrong with one operation stands in the answer.
 pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let bulk = BulkRequest::parse(body_object(request)?)?;
+    let body = body_object(request)?;
+    let bulk = BulkRequest::parse(body, &|path| segments(context.base_url, path))?;
     let outcomes = context.write(|tx| {
         let context = Context {
             store: context.store,
@@ -131,9 +132,8 @@ impl<'a> Work<'a> {
                 return Err(self.needs_failed(*needed));
             }
         }
-        let segments = self.segments(&operation)?;
-        let has_members =
-            self.context.definitions.at_endpoint(&segments[0]).is_some_and(membership::has_members);
+        let created = self.context.definitions.at_endpoint(&operation.segments[0]);
+        let has_members = created.is_some_and(membership::has_members);
         let mut late_members = Vec::new();
         if has_members && operation.creates() {
             let waits = |it: &str| self.creators.get(it).is_some_and(|it| pending.contains(it));
@@ -145,6 +145,7 @@ impl<'a> Work<'a> {
         }
         let late_members = rest.data.as_array().cloned().unwrap_or_default();
         let method = Method::from_name(operation.method.as_deref().unwrap_or_default());
+        let segments = operation.segments;
         let path = format!("/scim/v2/{}", segments.join("/"));
         let mut request = Request::new(method, "");
         request.path = path;
@@ -159,38 +160,6 @@ impl<'a> Work<'a> {
 
     fn id(&self, bulk_id: &str) -> Option<String> {
         self.creators.get(bulk_id).map(|it| self.ids[*it].clone())
-    }
-
-    /// The segments of the path behind `/scim/v2`, with ids in place of references; there is one at
-    /// least.
-    fn segments(&self, operation: &BulkOperation) -> Result<Vec<String>, Error> {
-        let path = operation.path.as_deref().unwrap_or_default().trim();
-        let base = self.context.base_url;
-        let own = path.get(..base.len()).is_some_and(|it| it.eq_ignore_ascii_case(base));
-        let rest = if own { &path[base.len()..] } else { path };
-        let rest = rest.strip_prefix("/scim/v2/").unwrap_or(rest);
-        let wrong = |why: &str| {
-            Error::invalid_syntax(format!(
-                "The path \"{}\" {why} Send one such as /Users or /Users/{{id}}.",
-                quoted(path)
-            ))
-        };
-        if rest.contains("://") || (own && !rest.is_empty() && !rest.starts_with(['/', '?'])) {
-            return Err(wrong("is no address below the base URL of this server."));
-        }
-        let segments = Request::new(Method::Post, rest).segments().filter(|it| !it.is_empty());
-        let mut segments = segments.ok_or_else(|| wrong("names nothing."))?;
-        if segments[0].eq_ignore_ascii_case("bulk") {
-            return Err(wrong("stands for a Bulk request, and this is one already."));
-        }
-        if segments.iter().any(|it| it.eq_ignore_ascii_case(".search")) {
-            return Err(wrong("stands for a search, which a Bulk request cannot do."));
-        }
-        let mut with_ids = BulkOperation { data: segments.into(), ..BulkOperation::default() };
-        with_ids.each_reference(&mut |it| self.id(it));
-        let texts = with_ids.data.as_array().into_iter().flatten().filter_map(Value::as_str);
-        segments = texts.map(str::to_owned).collect();
-        Ok(segments)
     }
 
     fn send(&self, i: usize, prepared: &Prepared) -> Result<Response, Failure> {
@@ -225,16 +194,16 @@ impl<'a> Work<'a> {
     /// Where the resource is that an operation is about, unless it was to create it.
     fn location(&self, i: usize) -> Option<String> {
         let operation = &self.bulk.operations[i];
-        let segments = self.segments(operation).ok()?;
-        let [endpoint, id] = segments.as_slice() else { return None };
-        let creator = self.ids.iter().position(|it| it == id);
+        let [endpoint, id] = operation.segments.as_slice() else { return None };
+        let id = bulk::reference(id).and_then(|it| self.id(it)).unwrap_or_else(|| id.clone());
+        let creator = self.ids.iter().position(|it| *it == id);
         let nowhere =
-            bulk::reference(id).is_some() || creator.is_some_and(|it| self.has_failed(it));
+            bulk::reference(&id).is_some() || creator.is_some_and(|it| self.has_failed(it));
         if operation.creates() || nowhere {
             return None;
         }
         let resource_type = self.context.definitions.at_endpoint(endpoint)?;
-        Some(self.context.location_base(resource_type) + id)
+        Some(self.context.location_base(resource_type) + &id)
     }
 
     fn has_failed(&self, i: usize) -> bool {
@@ -252,4 +221,29 @@ impl<'a> Work<'a> {
             ),
         )
     }
+}
+
+/// The segments of an operation's path behind `/scim/v2`; there is one at least.
+fn segments(base_url: &str, path: &str) -> Result<Vec<String>, Error> {
+    let wrong = |why: &str| {
+        Error::invalid_syntax(format!(
+            "The path \"{}\" {why} Send one such as /Users or /Users/{{id}}.",
+            quoted(path)
+        ))
+    };
+    let own = path.get(..base_url.len()).is_some_and(|it| it.eq_ignore_ascii_case(base_url));
+    let rest = if own { &path[base_url.len()..] } else { path };
+    let rest = rest.strip_prefix("/scim/v2/").unwrap_or(rest);
+    if rest.contains("://") || (own && !rest.is_empty() && !rest.starts_with(['/', '?'])) {
+        return Err(wrong("is no address below the base URL of this server."));
+    }
+    let segments = Request::new(Method::Post, rest).segments().filter(|it| !it.is_empty());
+    let segments = segments.ok_or_else(|| wrong("names nothing."))?;
+    if segments[0].eq_ignore_ascii_case("bulk") {
+        return Err(wrong("stands for a Bulk request, and this is one already."));
+    }
+    if segments.iter().any(|it| it.eq_ignore_ascii_case(".search")) {
+        return Err(wrong("stands for a search, which a Bulk request cannot do."));
+    }
+    Ok(segments)
 }

@@ -29,8 +29,8 @@ pub struct BulkOperation {
     pub method: Option<String>,
     /// The client's name for the operation and for what it creates.
     pub bulk_id: Option<String>,
-    /// Where; none when it is missing or no text.
-    pub path: Option<String>,
+    /// Where: the segments of the path; none when it is missing or wrong.
+    pub segments: Vec<String>,
     /// The version the resource must have.
     pub version: Option<String>,
     /// What would be the body.
@@ -42,12 +42,16 @@ pub struct BulkOperation {
 }
 
 impl BulkRequest {
-    /// Reads a Bulk request. What is wrong with one operation is that operation's own fault.
+    /// Reads a Bulk request; `segments` reads a path. What is wrong with one operation is that
+    /// operation's own fault.
     ///
     /// # Errors
     /// 400 `invalidSyntax` for what is no BulkRequest message, 400 `invalidValue` for a wrong
     /// `failOnErrors`, 413 for too many operations.
-    pub fn parse(mut body: Map<String, Value>) -> Result<BulkRequest, Error> {
+    pub fn parse(
+        mut body: Map<String, Value>,
+        segments: &dyn Fn(&str) -> Result<Vec<String>, Error>,
+    ) -> Result<BulkRequest, Error> {
         let schemas = take(&mut body, "schemas");
         let named =
             |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::BULK_REQUEST));
@@ -85,7 +89,8 @@ impl BulkRequest {
                 given.len()
             )));
         }
-        let mut operations: Vec<_> = given.into_iter().map(BulkOperation::parse).collect();
+        let mut operations: Vec<BulkOperation> =
+            given.into_iter().map(|it| BulkOperation::parse(it, segments)).collect();
         judge_references(&mut operations);
         Ok(BulkRequest { fail_on_errors, operations })
     }
@@ -112,7 +117,7 @@ impl BulkRequest {
 }
 
 impl BulkOperation {
-    fn parse(given: Value) -> BulkOperation {
+    fn parse(given: Value, segments: &dyn Fn(&str) -> Result<Vec<String>, Error>) -> BulkOperation {
         let Value::Object(mut given) = given else {
             let detail = "An operation must be an object with \"method\", \"path\" and \"data\".";
             let fault = Some(Error::invalid_syntax(detail));
@@ -134,13 +139,18 @@ impl BulkOperation {
         let mut operation = BulkOperation {
             method,
             bulk_id,
-            path,
+            segments: Vec::new(),
             version,
             data: take(&mut given, "data"),
             fault: None,
             references: Vec::new(),
         };
-        operation.fault = fault.or_else(|| operation.judge().err());
+        let path = path.filter(|it| !it.trim().is_empty());
+        operation.fault = fault.or_else(|| operation.judge(path.as_deref()).err());
+        match path.map_or(Ok(Vec::new()), |it| segments(it.trim())) {
+            Ok(segments) => operation.segments = segments,
+            Err(error) => drop(operation.fault.get_or_insert(error)),
+        }
         let mut references = Vec::new();
         operation.each_reference(&mut |it| {
             references.push(it.to_owned());
@@ -152,7 +162,7 @@ impl BulkOperation {
         operation
     }
 
-    fn judge(&self) -> Result<(), Error> {
+    fn judge(&self, path: Option<&str>) -> Result<(), Error> {
         let method = match self.method.as_deref() {
             Some(method @ ("POST" | "PUT" | "PATCH" | "DELETE")) => method,
             Some("GET" | "HEAD") => {
@@ -170,7 +180,7 @@ impl BulkOperation {
                 return Err(Error::invalid_syntax(detail));
             }
         };
-        if self.path.as_deref().is_none_or(|it| it.trim().is_empty()) {
+        if path.is_none() {
             let detail = "An operation needs a \"path\", such as /Users or /Users/{id}.";
             return Err(Error::invalid_syntax(detail));
         }
@@ -193,10 +203,10 @@ impl BulkOperation {
 
     /// Shows each reference's bulkId to `with`, and puts what that returns in its place.
     pub fn each_reference(&mut self, with: &mut dyn FnMut(&str) -> Option<String>) {
-        if let Some(path) = &mut self.path
-            && let Some(replaced) = in_segments(path, with)
-        {
-            *path = replaced;
+        for segment in &mut self.segments {
+            if let Some(replaced) = reference(segment).and_then(&mut *with) {
+                *segment = replaced;
+            }
         }
         walk("", &mut self.data, with);
     }
@@ -421,7 +431,7 @@ mod tests {
     #[test]
     fn references_are_found_where_they_stand_for_an_id() {
         let mut operation = BulkOperation {
-            path: Some("/Users/bulkId:a".to_owned()),
+            segments: vec!["Users".to_owned(), "bulkId:a".to_owned()],
             data: json!({
                 "value": "bulkid:b",
                 "list": ["bulkId:c", {"deep": {"value": "bulkId:d"}}, 7, null],
@@ -438,7 +448,7 @@ mod tests {
             Some(it.to_uppercase())
         });
         assert_eq!(found, "abcdefg");
-        assert_eq!(operation.path.as_deref(), Some("/Users/A"));
+        assert_eq!(operation.segments, ["Users", "A"]);
         let expected = json!({
             "value": "B",
             "list": ["C", {"deep": {"value": "D"}}, 7, null],

@@ -282,10 +282,14 @@ fn references_in_paths_and_in_put_and_patch() {
         patch("/Groups/bulkId:n", &add(json!([{"value": "bulkId:v", "$ref": "/Users/bulkId:v"}]))),
         add_group("n", "N", &[]),
         add_user("w", "wendy"),
-        {"method": "DELETE", "path": "/Users/bulkId:w"},
+        {"method": "DELETE", "path": "/Users/bulkId%3Aw"},
+        // As a client encodes it, and before what it refers to.
+        patch("/Users/bulkId%3Amy%20bulk%2Fid?attributes=id", &replace),
+        add_user("my bulk/id", "mary"),
     ]);
     let entries = done(&house, &operations);
-    let expected = ["200", "201", "200", "200", "201", "200", "200", "200", "201", "201", "204"];
+    let expected =
+        ["200", "201", "200", "200", "201", "200", "200", "200", "201", "201", "204", "200", "201"];
     assert_eq!(statuses(&entries), expected);
     assert_eq!(at(&house, &entries[1])["title"], "New");
     assert_eq!(entries[2]["location"], entries[1]["location"]);
@@ -294,6 +298,7 @@ fn references_in_paths_and_in_put_and_patch() {
     assert!(of_g.contains(&id(&entries[1])) && of_g.contains(&bob["id"].as_str().unwrap().into()));
     assert_eq!(members(&at(&house, &entries[8])), [id(&entries[4])]);
     assert_eq!(entries[10]["location"], entries[9]["location"]);
+    assert_eq!(at(&house, &entries[12])["title"], "New");
     assert_eq!(house.count("userName eq \"wendy@example.com\""), 0);
 }
 
@@ -755,4 +760,30 @@ fn a_failure_of_the_store_is_one_of_the_whole_request() {
     assert_eq!(house.get("/Users").json()["totalResults"], 1);
     connection.execute_batch("DROP TRIGGER full").unwrap();
     assert_eq!(statuses(&done(&house, &json!([add_user("f", "full")]))), ["201"]);
+}
+
+#[test]
+fn any_text_is_a_bulk_id_and_many_references_cost_little() {
+    let house = House::new();
+    let names = ["a b", "\"]} or", "ünïcödé", "bulkId:bulkId:", "0", "x\u{0}y", "/Users/1", "%41"];
+    let long = "x".repeat(100_000);
+    let mut operations = Vec::new();
+    for (i, name) in names.iter().chain([&long.as_str()]).enumerate() {
+        operations.push(add_group(&format!("g{i}"), "G", &[&format!("bulkId:{name}")]));
+        operations.push(add_user(name, &format!("u{i}")));
+    }
+    let entries = done(&house, &operations.into());
+    for pair in entries.chunks(2) {
+        assert_eq!(statuses(pair), ["201", "201"]);
+        assert_eq!(members(&at(&house, &pair[0])), [id(&pair[1])]);
+    }
+    let started = Instant::now();
+    let many = vec!["bulkId:u"; 90_000];
+    let entries = done(&house, &json!([add_group("g", "Many", &many), add_user("u", "one")]));
+    assert_eq!(members(&at(&house, &entries[0])), [id(&entries[1])]);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    // A long name is not repeated in full in a sentence.
+    let entries = done(&house, &json!([add_group("g", "G", &[&format!("bulkId:{long}")])]));
+    failed(&entries[0], "400", "xxx…");
+    assert!(entries[0]["response"]["detail"].as_str().unwrap().len() < 300);
 }
