@@ -325,16 +325,12 @@ fn render(failure: Failure, request_id: &str) -> Response {
         }
         Failure::Scim(error) => scim_error(&error),
         Failure::MethodNotAllowed(allowed) => {
-            let detail = format!("This method cannot be used here; these can: {allowed}.");
-            scim_error(&Error::new(405, detail)).with_header("Allow", allowed)
+            scim_error(&endpoints::method_not_allowed(allowed)).with_header("Allow", allowed)
         }
         Failure::Store(error) => {
             log::error!("{request_id} {error}");
             match error {
-                // The look before the change has failed to see it: two servers, or a race.
-                store::error::Error::Conflict(_) => scim_error(&Error::uniqueness(
-                    "A value of this resource that must be unique is already in use.",
-                )),
+                store::error::Error::Conflict(_) => scim_error(&endpoints::in_use()),
                 store::error::Error::Busy => scim_error(&Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",

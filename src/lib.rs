@@ -41,6 +41,7 @@
 //!
 //! endpoints/mod.rs               the router of /scim/v2, and what handlers share
 //! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
+//! endpoints/bulk.rs              several operations in one request
 //! endpoints/query.rs             lists of resources
 //! endpoints/cursor.rs            where a page ended, as text for the client
 //! endpoints/render.rs            resources as answers
@@ -69,6 +70,7 @@
 //! scim/meta.rs                   metadata and versions
 //! scim/resource.rs               a resource on its way out
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
+//! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //! scim/service_provider_config.rs  what this server supports
 //!
 //! store/mod.rs                   the database file: open, read, write

@@ -1,5 +1,6 @@
 //! The endpoints under `/scim/v2` (RFC 7644 section 3.2): the router, and what handlers share.
 
+pub mod bulk;
 pub mod cursor;
 pub mod discovery;
 pub mod health;
@@ -99,6 +100,33 @@ pub enum Failure {
     Store(store::error::Error),
 }
 
+impl Failure {
+    /// What the client is told when this is the failure of one of several operations.
+    ///
+    /// # Errors
+    /// The failure itself, when it is one of the whole request.
+    pub fn of_one_operation(self) -> Result<Error, Failure> {
+        match self {
+            Failure::Scim(error) => Ok(error),
+            Failure::MethodNotAllowed(allowed) => Ok(method_not_allowed(allowed)),
+            Failure::Store(store::error::Error::Conflict(_)) => Ok(in_use()),
+            Failure::Store(_) => Err(self),
+        }
+    }
+}
+
+/// 405.
+#[must_use]
+pub fn method_not_allowed(allowed: &str) -> Error {
+    Error::new(405, format!("This method cannot be used here; these can: {allowed}."))
+}
+
+/// 409 for a value that the look before the change has failed to see: two servers, or a race.
+#[must_use]
+pub fn in_use() -> Error {
+    Error::uniqueness("A value of this resource that must be unique is already in use.")
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::Scim(error)
@@ -156,7 +184,8 @@ pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<R
         };
     }
     match (first, path.len()) {
-        ("bulk", 1) => Err(not_built("Bulk").into()),
+        ("bulk", 1) if request.method == Method::Post => bulk::bulk(context, request),
+        ("bulk", 1) => Err(Failure::MethodNotAllowed("POST")),
         // Sections 3.4.2.1 and 3.4.3: over all resource types.
         ("", 0) if get => query::list(context, &all_types(context), request),
         ("", 0) => Err(Failure::MethodNotAllowed("GET")),
@@ -183,10 +212,6 @@ fn only_get(
 
 fn all_types<'a>(context: &Context<'a>) -> Vec<&'a ResourceType> {
     context.definitions.resource_types.iter().collect()
-}
-
-fn not_built(what: &str) -> Error {
-    Error::new(501, format!("{what} is not supported; /ServiceProviderConfig says what is."))
 }
 
 fn no_such_path(request: &Request) -> Error {

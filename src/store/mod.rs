@@ -175,6 +175,10 @@ impl Write<'_> {
     ) -> Result<T, E> {
         run(self.connection, "SAVEPOINT part")?;
         let answer = work(self);
+        // SQLite itself has ended the whole change after some errors, such as a full disk.
+        if answer.is_err() && self.connection.is_autocommit() {
+            return answer;
+        }
         if answer.is_err() {
             run(self.connection, "ROLLBACK TO part")?;
         }
@@ -231,5 +235,29 @@ impl Drop for Undo<'_> {
         {
             log::error!("a change could not be rolled back: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_sqlite_has_ended_fails_for_its_own_reason() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE t (x UNIQUE); INSERT INTO t VALUES (1); BEGIN")
+            .unwrap();
+        let now = Timestamp::parse("2026-01-31T08:00:00Z").unwrap();
+        let tx = Write { read: Read { connection: &connection }, now };
+        let insert = |how: &str| {
+            let sql = format!("INSERT OR {how} INTO t VALUES (1)");
+            tx.savepoint(|tx| tx.connection.execute(&sql, []).map_err(Error::from))
+        };
+        assert!(matches!(insert("ABORT"), Err(Error::Conflict(_))));
+        assert!(!connection.is_autocommit());
+        // As after a full disk: there is no savepoint any more to go back to.
+        assert!(matches!(insert("ROLLBACK"), Err(Error::Conflict(_))));
+        assert!(connection.is_autocommit());
     }
 }

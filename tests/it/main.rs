@@ -5,6 +5,7 @@
 mod auth;
 mod bad_input;
 mod breakages;
+mod bulk;
 mod cli;
 mod house;
 mod idle;
@@ -16,3 +17,4 @@ mod rules;
 mod socket;
 mod tidy;
 mod users;
+mod versions;
