@@ -10,6 +10,7 @@ mod idp;
 mod patch;
 mod purge;
 mod rules;
+mod schemas;
 mod socket;
 mod tidy;
 mod users;
