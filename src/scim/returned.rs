@@ -190,7 +190,7 @@ fn only(
     let mut parts = Vec::new();
     for it in wanted {
         match it {
-            Wanted::Extension(urn) if urn == name => return Some(value),
+            Wanted::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
             Wanted::Attribute(target) => match &target.extension {
                 None if target.attribute.name == name && target.sub.is_none() => {
                     return Some(value);

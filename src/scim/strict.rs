@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::scim::attribute::{Attribute, Type, find};
 use crate::scim::error::{Error, quoted};
+use crate::scim::filter::Filter;
 use crate::scim::path::{AttrPath, PatchPath};
 use crate::scim::resource_type::ResourceType;
 use crate::scim::urn;
@@ -58,6 +59,27 @@ pub fn judge_operation(
         Some(sub) => {
             let sub = target.attribute.sub_attribute(sub).ok_or_else(|| undefined(path))?;
             judge_value(sub, value, path)
+        }
+    }
+}
+
+/// Judges the names in a filter. Those below a URN that nobody registered could be searched for.
+///
+/// # Errors
+/// 400 `invalidFilter` that names what no schema defines.
+pub fn judge_filter(filter: &Filter, resource_type: &ResourceType) -> Result<(), Error> {
+    match filter {
+        Filter::And(terms) | Filter::Or(terms) => {
+            terms.iter().try_for_each(|it| judge_filter(it, resource_type))
+        }
+        Filter::Not(inner) => judge_filter(inner, resource_type),
+        Filter::Present(path) | Filter::Compare(path, ..) | Filter::ValuePath(path, _) => {
+            match resource_type.resolve(path) {
+                Some(target) if target.attribute.kind == Type::Any => {
+                    Err(Error::invalid_filter(undefined(path.as_str()).detail))
+                }
+                _ => Ok(()),
+            }
         }
     }
 }

@@ -322,6 +322,8 @@ fn data_outlives_its_schema_and_may_be_older() {
     let created = house.post("/Users", &body).expect(201).json();
     let bob = target(&created);
     register(&house, "User", &badge_schema());
+    let asked = house.get(&format!("{bob}?attributes={URN}")).expect(200).json();
+    assert_eq!(asked[&odd], json!({"Badge": "A", "tags": "x", "level": "high"}));
     // As it is, but for what is never shown now.
     let shown = json!({"Badge": "A", "tags": "x", "level": "high"});
     assert_eq!(house.get(&bob).expect(200).json()[&odd], shown);
@@ -421,6 +423,11 @@ fn a_strict_organisation_refuses_what_no_schema_defines() {
         let words = if it.get("path").is_some() { "No schema" } else { "needs a \"path\"" };
         house.patch(&bob, &json!([it])).refused(400, Some("invalidSyntax"), words);
     }
+    for filter in ["urn:example:other:x eq 1", "active eq true and not (urn:example:other:x pr)"] {
+        let answer = house.get(&format!("/Users?filter={}", encoded(filter)));
+        answer.refused(400, Some("invalidFilter"), "\"urn:example:other:x\"");
+    }
+    assert_eq!(house.count(&format!("{URN}:level eq 1")), 1);
     let fine = json!([
         {"op": "replace", "path": "active", "value": false},
         {"op": "replace", "path": "name.givenName", "value": "B"},
