@@ -2,9 +2,10 @@
 //!
 //! The order of the steps is always the same: route, authenticate, endpoint, render, log.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::access;
 use crate::auth::{Auth, Principal, Refusal};
@@ -18,6 +19,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::IdentityChanges;
+use crate::store::org::{Org, OrgKey};
 use crate::store::token::Scope;
 use crate::store::{self, Store};
 
@@ -32,8 +34,17 @@ pub struct App {
     clock: Clock,
     auth: Auth,
     /// The definitions where identity changes are refused, and where they are allowed.
-    refuse: Definitions,
-    allow: Definitions,
+    refuse: Arc<Definitions>,
+    allow: Arc<Definitions>,
+    /// The definitions of each organisation that has schemas of its own.
+    own: Mutex<HashMap<OrgKey, Own>>,
+}
+
+/// The definitions of one organisation, and what they were made from.
+struct Own {
+    schemas: i64,
+    identity_changes: IdentityChanges,
+    definitions: Arc<Definitions>,
 }
 
 impl fmt::Debug for App {
@@ -51,8 +62,9 @@ impl App {
             config,
             clock,
             auth: Auth::default(),
-            refuse: Definitions::builtin(IdentityChanges::Refuse),
-            allow: Definitions::builtin(IdentityChanges::Allow),
+            refuse: Arc::new(Definitions::builtin(IdentityChanges::Refuse)),
+            allow: Arc::new(Definitions::builtin(IdentityChanges::Allow)),
+            own: Mutex::default(),
         }
     }
 
@@ -172,10 +184,11 @@ impl App {
             return Err(nothing_here(request).into());
         };
         let base_url = self.base_url(request);
+        let definitions = self.definitions(&principal.org)?;
         let context = Context {
             store: &self.store,
             change: None,
-            definitions: self.definitions(&principal),
+            definitions: &definitions,
             principal: &principal,
             now,
             base_url: &base_url,
@@ -191,15 +204,43 @@ impl App {
         rest: &[String],
     ) -> Result<Response, Failure> {
         let principal = self.principal(request, now, Scope::Access)?;
-        let definitions = self.definitions(&principal);
-        Ok(access::handle(&self.store, definitions, principal.org.key, request, rest)?)
+        let definitions = self.definitions(&principal.org)?;
+        Ok(access::handle(&self.store, &definitions, principal.org.key, request, rest)?)
     }
 
-    fn definitions(&self, principal: &Principal) -> &Definitions {
-        match principal.org.settings.identity_changes {
+    /// The definitions of an organisation: the built-in ones, and its own schemas as they were when
+    /// its number of changes was read.
+    fn definitions(&self, org: &Org) -> Result<Arc<Definitions>, store::error::Error> {
+        let identity_changes = org.settings.identity_changes;
+        let builtin = match identity_changes {
             IdentityChanges::Refuse => &self.refuse,
             IdentityChanges::Allow => &self.allow,
+        };
+        if org.schemas == 0 {
+            return Ok(Arc::clone(builtin));
         }
+        let known = |own: &HashMap<OrgKey, Own>| {
+            let found = own
+                .get(&org.key)
+                .filter(|it| (it.schemas, it.identity_changes) == (org.schemas, identity_changes));
+            found.map(|it| Arc::clone(&it.definitions))
+        };
+        if let Some(definitions) = known(&self.own.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(definitions);
+        }
+        let registered = self.store.read(|tx| tx.schemas(org.key))?;
+        let definitions = match registered.as_slice() {
+            [] => Arc::clone(builtin),
+            registered => {
+                let each = registered.iter();
+                let each = each.map(|it| (it.resource_type.as_str(), Arc::clone(&it.schema)));
+                Arc::new(builtin.with_extensions(each))
+            }
+        };
+        let made = Arc::clone(&definitions);
+        let own = Own { schemas: org.schemas, identity_changes, definitions: made };
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(org.key, own);
+        Ok(definitions)
     }
 
     fn principal(

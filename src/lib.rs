@@ -13,6 +13,7 @@
 //! cli/serve.rs                   `plumm serve`
 //! cli/org.rs                     `plumm org`
 //! cli/token.rs                   `plumm token`
+//! cli/schema.rs                  `plumm schema`
 //! cli/user.rs                    `plumm user`
 //!
 //! server/mod.rs                  the accept loop, a thread for each connection, the end of service
@@ -54,7 +55,7 @@
 //! scim/datetime.rs               points in time
 //! scim/comparison.rs             how strings are compared
 //! scim/attribute.rs              an attribute and its characteristics
-//! scim/schema.rs                 a schema document
+//! scim/schema.rs                 a schema document, and what one of an extension must be
 //! scim/resource_type.rs          a resource type, and how a name finds its attribute
 //! scim/definitions.rs            all schemas and resource types of an organisation
 //! scim/path.rs                   attribute paths, and the paths of PATCH
@@ -62,6 +63,7 @@
 //! scim/condition.rs              a filter judged against a resource type
 //! scim/filter_match.rs           a condition decided in memory
 //! scim/validate.rs               outside data becomes a document, by the schemas
+//! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
 //! scim/patch.rs                  PATCH: operations applied to a document
 //! scim/patch_values.rs           PATCH on an attribute with several values
@@ -81,6 +83,7 @@
 //! store/org.rs                   organisations
 //! store/token.rs                 API tokens
 //! store/resource.rs              resources of every type
+//! store/schema.rs                schemas of an organisation
 //! store/member.rs                who is a member of which group
 //! store/listing.rs               pages of lists
 //! store/sort_sql.rs              what a list is sorted by, as SQL

@@ -1,6 +1,7 @@
 //! What an operator types: the grammar, what commands print, and with which exit code they end.
 
 pub mod org;
+pub mod schema;
 pub mod serve;
 pub mod token;
 pub mod user;
@@ -67,6 +68,9 @@ enum Command {
     /// API tokens: how an identity provider or an application comes in
     #[command(subcommand)]
     Token(token::Command),
+    /// Extension schemas: attributes of an organisation's own
+    #[command(subcommand)]
+    Schema(schema::Command),
     /// User accounts: look at them, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
@@ -83,6 +87,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
+        Command::Schema(command) => {
+            schema::run(&command, &session).and_then(|it| session.print(&it))
+        }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
     };
     match done {

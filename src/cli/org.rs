@@ -169,12 +169,13 @@ fn create(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
 fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let given = flags.activate as usize
         + flags.username_format.is_some() as usize
-        + flags.identity_changes.is_some() as usize;
+        + flags.identity_changes.is_some() as usize
+        + flags.strict.is_some() as usize;
     if given == 0 {
         let command = format!("org set {} --identity-changes allow", quoted(&flags.name));
         return Err(CliError::Misused {
-            message: "nothing to change: give --activate, --username-format or \
-                      --identity-changes"
+            message: "nothing to change: give --activate, --username-format, \
+                      --identity-changes or --strict"
                 .to_owned(),
             instead: session.command(&command),
         });
@@ -188,11 +189,12 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let _ = store.checkpoint();
     let json = as_json(&org);
     let text = format!(
-        "Organisation {} is {}. Username format: {}. Identity changes: {}.",
+        "Organisation {} is {}. Username format: {}. Identity changes: {}. Strict: {}.",
         org.name,
         if org.active { "activated" } else { "not activated" },
         word(&json, "username_format"),
         word(&json, "identity_changes"),
+        on_off(org.settings.strict),
     );
     Ok(Answer { json, text })
 }
@@ -233,10 +235,11 @@ fn list(session: &Session) -> Result<Answer, CliError> {
             if org.active { "yes" } else { "no" }.to_owned(),
             word(json, "username_format").to_owned(),
             word(json, "identity_changes").to_owned(),
+            on_off(org.settings.strict).to_owned(),
             org.created.to_string(),
         ]
     });
-    let head = ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "CREATED"];
+    let head = ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "STRICT", "CREATED"];
     let text = table(head, cells);
     Ok(Answer { json: Value::Array(rows), text })
 }
@@ -247,8 +250,13 @@ fn as_json(org: &Org) -> Value {
         "active": org.active,
         "username_format": org.settings.username_format,
         "identity_changes": org.settings.identity_changes,
+        "strict": org.settings.strict,
         "created": org.created.to_string(),
     })
+}
+
+fn on_off(it: bool) -> &'static str {
+    if it { "on" } else { "off" }
 }
 
 fn word<'a>(json: &'a Value, key: &str) -> &'a str {

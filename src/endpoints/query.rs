@@ -19,6 +19,7 @@ use crate::scim::path::{AttrPath, Target};
 use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
 use crate::scim::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
+use crate::scim::strict;
 use crate::store::listing::{From, Listing, Page, Part};
 
 /// `GET /{type}`, and `GET /` over all types.
@@ -171,7 +172,12 @@ fn choose<'a>(
     let mut chosen = Vec::new();
     let mut refusal = None;
     for resource_type in resource_types {
-        let condition = filter.as_ref().map(|it| Condition::of_resource(it, resource_type));
+        let condition = filter.as_ref().map(|it| {
+            if context.principal.org.settings.strict {
+                strict::judge_filter(it, resource_type)?;
+            }
+            Condition::of_resource(it, resource_type)
+        });
         let condition = match condition.transpose() {
             Ok(condition) => condition,
             Err(error) => {

@@ -8,7 +8,7 @@ use crate::scim::membership::{self, GROUPS, MEMBERS};
 use crate::scim::meta::Meta;
 use crate::scim::resource::{splice, whole};
 use crate::scim::resource_type::ResourceType;
-use crate::scim::returned::Projection;
+use crate::scim::returned::{Projection, shown};
 use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::member::Linked;
@@ -47,15 +47,16 @@ impl View<'_> {
         stored: &[Stored],
     ) -> Result<Vec<String>, Error> {
         let mut computed = self.computed(context, tx, stored)?;
+        let hides = self.resource_type.hides();
         let mut answers = Vec::with_capacity(stored.len());
         for it in stored {
             let computed = computed.remove(&it.seq).unwrap_or_default();
             let meta = self.meta(it);
             answers.push(match self.projection {
-                None => splice(&it.document, &computed, &meta),
-                Some(projection) => {
+                None if !hides => splice(&it.document, &computed, &meta),
+                projection => {
                     let whole = whole(it.parse()?, computed, &meta);
-                    Value::Object(projection.apply(whole, self.resource_type)).to_string()
+                    Value::Object(shown(whole, projection, self.resource_type)).to_string()
                 }
             });
         }

@@ -11,7 +11,7 @@ use crate::endpoints::{Context, Failure, body_object};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
-use crate::scim::attribute::Uniqueness;
+use crate::scim::attribute::Attribute;
 use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::{CompareOp, Filter, Literal};
@@ -65,7 +65,7 @@ pub fn create_as(
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     context.write(|tx| {
-        refuse_duplicate(tx, kind, resource_type, &document, id)?;
+        refuse_duplicate(tx, kind, resource_type, &Map::new(), &document, id)?;
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
@@ -189,7 +189,7 @@ fn change(
         if changes.as_object().is_some_and(Map::is_empty) {
             return Ok(stored);
         }
-        refuse_duplicate(tx, kind, resource_type, &after, id)?;
+        refuse_duplicate(tx, kind, resource_type, &before, &after, id)?;
         let stored = tx.replace_resource(kind, &stored, &before, &after)?;
         judge_size(&stored)?;
         log(context, tx, request.method.name(), kind, id, 200, &changes)?;
@@ -331,37 +331,54 @@ fn judge_size(stored: &Stored) -> Result<(), Error> {
 }
 
 /// Looks for another resource with a value that must be unique, in the transaction of the change,
-/// so that the answer can name the attribute and the resource (RFC 7644 section 3.3).
+/// so that the answer can name the attribute and the resource (RFC 7644 section 3.3). A value that
+/// the change leaves as it was is not looked for.
 fn refuse_duplicate(
     tx: &Write,
     kind: Kind,
     resource_type: &ResourceType,
+    before: &Map<String, Value>,
     document: &Map<String, Value>,
     id: &str,
 ) -> Result<(), Failure> {
-    for attribute in &resource_type.core.attributes {
-        let unique = attribute.uniqueness != Uniqueness::None && !attribute.multi_valued;
-        let Some(value) = document.get(&attribute.name).and_then(Value::as_str) else {
-            continue;
+    for (urn, attribute) in resource_type.unique_attributes() {
+        let (value, old) = (value_at(document, urn, attribute), value_at(before, urn, attribute));
+        let literal = match value {
+            Some(Value::String(it)) if !it.is_empty() => Literal::String(it.clone()),
+            Some(Value::Number(it)) => Literal::Number(it.clone()),
+            _ => continue,
         };
-        let Some(path) = AttrPath::new(&attribute.name).filter(|_| unique) else {
+        if value == old {
             continue;
-        };
-        let filter = Filter::Compare(path, CompareOp::Eq, Literal::String(value.to_owned()));
+        }
+        let shown = literal.to_string();
+        let name = urn.map_or_else(String::new, |it| format!("{it}:")) + &attribute.name;
+        let Some(path) = AttrPath::new(&name) else { continue };
+        let filter = Filter::Compare(path, CompareOp::Eq, literal);
         let condition = Condition::of_resource(&filter, resource_type)?;
         if let Some(holder) = tx.holder(kind, &condition, id)? {
             return Err(Error::uniqueness(format!(
-                "{} \"{}\" is already used by the {} with the id {holder}. The identity provider \
-                 can find and link that account with the filter {} eq \"…\".",
-                attribute.name,
-                quoted(value),
+                "{name} {} is already used by the {} with the id {holder}. The identity provider \
+                 can find and link that account with the filter {name} eq \"…\".",
+                quoted(&shown),
                 kind.resource_type,
-                attribute.name,
             ))
             .into());
         }
     }
     Ok(())
+}
+
+/// The value of an attribute on the first level, or in an extension.
+fn value_at<'a>(
+    document: &'a Map<String, Value>,
+    urn: Option<&str>,
+    attribute: &Attribute,
+) -> Option<&'a Value> {
+    match urn {
+        None => document.get(&attribute.name),
+        Some(urn) => document.get(urn)?.get(&attribute.name),
+    }
 }
 
 fn log(

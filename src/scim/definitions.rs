@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::resource_type::{Extension, ResourceType};
@@ -91,6 +91,28 @@ impl Definitions {
             });
         }
         Ok(Definitions { schemas, resource_types })
+    }
+
+    /// These definitions with further schemas, each an extension of the resource type it stands
+    /// with. One whose type does not exist is left out.
+    #[must_use]
+    pub fn with_extensions<'a>(
+        &self,
+        extensions: impl IntoIterator<Item = (&'a str, Arc<Schema>)>,
+    ) -> Definitions {
+        let mut extended = self.clone();
+        for (name, schema) in extensions {
+            let types = &mut extended.resource_types;
+            let Some(it) = types.iter_mut().find(|it| it.name.eq_ignore_ascii_case(name)) else {
+                continue;
+            };
+            if let Some(listed) = it.document["schemaExtensions"].as_array_mut() {
+                listed.push(json!({ "schema": schema.id, "required": false }));
+            }
+            it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
+            extended.schemas.push(schema);
+        }
+        extended
     }
 
     /// The resource type served at this endpoint, such as `Users`, in any letter case.

@@ -21,5 +21,6 @@ pub mod resource_type;
 pub mod returned;
 pub mod schema;
 pub mod service_provider_config;
+pub mod strict;
 pub mod urn;
 pub mod validate;

@@ -15,8 +15,9 @@ use crate::scim::membership::{self, MEMBERS, MemberChange};
 use crate::scim::patch_values::{self, Selection};
 use crate::scim::path::{AttrPath, PatchPath, Target};
 use crate::scim::resource_type::ResourceType;
+use crate::scim::strict;
 use crate::scim::urn;
-use crate::scim::validate::{coerce, foreign};
+use crate::scim::validate::{coerce, foreign, spell_extensions};
 
 /// The most operations in one request.
 pub const OPERATIONS_MAX: usize = 5_000;
@@ -60,7 +61,7 @@ impl PatchOp {
     ///
     /// # Errors
     /// 400 `invalidSyntax` for what is no PatchOp message, 400 `invalidValue` for a missing value,
-    /// 400 `noTarget` for a removal without a path, 413 for too many operations.
+    /// 413 for too many operations.
     pub fn parse(body: &Map<String, Value>) -> Result<PatchOp, Error> {
         let schemas = member(body, "schemas").and_then(Value::as_array);
         let named =
@@ -102,6 +103,7 @@ impl PatchOp {
     ) -> Result<Patched, Error> {
         let mut patched = Patched { document: before.clone(), members: Vec::new() };
         let mut work = 0;
+        spell_extensions(&mut patched.document, resource_type);
         for (i, operation) in self.operations.iter().enumerate() {
             let Patched { document, members } = &mut patched;
             let work = &mut work;
@@ -148,11 +150,6 @@ fn operation(number: usize, given: &Value) -> Result<PatchOperation, Error> {
         Some(_) => return Err(wrong("\"path\" must be text.".to_owned())),
     };
     let value = member(given, "value");
-    if op == Op::Remove && path.is_none() {
-        return Err(Error::no_target(format!(
-            "Operation {number}: a removal needs a \"path\" that says what to remove."
-        )));
-    }
     if op != Op::Remove && value.is_none() {
         return Err(Error::invalid_value(format!(
             "Operation {number}: \"{word}\" needs a \"value\".",
@@ -190,6 +187,10 @@ impl Patch<'_> {
                 "Every operation needs a \"path\": this organisation is set to strict.",
             ));
         }
+        if *op == Op::Remove {
+            let detail = "A removal needs a \"path\" that says what to remove.";
+            return Err(Error::no_target(detail));
+        }
         let Value::Object(members) = value else {
             return Err(Error::invalid_value(
                 "Without a \"path\", \"value\" must be an object that names the attributes to \
@@ -224,6 +225,9 @@ impl Patch<'_> {
     /// refused; a member of a path-less value that is unknown or read-only is ignored, as in POST
     /// and PUT. Okta sends the group's `id` that way, authentik the whole resource.
     fn at_path(&mut self, op: Op, text: &str, value: &Value, explicit: bool) -> Result<(), Error> {
+        if self.rules.strict {
+            strict::judge_operation(text, value, self.resource_type)?;
+        }
         if let Some(urn) = self.extension_named(text, value) {
             return self.extension(op, &urn, value);
         }

@@ -116,7 +116,9 @@ pub fn apply(
 ) -> Result<(), Error> {
     let mut values = match holder.get_mut(&attribute.name).map(Value::take) {
         Some(Value::Array(values)) => values,
-        _ => Vec::new(),
+        None | Some(Value::Null) => Vec::new(),
+        // Stored before the schema was registered.
+        Some(one) => vec![one],
     };
     let touched = match (&selection.condition, &selection.sub, op) {
         (None, None, Op::Add) => add(&mut values, attribute, value, text)?,

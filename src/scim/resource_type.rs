@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::scim::attribute::{Attribute, Type};
+use crate::scim::attribute::{Attribute, Returned, Type, Uniqueness};
 use crate::scim::path::{AttrPath, Target};
 use crate::scim::schema::Schema;
 use crate::scim::urn;
@@ -49,6 +49,34 @@ impl ResourceType {
         self.extensions.iter().find(|it| it.schema.id.eq_ignore_ascii_case(urn))
     }
 
+    /// The attributes whose value only one resource may have, each with the URN of its extension:
+    /// those with one text or whole number.
+    pub fn unique_attributes(&self) -> impl Iterator<Item = (Option<&str>, &Arc<Attribute>)> {
+        let core = self.core.attributes.iter().map(|it| (None, it));
+        let extended = self.extensions.iter().flat_map(|extension| {
+            let urn = Some(extension.schema.id.as_str());
+            extension.schema.attributes.iter().map(move |it| (urn, it))
+        });
+        core.chain(extended).filter(|(_, it)| {
+            let fits = matches!(it.kind, Type::String | Type::Integer | Type::Reference);
+            it.uniqueness != Uniqueness::None && !it.multi_valued && fits && !it.is_secret()
+        })
+    }
+
+    /// Whether a document may hold what an answer shows only when it is asked for, or never: what
+    /// was stored below a URN before it was registered may be a secret by now.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        let on_request = |it: &Arc<Attribute>| it.returned == Returned::Request;
+        let in_answer = self.core.attributes.iter().chain(&self.common.attributes);
+        let mut extended = self.extensions.iter().flat_map(|it| &it.schema.attributes);
+        in_answer.into_iter().any(|it| on_request(it) || it.sub_attributes.iter().any(on_request))
+            || extended.any(|it| {
+                let hidden = |it: &Arc<Attribute>| on_request(it) || it.is_secret();
+                hidden(it) || it.sub_attributes.iter().any(hidden)
+            })
+    }
+
     /// What a path names. `None` when no attribute here has that name.
     ///
     /// A name without a URN that only an extension defines is found there: Entra ID sends `manager`
@@ -71,7 +99,8 @@ impl ResourceType {
             return target(None, self.attribute(name)?, sub);
         }
         for extension in &self.extensions {
-            if let Some(rest) = below(text, &extension.schema.id) {
+            // A name has no colon: what goes on is another URN, of which this one is the beginning.
+            if let Some(rest) = below(text, &extension.schema.id).filter(|it| !it.contains(':')) {
                 let (name, sub) = split_sub_attribute(rest)?;
                 return target(Some(&extension.schema.id), extension.schema.attribute(name)?, sub);
             }

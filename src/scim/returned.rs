@@ -1,12 +1,14 @@
 //! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9)
 //! over each attribute's `returned` characteristic (RFC 7643 section 7).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::scim::attribute::{Attribute, Returned};
 use crate::scim::error::Error;
 use crate::scim::path::{AttrPath, Target};
-use crate::scim::resource_type::ResourceType;
+use crate::scim::resource_type::{Extension, ResourceType};
 
 /// What a client asked to see.
 #[derive(Clone, Debug)]
@@ -88,6 +90,81 @@ impl Projection {
     }
 }
 
+/// What of a resource is shown: what the client asked for, where it did; without what is shown only
+/// when it is named, and without what is never shown.
+#[must_use]
+pub fn shown(
+    resource: Map<String, Value>,
+    projection: Option<&Projection>,
+    resource_type: &ResourceType,
+) -> Map<String, Value> {
+    let mut shown = match projection {
+        Some(projection) => projection.apply(resource, resource_type),
+        None => resource,
+    };
+    if !resource_type.hides() {
+        return shown;
+    }
+    let named = match projection {
+        Some(Projection::Only(wanted)) => wanted.as_slice(),
+        _ => &[],
+    };
+    hide(&mut shown, None, &resource_type.common.attributes, named);
+    hide(&mut shown, None, &resource_type.core.attributes, named);
+    for extension in &resource_type.extensions {
+        let (urn, attributes) = (&extension.schema.id, &extension.schema.attributes);
+        let mut emptied = Vec::new();
+        for (name, value) in &mut shown {
+            if let Value::Object(members) = value
+                && name.eq_ignore_ascii_case(urn)
+            {
+                hide(members, Some(urn), attributes, named);
+                emptied.extend(members.is_empty().then(|| name.clone()));
+            }
+        }
+        // Stored before the schema was registered, a name may stand with its URN.
+        let secret = |name: &str| {
+            let found = attributes.iter().filter(|it| it.is_secret());
+            found.map(|it| format!("{urn}:{}", it.name)).any(|it| it.eq_ignore_ascii_case(name))
+        };
+        shown.retain(|name, _| !emptied.contains(name) && !secret(name));
+    }
+    shown
+}
+
+/// Takes out what a client did not name and sees only then, and what it never sees.
+fn hide(
+    holder: &mut Map<String, Value>,
+    extension: Option<&str>,
+    attributes: &[Arc<Attribute>],
+    named: &[Wanted],
+) {
+    let is_named = |attribute: &Attribute, sub: Option<&Attribute>| {
+        named.iter().any(|it| match it {
+            Wanted::Extension(_) => false,
+            Wanted::Attribute(target) => {
+                target.extension.as_deref() == extension
+                    && target.attribute.name == attribute.name
+                    && sub
+                        .is_none_or(|sub| target.sub.as_ref().is_some_and(|it| it.name == sub.name))
+            }
+        })
+    };
+    let hidden = |attribute: &Attribute, sub: Option<&Attribute>| {
+        let leaf = sub.unwrap_or(attribute);
+        leaf.is_secret() || (leaf.returned == Returned::Request && !is_named(attribute, sub))
+    };
+    for attribute in attributes {
+        if hidden(attribute, None) {
+            holder.retain(|name, _| !name.eq_ignore_ascii_case(&attribute.name));
+            continue;
+        }
+        for sub in attribute.sub_attributes.iter().filter(|it| hidden(attribute, Some(it))) {
+            drop_member(holder, &attribute.name, Some(sub));
+        }
+    }
+}
+
 fn wanted(text: &str, resource_type: &ResourceType) -> Vec<Wanted> {
     let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
     names
@@ -113,7 +190,7 @@ fn only(
     let mut parts = Vec::new();
     for it in wanted {
         match it {
-            Wanted::Extension(urn) if urn == name => return Some(value),
+            Wanted::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
             Wanted::Attribute(target) => match &target.extension {
                 None if target.attribute.name == name && target.sub.is_none() => {
                     return Some(value);
@@ -129,17 +206,18 @@ fn only(
             Wanted::Extension(_) => {}
         }
     }
-    if parts.is_empty() {
+    let extension = resource_type.extension(name);
+    if parts.is_empty() && extension.is_none() {
         return None;
     }
-    let in_extension = parts[0].extension.is_some();
+    let in_extension = extension.is_some() || parts[0].extension.is_some();
     let kept = if in_extension {
         let Value::Object(members) = value else { return None };
         let mut kept = Map::new();
         for (member, value) in members {
             let named: Vec<&Target> =
                 parts.iter().copied().filter(|it| it.attribute.name == member).collect();
-            if named.iter().any(|it| it.sub.is_none()) {
+            if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
                 kept.insert(member, part);
@@ -150,6 +228,12 @@ fn only(
         sub_attributes(&parts, value)?
     };
     kept.as_object().is_none_or(|it| !it.is_empty()).then_some(kept)
+}
+
+/// Whether this member of an extension is returned whatever the client asked for.
+fn is_always_there(extension: Option<&Extension>, name: &str) -> bool {
+    let attribute = extension.and_then(|it| it.schema.attribute(name));
+    attribute.is_some_and(|it| it.returned == Returned::Always)
 }
 
 /// The named sub-attributes of a complex value, or of each of several.
@@ -184,7 +268,13 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
 fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type: &ResourceType) {
     let target = match unwanted {
         Wanted::Extension(urn) => {
-            resource.shift_remove(urn);
+            let extension = resource_type.extension(urn);
+            if let Some(Value::Object(members)) = resource.get_mut(urn) {
+                members.retain(|name, _| is_always_there(extension, name));
+            }
+            if resource.get(urn).is_some_and(|it| it.as_object().is_none_or(Map::is_empty)) {
+                resource.shift_remove(urn);
+            }
             return;
         }
         Wanted::Attribute(target) => target,

@@ -29,3 +29,19 @@ pub const SCIM_1_PREFIX: &str = "urn:scim:schemas:";
 pub fn is_urn(name: &str) -> bool {
     name.contains(':')
 }
+
+/// What the schema URNs of other people do not begin with, in lower case.
+const RESERVED: &[&str] = &[
+    "urn:ietf:params:scim:schemas:core:",
+    "urn:ietf:params:scim:schemas:extension:enterprise:",
+    "urn:ietf:params:scim:api:",
+    SCIM_1_PREFIX,
+    "urn:plumm:",
+];
+
+/// Whether this URN belongs to SCIM or to this program, so that no schema can be registered by it.
+#[must_use]
+pub fn is_reserved(urn: &str) -> bool {
+    let urn = urn.to_ascii_lowercase();
+    RESERVED.iter().any(|it| urn.starts_with(it))
+}

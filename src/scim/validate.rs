@@ -18,6 +18,7 @@ use crate::scim::identity::{self, Rules, USER_NAME};
 use crate::scim::membership::{MEMBERS, MEMBERS_MAX};
 use crate::scim::path::AttrPath;
 use crate::scim::resource_type::ResourceType;
+use crate::scim::strict;
 use crate::scim::urn;
 
 /// The most values of one multi-valued attribute.
@@ -35,7 +36,7 @@ pub fn create(
     judge_schemas(body, resource_type)?;
     let mut document = normalize(body, resource_type, rules)?;
     identity::judge_new(&mut document, resource_type, rules)?;
-    complete(document, None, resource_type)
+    complete(document, &Map::new(), resource_type)
 }
 
 /// The document that replaces another (RFC 7644 section 3.5.1). What the body leaves out is
@@ -86,13 +87,20 @@ pub fn judge_change(
         for attribute in &extension.schema.attributes {
             keep_immutable(old, &mut new, attribute)?;
         }
-        if !new.is_empty() {
-            after.insert(id.clone(), Value::Object(new));
+        if new.is_empty() {
+            continue;
         }
+        if !after.contains_key(id) {
+            // The client speaks of nothing here, so what stays is not incomplete by its fault.
+            let required = extension.schema.attributes.iter().filter(|it| it.required);
+            for name in required.map(|it| &it.name) {
+                new.extend(old.get(name).map(|it| (name.clone(), it.clone())));
+            }
+        }
+        after.insert(id.clone(), Value::Object(new));
     }
     identity::judge_change(before, &mut after, resource_type, rules)?;
-    let id = before.get("id").cloned();
-    complete(after, id, resource_type)
+    complete(after, before, resource_type)
 }
 
 /// An immutable attribute keeps its value: absent means keep, the same text in another case is no
@@ -102,12 +110,19 @@ fn keep_immutable(
     after: &mut Map<String, Value>,
     attribute: &Attribute,
 ) -> Result<(), Error> {
-    if attribute.mutability != Mutability::Immutable {
-        return Ok(());
-    }
     let Some(old) = before.get(&attribute.name) else {
         return Ok(());
     };
+    if attribute.mutability != Mutability::Immutable {
+        if let (Value::Object(old), Some(Value::Object(new))) =
+            (old, after.get_mut(&attribute.name))
+        {
+            for sub in &attribute.sub_attributes {
+                keep_immutable(old, new, sub)?;
+            }
+        }
+        return Ok(());
+    }
     let unchanged = match (old, after.get(&attribute.name)) {
         (_, None) => true,
         (Value::String(old), Some(Value::String(new))) => same(old, new, attribute.case_exact),
@@ -136,17 +151,21 @@ fn keep_immutable(
 
 /// Checks what is required, and puts the members in the order answers have them: `schemas`, `id`,
 /// the common and core attributes as their schemas list them, the extensions.
+///
+/// An extension that the change leaves as it was is not judged: it may be older than its schema,
+/// and must not stand in the way of a deactivation.
 fn complete(
     mut document: Map<String, Value>,
-    id: Option<Value>,
+    before: &Map<String, Value>,
     resource_type: &ResourceType,
 ) -> Result<Map<String, Value>, Error> {
+    spell_extensions(&mut document, resource_type);
     let mut ordered = Map::new();
     let mut schemas = vec![Value::from(resource_type.core.id.as_str())];
     document.shift_remove("schemas");
     document.shift_remove("id");
     ordered.insert("schemas".to_owned(), Value::Null);
-    ordered.extend(id.map(|it| ("id".to_owned(), it)));
+    ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
     for attribute in resource_type.common.attributes.iter().chain(&resource_type.core.attributes) {
         match document.shift_remove(&attribute.name) {
             Some(value) => {
@@ -160,7 +179,14 @@ fn complete(
     }
     for extension in &resource_type.extensions {
         let id = &extension.schema.id;
-        match document.shift_remove(id) {
+        let value = document.shift_remove(id);
+        let old = before.iter().find(|(it, _)| it.eq_ignore_ascii_case(id)).map(|(_, it)| it);
+        let as_it_was = value.is_some() && value.as_ref() == old;
+        match value {
+            Some(value) if as_it_was => {
+                schemas.extend(value.is_object().then(|| Value::from(id.as_str())));
+                ordered.insert(id.clone(), value);
+            }
             Some(Value::Object(members)) => {
                 let attributes = &extension.schema.attributes;
                 let lacking =
@@ -184,6 +210,17 @@ fn complete(
     }
     ordered.insert("schemas".to_owned(), Value::Array(schemas));
     Ok(ordered)
+}
+
+/// Spells the URNs of extensions as their schemas do: what was stored before a schema was
+/// registered may have its URN in another letter case.
+pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &ResourceType) {
+    for id in resource_type.extensions.iter().map(|it| &it.schema.id) {
+        let other = document.keys().find(|it| *it != id && it.eq_ignore_ascii_case(id)).cloned();
+        if let Some(value) = other.and_then(|it| document.shift_remove(&it)) {
+            document.entry(id).or_insert(value);
+        }
+    }
 }
 
 fn missing(name: &str) -> Error {
@@ -231,6 +268,9 @@ fn normalize(
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
+    if rules.strict {
+        strict::judge_body(body, resource_type)?;
+    }
     let mut document = Map::new();
     let mut seen = HashSet::new();
     let core = &resource_type.core.id;
@@ -241,12 +281,6 @@ fn normalize(
         if !seen.insert(name.to_ascii_lowercase()) {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",
-                quoted(name)
-            )));
-        }
-        if rules.strict && !is_defined(name, resource_type) {
-            return Err(Error::invalid_syntax(format!(
-                "No schema defines \"{}\", and this organisation is set to strict.",
                 quoted(name)
             )));
         }
@@ -284,12 +318,6 @@ fn normalize(
         }
     }
     Ok(document)
-}
-
-fn is_defined(name: &str, resource_type: &ResourceType) -> bool {
-    let target = AttrPath::new(name).and_then(|it| resource_type.resolve(&it));
-    target.is_some_and(|it| it.attribute.kind != Type::Any)
-        || resource_type.extension(name).is_some()
 }
 
 fn merge(document: &mut Map<String, Value>, urn: &str, members: Map<String, Value>) {

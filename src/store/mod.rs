@@ -10,6 +10,7 @@ pub mod migrate;
 pub mod org;
 pub mod provisioning_log;
 pub mod resource;
+pub mod schema;
 pub mod sort_sql;
 pub mod token;
 

@@ -255,7 +255,7 @@ fn an_organisation_is_created_without_provisioning_and_then_activated() {
 fn only_given_flags_change_an_organisation() {
     let place = Place::new();
     let created = place.json(&["org", "create", "acme", "--username-format", "any"]);
-    let known = ["name", "active", "username_format", "identity_changes", "created"];
+    let known = ["name", "active", "username_format", "identity_changes", "strict", "created"];
     assert_eq!(keys(&created), known);
     assert_eq!(
         (&created["active"], &created["username_format"], &created["identity_changes"]),
@@ -269,13 +269,23 @@ fn only_given_flags_change_an_organisation() {
     let out = place.plumm(&["org", "set", "acme", "--activate"]);
     assert_eq!(
         out.succeeds(),
-        "Organisation acme is activated. Username format: any. Identity changes: allow.\n"
+        "Organisation acme is activated. Username format: any. Identity changes: allow. \
+         Strict: off.\n"
+    );
+    let set = place.json(&["org", "set", "acme", "--strict", "on"]);
+    assert_eq!((&set["strict"], &set["username_format"]), (&json!(true), &json!("any")));
+    assert_eq!(place.json(&["org", "create", "b", "--strict", "on"])["strict"], true);
+    assert_eq!(place.json(&["org", "set", "b", "--strict", "off"])["strict"], false);
+    place.plumm(&["org", "set", "b", "--strict", "yes"]).is_misuse(
+        "invalid value 'yes' for '--strict <on|off>': it must be on or off",
+        "plumm org set --help",
     );
     let listed = place.json(&["org", "list"]);
-    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[0]["identity_changes"], "allow");
+    assert_eq!((&listed[0]["strict"], &listed[1]["strict"]), (&json!(true), &json!(false)));
     place.plumm(&["org", "set", "acme"]).is_misuse(
-        "nothing to change: give --activate, --username-format or --identity-changes",
+        "nothing to change: give --activate, --username-format, --identity-changes or --strict",
         "plumm org set acme --identity-changes allow",
     );
 }
@@ -286,9 +296,96 @@ fn organisations_are_listed_in_a_table() {
     place.plumm(&["org", "create", "Zürich AG"]).succeeds();
     let out = place.plumm(&["org", "list"]);
     let rows: Vec<&str> = out.succeeds().lines().collect();
-    assert_eq!(rows[0], "NAME       ACTIVATED  USERNAME FORMAT  IDENTITY CHANGES  CREATED");
-    assert!(rows[1].starts_with("acme       yes        email            refuse            2"));
-    assert!(rows[2].starts_with("Zürich AG  no         email            refuse            2"));
+    assert_eq!(rows[0], "NAME       ACTIVATED  USERNAME FORMAT  IDENTITY CHANGES  STRICT  CREATED");
+    assert!(
+        rows[1].starts_with("acme       yes        email            refuse            off     2")
+    );
+    assert!(
+        rows[2].starts_with("Zürich AG  no         email            refuse            off     2")
+    );
+}
+
+#[test]
+fn schemas_are_registered_listed_replaced_and_removed() {
+    let place = Place::with_acme();
+    let file = |text: &str| fs::write(place.folder.path().join("badge.json"), text).unwrap();
+    let urn = "urn:example:scim:2.0:User";
+    let out = place.plumm(&["schema", "list", "acme"]);
+    let expected = "Organisation acme has no schema of its own. To register one:\n  \
+                    plumm schema add acme FILE\n";
+    assert_eq!(out.succeeds(), expected);
+    file(&json!({"id": urn, "attributes": [{"name": "badge"}]}).to_string());
+    let out = place.plumm(&["schema", "add", "ACME", "badge.json"]);
+    let expected = "Schema urn:example:scim:2.0:User is registered for organisation acme: it \
+                    extends User with 1 attribute.\n";
+    assert_eq!(out.succeeds(), expected);
+    file(&json!({"id": urn, "attributes": [{"name": "badge"}, {"name": "desk"}]}).to_string());
+    let out = place.plumm(&["schema", "add", "acme", "badge.json"]);
+    let expected = "Schema urn:example:scim:2.0:User of organisation acme is replaced: it has 2 \
+                    attributes now, and extends User.\n";
+    assert_eq!(out.succeeds(), expected);
+    let again = &["schema", "add", "acme", "badge.json", "--resource-type", "group"];
+    let again = place.json(again);
+    let known = ["org", "urn", "resource_type", "created", "document", "replaced"];
+    assert_eq!(keys(&again), known);
+    assert_eq!((&again["resource_type"], &again["replaced"]), (&json!("Group"), &json!(true)));
+    let listed = place.json(&["schema", "list", "acme"]);
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    assert_eq!(listed[0]["document"]["attributes"][1]["mutability"], "readWrite");
+    let out = place.plumm(&["schema", "list", "acme"]);
+    let rows: Vec<&str> = out.succeeds().lines().collect();
+    assert_eq!(rows[0], "URN                        EXTENDS  ATTRIBUTES  CREATED");
+    assert!(rows[1].starts_with("urn:example:scim:2.0:User  Group    2           2"));
+    let out = place.plumm(&["schema", "remove", "acme", &urn.to_uppercase()]);
+    let expected = "Schema urn:example:scim:2.0:User of organisation acme is removed. What accounts \
+                    have of it stays, and is answered as before.\n";
+    assert_eq!(out.succeeds(), expected);
+    place.plumm(&["schema", "remove", "acme", urn]).fails(
+        "organisation acme has no schema urn:example:scim:2.0:User: `plumm schema list acme` shows \
+         those it has",
+    );
+}
+
+#[test]
+fn a_schema_that_cannot_be_registered_is_refused_with_its_fault() {
+    let place = Place::with_acme();
+    let add = || place.plumm(&["schema", "add", "acme", "s.json"]);
+    add().fails("the file s.json cannot be read: No such file or directory (os error 2)");
+    let file = |text: &str| fs::write(place.folder.path().join("s.json"), text).unwrap();
+    fs::write(place.folder.path().join("s.json"), b"\xff").unwrap();
+    add().fails("the file s.json cannot be read: it is not UTF-8 text");
+    file(&"ü".repeat(40_000));
+    add().fails("s.json is no schema to register: it is longer than 64 KiB");
+    file("{}");
+    add()
+        .fails("s.json is no schema to register: it has no \"id\", which is the URN of the schema");
+    file(r#"{"id": "urn:a:b", "attributes": [{"name": "a", "type": "text"}]}"#);
+    add().fails(
+        "s.json is no schema to register: the attribute \"a\" has the type \"text\"; it must be \
+         string, boolean, decimal, integer, dateTime, binary, reference, complex",
+    );
+    place.plumm(&["schema", "add", "acme", "s.json", "--resource-type", "Device"]).is_misuse(
+        "invalid value 'Device' for '--resource-type <TYPE>': it must be User or Group",
+        "plumm schema add --help",
+    );
+    place
+        .plumm(&["schema", "list", "acm"])
+        .fails("there is no organisation acm: the only one here is acme");
+}
+
+#[test]
+fn a_running_server_notices_a_schema_that_a_command_registers() {
+    let place = Place::with_acme();
+    let token = place.token();
+    let serving = place.serve(&[]);
+    let schema = json!({"id": "urn:example:1.0:User", "attributes": [{"name": "badge"}]});
+    fs::write(place.folder.path().join("s.json"), schema.to_string()).unwrap();
+    let status = || serving.get("/scim/v2/Schemas/urn:example:1.0:User", &token).0;
+    assert_eq!(status(), 404);
+    place.plumm(&["schema", "add", "acme", "s.json"]).succeeds();
+    assert_eq!(status(), 200);
+    place.plumm(&["schema", "remove", "acme", "urn:example:1.0:User"]).succeeds();
+    assert_eq!(status(), 404);
 }
 
 #[test]

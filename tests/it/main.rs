@@ -14,6 +14,7 @@ mod patch;
 mod properties;
 mod purge;
 mod rules;
+mod schemas;
 mod socket;
 mod tidy;
 mod users;

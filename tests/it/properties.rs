@@ -119,7 +119,7 @@ fn operation(change: &Change, form: u8) -> Value {
         Change::Text(name, None) => json!({"op": "remove", "path": name}),
         Change::Given(Some(value)) => path_or_not("name.givenName", value.as_str().into()),
         Change::Given(None) => json!({"op": "Remove", "path": "name.givenName"}),
-        Change::Active(it) if form % 2 == 0 => path_or_not("active", (*it).into()),
+        Change::Active(it) if form.is_multiple_of(2) => path_or_not("active", (*it).into()),
         Change::Active(it) => {
             path_or_not("active", if *it { "True".into() } else { "False".into() })
         }
