@@ -79,9 +79,11 @@ fn answer(
         condition: it.condition.as_ref(),
         sort: it.sort.as_ref(),
     });
+    let locations = context.locations();
     let mut listing = Listing {
         org: context.principal.org.key,
         parts: parts.collect(),
+        locations: &locations,
         sorted: chosen.iter().any(|it| it.sort.is_some()),
         descending: search.descending,
         from: From::Offset(search.start_index - 1),

@@ -33,6 +33,9 @@ pub struct Listing<'a> {
     pub org: OrgKey,
     /// The resource types.
     pub parts: Vec<Part<'a>>,
+    /// All resource types by name, each with what the URL of such a resource is without its id:
+    /// where members and groups are.
+    pub locations: &'a [(String, String)],
     /// Whether the list is sorted by the parts' `sort`; else it is in order of creation.
     pub sorted: bool,
     /// Whether the largest comes first. Without a value a resource is last, or first when the list
@@ -94,7 +97,7 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn list(&self, listing: &Listing) -> Result<Page, Error> {
-        let filter = filter(&listing.parts);
+        let filter = filter(listing);
         let mut resources = if listing.limit > 0 { self.rows(listing, &filter)? } else { vec![] };
         let limit = usize::try_from(listing.limit).unwrap_or(usize::MAX);
         let more = resources.len() > limit;
@@ -174,7 +177,8 @@ impl Read<'_> {
 }
 
 /// Which resources are in the list.
-fn filter(parts: &[Part]) -> SqlFilter {
+fn filter(listing: &Listing) -> SqlFilter {
+    let parts = &listing.parts;
     let mut whole = SqlFilter { sql: String::new(), values: Vec::new() };
     for part in parts {
         if !whole.sql.is_empty() {
@@ -183,7 +187,12 @@ fn filter(parts: &[Part]) -> SqlFilter {
         whole.sql.push_str("(resource.type = ?");
         whole.values.push(part.resource_type.to_owned().into());
         if let Some(condition) = part.condition {
-            let compiled = filter_sql::compile(condition, part.resource_type, part.location_base);
+            let compiled = filter_sql::compile(
+                condition,
+                part.resource_type,
+                part.location_base,
+                listing.locations,
+            );
             whole.sql.push_str(" AND ");
             whole.sql.push_str(&compiled.sql);
             whole.values.extend(compiled.values);
