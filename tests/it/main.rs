@@ -7,6 +7,7 @@ mod cli;
 mod house;
 mod idle;
 mod idp;
+mod listing;
 mod patch;
 mod purge;
 mod rules;
