@@ -559,7 +559,7 @@ fn pages_joined_are_the_list() {
     ];
     let input = (
         prop::collection::vec(one, 0..14),
-        prop::collection::vec((select(sorts.to_vec()), any::<bool>(), 1..6_usize, 0..3), 4),
+        prop::collection::vec((select(sorts.to_vec()), any::<bool>(), 1..6_usize, 0..3_usize), 4),
     );
     let config = ProptestConfig {
         cases: 24,
