@@ -644,6 +644,10 @@ mod tests {
         users
     }
 
+    fn groups() -> ResourceType {
+        Definitions::builtin(IdentityChanges::Refuse).resource_types.remove(1)
+    }
+
     /// A database of its own, removed with the folder it stands in.
     struct House {
         folder: PathBuf,
@@ -771,7 +775,9 @@ mod tests {
 
     fn condition(text: &str) -> Condition {
         let filter = filter::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
-        Condition::of_resource(&filter, &users()).unwrap_or_else(|it| panic!("{text}: {it}"))
+        // `members` is the one attribute of these tests that users have not.
+        let of = if text.contains("members") { groups() } else { users() };
+        Condition::of_resource(&filter, &of).unwrap_or_else(|it| panic!("{text}: {it}"))
     }
 
     fn compiled(text: &str) -> SqlFilter {
@@ -818,6 +824,25 @@ mod tests {
             "email USING PRIMARY KEY (org=? AND value>",
         ];
         check_plan(&house, "emails.value sw \"a\"", &email);
+        // Groups are found from the person, and persons from the group.
+        let linked = [
+            "resource_list (org=? AND type=? AND seq=?)",
+            "linked USING COVERING INDEX sqlite_autoindex_resource_1 (id=?)",
+            "member USING COVERING INDEX member_resource (resource=?)",
+        ];
+        check_plan(&house, "members eq \"a\"", &linked);
+        check_plan(&house, "members.value eq \"a\" and displayName co \"b\"", &linked);
+        check_plan(&house, "members[value eq \"a\" and type eq \"User\"]", &linked);
+        let id = ["sqlite_autoindex_resource_1 (id=?)"];
+        check_plan(&house, "id eq \"a\" and members eq \"b\"", &id);
+        let linked = [
+            "resource_list (org=? AND type=? AND seq=?)",
+            "linked USING INDEX sqlite_autoindex_resource_1 (id=?)",
+            "member USING PRIMARY KEY (grp=?)",
+        ];
+        check_plan(&house, "groups eq \"a\"", &linked);
+        check_plan(&house, "groups[type eq \"direct\" and value eq \"a\"]", &linked);
+        check_plan(&house, "id eq \"a\" and groups eq \"b\"", &id);
     }
 
     #[test]

@@ -128,7 +128,7 @@ mod tests {
     use proptest::test_runner::{RngSeed, TestRunner};
     use serde_json::{Map, Value, json};
 
-    use crate::scim::condition::Condition;
+    use crate::scim::condition::{Condition, GROUPS_TERMS_MAX};
     use crate::scim::datetime::Timestamp;
     use crate::scim::definitions::Definitions;
     use crate::scim::filter;
@@ -343,6 +343,50 @@ mod tests {
             all.push(format!("not ({attribute} {rest})"));
         }
         all
+    }
+
+    /// A statement of SQLite has room for a limited number of tables.
+    #[test]
+    fn the_largest_filters_run() {
+        let house = House::new("largest-links");
+        let run = |of: &str, text: &str| {
+            let conditions = house.conditions(&[text.to_owned()], of);
+            let mut listing = house.listing(of, Some(&conditions[0].1));
+            listing.count = true;
+            // Not the last page, so that it is counted.
+            listing.from = From::Offset(1);
+            let list = |tx: &Write| {
+                tx.list(&listing).unwrap_or_else(|it| panic!("{it}: {text}"));
+                Ok(())
+            };
+            house.with(&[(0, 0), (0, 1), (1, 4)], &[], list).unwrap();
+        };
+        let terms = [
+            "@.value ne \"a\"",
+            "not (@ eq \"a\")",
+            "not (@[value eq \"a\" and type eq \"direct\"])",
+            "not (@[type eq \"direct\" or display sw \"a\"])",
+            "@.$ref eq null",
+            "@ pr",
+        ];
+        for term in terms {
+            let size = if term.contains('[') { 3 } else { 1 };
+            for (of, attribute, most) in [
+                ("Group", "members", filter::FILTER_TERMS_MAX),
+                ("User", "groups", GROUPS_TERMS_MAX),
+            ] {
+                for word in [" and ", " or "] {
+                    let text = vec![term.replace('@', attribute); most / size].join(word);
+                    run(of, &text);
+                }
+            }
+        }
+        // Other terms before those on groups count too.
+        for term in ["phoneNumbers.value ne \"a\"", "urn:x:y:z.sub ne \"a\""] {
+            let others = vec![term; GROUPS_TERMS_MAX - 2].join(" and ");
+            run("User", &format!("{others} and groups.display ne \"a\" and groups eq \"a\""));
+            run("User", &vec![term; filter::FILTER_TERMS_MAX].join(" or "));
+        }
     }
 
     #[test]
