@@ -143,6 +143,9 @@ mod tests {
     use crate::store::resource::{Kind, Stored};
     use crate::store::{Open, Store, Write};
 
+    /// Groups and their members, by number.
+    type Edges<'a> = &'a [(usize, usize)];
+
     const USERS: usize = 4;
     const GROUPS: usize = 5;
     const ALL: usize = USERS + GROUPS;
@@ -257,7 +260,7 @@ mod tests {
         /// Does `check` on a database that has these edges (group, member), then undoes all of it.
         fn with(
             &self,
-            edges: &[(usize, usize)],
+            edges: Edges,
             deleted: &[usize],
             check: impl FnOnce(&Write) -> Result<(), TestCaseError>,
         ) -> Result<(), TestCaseError> {
@@ -413,7 +416,7 @@ mod tests {
             Ok(())
         };
         // Numbers of users are 0 to 3, of groups among the members 4 to 8.
-        let graphs: &[(&[(usize, usize)], &[usize])] = &[
+        let graphs: &[(Edges, &[usize])] = &[
             (&[], &[]),
             // One group in another in a third; a user below two of them.
             (&[(0, 0), (1, 0), (1, 4), (2, 5), (2, 3), (3, 2)], &[]),

@@ -15,14 +15,14 @@ const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// Adds a user with these attributes and returns the id.
 #[track_caller]
-fn add(house: &House, name: &str, rest: Value) -> String {
+fn add(house: &House, name: &str, mut rest: Value) -> String {
     let address = format!("{name}@example.com");
-    let mut user = json!({"schemas": [USER], "userName": address,
-        "emails": [{"value": address, "primary": true}]});
-    for (name, value) in rest.as_object().unwrap() {
-        user[name] = value.clone();
+    rest["schemas"] = json!([USER]);
+    rest["userName"] = json!(address);
+    if rest.get("emails").is_none() {
+        rest["emails"] = json!([{"value": address, "primary": true}]);
     }
-    house.post("/Users", &user).expect(201).json()["id"].as_str().unwrap().to_owned()
+    house.post("/Users", &rest).expect(201).json()["id"].as_str().unwrap().to_owned()
 }
 
 #[track_caller]
@@ -391,8 +391,7 @@ fn a_cursor_is_good_for_its_query_only() {
     pages.ask("").expect(200);
 }
 
-fn search(house: &House, target: &str, body: Value) -> Answer {
-    let mut body = body;
+fn search(house: &House, target: &str, mut body: Value) -> Answer {
     body["schemas"] = json!([SEARCH]);
     house.post(&format!("{target}/.search"), &body)
 }
@@ -547,6 +546,19 @@ fn memberships_are_found() {
     house.call("DELETE", &format!("/Users/{bob}"), "").expect(204);
     check("/Groups", "members pr", "");
     check("/Groups", &format!("members eq \"{bob}\""), "");
+}
+
+#[test]
+fn members_are_removed_by_their_address() {
+    let house = House::new();
+    let ann = add(&house, "ann", json!({}));
+    let bob = add(&house, "bob", json!({}));
+    let at = format!("/Groups/{}", group(&house, "Both", &[&ann, &bob]));
+    let shown = house.get(&at).json()["members"][0]["$ref"].clone();
+    let path = format!("members[$ref eq {shown}]");
+    house.patch(&at, &json!([{"op": "remove", "path": path}]));
+    let left = house.get(&at).json()["members"].clone();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["value"]), (1, &json!(bob)));
 }
 
 #[test]
