@@ -88,6 +88,7 @@
 //! store/listing.rs               pages of lists
 //! store/sort_sql.rs              what a list is sorted by, as SQL
 //! store/filter_sql.rs            a condition as SQL
+//! store/member_sql.rs            members and groups in a condition, as SQL
 //! store/provisioning_log.rs      what changed, by whom
 //! ```
 

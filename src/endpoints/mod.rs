@@ -54,6 +54,13 @@ impl Context<'_> {
         format!("{}/{}/", self.base_url, resource_type.endpoint)
     }
 
+    /// The URL of the resources of each type, by the type's name.
+    #[must_use]
+    pub fn locations(&self) -> Vec<(String, String)> {
+        let types = self.definitions.resource_types.iter();
+        types.map(|it| (it.name.clone(), self.location_base(it))).collect()
+    }
+
     /// The resources of a type in the principal's organisation.
     #[must_use]
     pub fn kind<'b>(&self, resource_type: &'b ResourceType, location_base: &'b str) -> Kind<'b> {

@@ -80,9 +80,11 @@ fn answer(
         condition: it.condition.as_ref(),
         sort: it.sort.as_ref(),
     });
+    let locations = context.locations();
     let mut listing = Listing {
         org: context.principal.org.key,
         parts: parts.collect(),
+        locations: &locations,
         sorted: chosen.iter().any(|it| it.sort.is_some()),
         descending: search.descending,
         from: From::Offset(search.start_index - 1),
@@ -159,7 +161,7 @@ fn answer(
 
 /// Judges a search for each resource type. Where it is asked of several, one that has not the
 /// attributes of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the
-/// client's mistake.
+/// client's mistake. So it is with the attribute to sort by, without which a resource has no value.
 fn choose<'a>(
     context: &Context,
     resource_types: &[&'a ResourceType],
@@ -169,9 +171,15 @@ fn choose<'a>(
         Some(text) if !text.trim().is_empty() => Some(filter::parse(text)?),
         _ => None,
     };
+    let sort_by = search.sort_by.as_deref().map(str::trim).filter(|it| !it.is_empty());
+    let sorts = resource_types.iter().map(|it| sort_by.map(|text| sort(text, it)).transpose());
+    let mut sorts: Vec<Result<Option<Target>, Error>> = sorts.collect();
+    if sorts.iter().all(Result::is_err) && !sorts.is_empty() {
+        sorts.swap_remove(0)?;
+    }
     let mut chosen = Vec::new();
     let mut refusal = None;
-    for resource_type in resource_types {
+    for (resource_type, sort) in resource_types.iter().zip(sorts) {
         let condition = filter.as_ref().map(|it| {
             if context.principal.org.settings.strict {
                 strict::judge_filter(it, resource_type)?;
@@ -185,22 +193,13 @@ fn choose<'a>(
                 continue;
             }
         };
-        let sort = match &search.sort_by {
-            Some(text) if !text.trim().is_empty() => sort(text.trim(), resource_type),
-            _ => Ok(None),
-        };
-        let sort = match sort {
-            Ok(sort) => sort,
-            Err(error) if resource_types.len() == 1 => return Err(error),
-            Err(_) => None,
-        };
         let attributes = search.attributes.as_deref();
         let excluded = search.excluded_attributes.as_deref();
         chosen.push(Chosen {
             resource_type,
             location_base: context.location_base(resource_type),
             condition,
-            sort,
+            sort: sort.unwrap_or_default(),
             projection: Projection::new(attributes, excluded, resource_type)?,
         });
     }
@@ -210,7 +209,7 @@ fn choose<'a>(
     }
 }
 
-fn sort(text: &str, resource_type: &ResourceType) -> Result<Option<Target>, Error> {
+fn sort(text: &str, resource_type: &ResourceType) -> Result<Target, Error> {
     let wrong = |why: &str| {
         Error::invalid_path(format!("The list cannot be sorted by \"{}\": {why}", quoted(text)))
     };
@@ -226,7 +225,7 @@ fn sort(text: &str, resource_type: &ResourceType) -> Result<Option<Target>, Erro
         let value = target.attribute.sub_attribute("value").cloned();
         target.sub = Some(value.ok_or_else(|| wrong("name one of its sub-attributes."))?);
     }
-    Ok(Some(target))
+    Ok(target)
 }
 
 /// The resources of a page as JSON, each as its own type shows it.
@@ -261,7 +260,7 @@ fn from_url(request: &Request) -> Result<SearchRequest, Error> {
         descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
         start_index: number(request, "startIndex")?.unwrap_or(1).max(1),
         count: number(request, "count")?,
-        cursor: parameter(request, "cursor")?,
+        cursor: parameter(request, "cursor").map_err(|it| Error::invalid_cursor(it.detail))?,
         attributes: parameter(request, "attributes")?,
         excluded_attributes: parameter(request, "excludedAttributes")?,
     })

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value, json};
 
 use crate::endpoints::query::projection;
-use crate::endpoints::render::View;
+use crate::endpoints::render::{View, location};
 use crate::endpoints::{Context, Failure, body_object};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
@@ -69,7 +69,7 @@ pub fn create_as(
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
-        let change = change_members(tx, kind, stored.seq, MemberChange::Add(members))?;
+        let change = change_members(context, tx, kind, stored.seq, MemberChange::Add(members))?;
         note_members(&mut changes, change);
         log(context, tx, "POST", kind, id, 201, &changes)?;
         view(resource_type, &base, projection.as_ref()).answer(context, tx, 201, &stored)
@@ -183,7 +183,7 @@ fn change(
         let Patched { document: after, members } = apply(&before)?;
         let mut changes = changes(&before, &after);
         for it in members {
-            let change = change_members(tx, kind, stored.seq, it)?;
+            let change = change_members(context, tx, kind, stored.seq, it)?;
             note_members(&mut changes, change);
         }
         if changes.as_object().is_some_and(Map::is_empty) {
@@ -224,6 +224,7 @@ struct MembersChanged {
 }
 
 fn change_members(
+    context: &Context,
     tx: &Write,
     kind: Kind,
     group: i64,
@@ -242,8 +243,8 @@ fn change_members(
         MemberChange::RemoveWhere(condition) => {
             let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
             let meets = |it: &&Linked| {
-                let value =
-                    membership::member(&it.id, &it.resource_type, it.display.as_deref(), "");
+                let (kind, display) = (&it.resource_type, it.display.as_deref());
+                let value = membership::member(&it.id, kind, display, &location(context, it));
                 value_matches(&condition, &value)
             };
             let ids: Vec<String> = members.iter().filter(meets).map(|it| it.id.clone()).collect();

@@ -22,8 +22,13 @@ use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::{CompareOp, Filter, Literal};
+use crate::scim::membership::GROUPS;
 use crate::scim::path::{AttrPath, Target};
 use crate::scim::resource_type::ResourceType;
+
+/// The most terms of a filter that asks for the groups of a member: each follows groups in groups,
+/// and SQLite reads only so many such questions in one statement.
+pub const GROUPS_TERMS_MAX: usize = 50;
 
 /// A filter ready to be decided.
 #[derive(Clone, Debug)]
@@ -96,7 +101,17 @@ impl Condition {
     /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator
     /// that does not go with the type, and an attribute that is never shown.
     pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
-        judge(filter, &Scope::Resource(resource_type))
+        let condition = judge(filter, &Scope::Resource(resource_type))?;
+        let mut size = Size::default();
+        size.add(&condition);
+        if size.has_groups && size.terms > GROUPS_TERMS_MAX {
+            return Err(Error::invalid_filter(format!(
+                "The filter has {} terms, and one that asks for groups may have at most \
+                 {GROUPS_TERMS_MAX}. Ask in several requests.",
+                size.terms
+            )));
+        }
+        Ok(condition)
     }
 
     /// Judges a filter on the values of one attribute, as it stands between brackets.
@@ -105,6 +120,34 @@ impl Condition {
     /// As [`Condition::of_resource`].
     pub fn of_values(filter: &Filter, attribute: &Arc<Attribute>) -> Result<Condition, Error> {
         judge(filter, &Scope::Values(attribute))
+    }
+}
+
+#[derive(Default)]
+struct Size {
+    terms: usize,
+    has_groups: bool,
+}
+
+impl Size {
+    fn add(&mut self, condition: &Condition) {
+        match condition {
+            Condition::And(terms) | Condition::Or(terms) => {
+                terms.iter().for_each(|it| self.add(it));
+            }
+            Condition::Not(inner) => self.add(inner),
+            Condition::Test(Place::Resource(target), _) => self.add_target(target),
+            Condition::Test(Place::Sub(_) | Place::Value(_), _) => self.terms += 1,
+            Condition::Any(target, inner) => {
+                self.add_target(target);
+                self.add(inner);
+            }
+        }
+    }
+
+    fn add_target(&mut self, target: &Target) {
+        self.terms += 1;
+        self.has_groups |= target.is_core(GROUPS);
     }
 }
 
@@ -312,6 +355,15 @@ mod tests {
             refuse(&format!("active {op} true"), "no order");
         }
         assert!(judged("x509Certificates.value sw \"MII\"").is_ok());
+    }
+
+    #[test]
+    fn a_filter_on_groups_has_few_terms() {
+        let filter = |n: usize| vec!["userName pr"; n].join(" or ") + " and not (groups pr)";
+        assert!(judged(&filter(GROUPS_TERMS_MAX - 1)).is_ok());
+        refuse(&filter(GROUPS_TERMS_MAX), "asks for groups");
+        refuse(&filter(400).replace("(groups pr)", "(groups[value pr])"), "asks for groups");
+        assert!(judged(&vec!["userName pr"; 400].join(" or ")).is_ok());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::scim::attribute::{Attribute, Type};
 use crate::scim::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::CompareOp;
 use crate::scim::path::Target;
+use crate::store::member_sql::Link;
 
 /// A condition on the table `resource` as SQL, and the values of its question marks in order.
 ///
@@ -28,15 +29,21 @@ pub struct SqlFilter {
 }
 
 /// Compiles a condition on resources of one type, whose `meta.location` is their id behind
-/// `location_base`.
+/// `location_base`. `locations` are the names of the types that members and groups may have, each
+/// with what stands before the id in their `$ref`.
 #[must_use]
-pub fn compile(condition: &Condition, resource_type: &str, location_base: &str) -> SqlFilter {
-    Compiler { resource_type, location_base }.condition(condition, &Scope::Resource)
+pub fn compile(
+    condition: &Condition,
+    resource_type: &str,
+    location_base: &str,
+    locations: &[(String, String)],
+) -> SqlFilter {
+    Compiler { resource_type, location_base, locations }.condition(condition, &Scope::Resource)
 }
 
 /// Puts pieces into the places that `@` marks. Only literals of the program can be templates:
 /// nothing a client sends becomes SQL text.
-fn sql<const N: usize>(template: &'static str, pieces: [&SqlFilter; N]) -> SqlFilter {
+pub(crate) fn sql<const N: usize>(template: &'static str, pieces: [&SqlFilter; N]) -> SqlFilter {
     let mut filled = SqlFilter::default();
     for (i, text) in template.split('@').enumerate() {
         if let Some(piece) = i.checked_sub(1).and_then(|it| pieces.get(it)) {
@@ -48,7 +55,7 @@ fn sql<const N: usize>(template: &'static str, pieces: [&SqlFilter; N]) -> SqlFi
     filled
 }
 
-fn bound(value: impl Into<Value>) -> SqlFilter {
+pub(crate) fn bound(value: impl Into<Value>) -> SqlFilter {
     SqlFilter { sql: "?".to_owned(), values: vec![value.into()] }
 }
 
@@ -84,10 +91,12 @@ enum Scope<'a> {
     Complex(&'a Target),
     /// A row `v` of `json_each`: one value of a multi-valued attribute, or of one of any type.
     Value,
+    /// A member or a group, in the rows of [`Link::rows`].
+    Link(Link),
 }
 
 /// An expression for a value, NULL when there is none.
-struct Cell {
+pub(crate) struct Cell {
     value: SqlFilter,
     /// Its JSON type as `json_each` says it, for values that no schema has typed.
     json_type: Option<SqlFilter>,
@@ -98,11 +107,11 @@ struct Cell {
 }
 
 impl Cell {
-    fn typed(value: SqlFilter) -> Cell {
+    pub(crate) fn typed(value: SqlFilter) -> Cell {
         Cell { value, json_type: None, column: false, folded: false }
     }
 
-    fn column(name: &'static str, folded: bool) -> Cell {
+    pub(crate) fn column(name: &'static str, folded: bool) -> Cell {
         Cell { value: sql(name, []), json_type: None, column: true, folded }
     }
 
@@ -137,6 +146,7 @@ enum Values {
 struct Compiler<'a> {
     resource_type: &'a str,
     location_base: &'a str,
+    locations: &'a [(String, String)],
 }
 
 impl Compiler<'_> {
@@ -155,6 +165,14 @@ impl Compiler<'_> {
         let attribute = &target.attribute;
         if target.is_core("meta") && attribute.kind == Type::Complex && !attribute.multi_valued {
             return self.condition(inner, &Scope::Meta);
+        }
+        if let Some(link) = Link::of(target) {
+            let condition = self.condition(inner, &Scope::Link(link));
+            let found = sql("EXISTS (SELECT 1 FROM @ WHERE @)", [&link.rows(), &condition]);
+            return match necessary_value(inner) {
+                Some(id) => sql("(@ AND @)", [&link.holders(id), &found]),
+                None => found,
+            };
         }
         let path = attribute_path(target, None);
         if attribute.kind == Type::Complex && !attribute.multi_valued {
@@ -196,6 +214,13 @@ impl Compiler<'_> {
         {
             return has_email(*op, text);
         }
+        if let (Place::Resource(target), Test::Compare(CompareOp::Eq, Operand::Folded(id))) =
+            (place, test)
+            && let Some(link) = Link::of(target)
+            && target.leaf().name == "value"
+        {
+            return link.holders(id);
+        }
         match self.values(place, scope) {
             Values::One(cell) => one(&cell, test),
             Values::Rows(from, cell) => rows(&from, &cell, test),
@@ -218,6 +243,9 @@ impl Compiler<'_> {
                 }
                 single(&sql(OBJECT_OF_ROW, []), &path, sub)
             }
+            (Place::Sub(sub), Scope::Link(link)) => {
+                Values::One(link.cell(&sub.name, self.locations))
+            }
             (Place::Value(_), Scope::Value) => Values::One(Cell::typed(sql("v.value", []))),
             // A condition on values has no place in the resource, nor the other way round.
             _ => Values::One(Cell::typed(sql("NULL", []))),
@@ -231,6 +259,12 @@ impl Compiler<'_> {
         let document = sql("resource.document", []);
         let attribute = &target.attribute;
         let sub = target.sub.as_deref();
+        if let Some(link) = Link::of(target) {
+            return match sub {
+                Some(sub) => Values::Rows(link.rows(), link.cell(&sub.name, self.locations)),
+                None => Values::Rows(link.any_rows(), link.cell("value", self.locations)),
+            };
+        }
         if attribute.kind == Type::Any {
             let values = list(&document, &attribute_path(target, None));
             let Some(sub) = sub else {
@@ -610,6 +644,10 @@ mod tests {
         users
     }
 
+    fn groups() -> ResourceType {
+        Definitions::builtin(IdentityChanges::Refuse).resource_types.remove(1)
+    }
+
     /// A database of its own, removed with the folder it stands in.
     struct House {
         folder: PathBuf,
@@ -737,11 +775,13 @@ mod tests {
 
     fn condition(text: &str) -> Condition {
         let filter = filter::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
-        Condition::of_resource(&filter, &users()).unwrap_or_else(|it| panic!("{text}: {it}"))
+        // `members` is the one attribute of these tests that users have not.
+        let of = if text.contains("members") { groups() } else { users() };
+        Condition::of_resource(&filter, &of).unwrap_or_else(|it| panic!("{text}: {it}"))
     }
 
     fn compiled(text: &str) -> SqlFilter {
-        compile(&condition(text), "User", LOCATIONS)
+        compile(&condition(text), "User", LOCATIONS, &[])
     }
 
     // What clients search by is found through an index.
@@ -784,6 +824,25 @@ mod tests {
             "email USING PRIMARY KEY (org=? AND value>",
         ];
         check_plan(&house, "emails.value sw \"a\"", &email);
+        // Groups are found from the person, and persons from the group.
+        let linked = [
+            "resource_list (org=? AND type=? AND seq=?)",
+            "linked USING COVERING INDEX sqlite_autoindex_resource_1 (id=?)",
+            "member USING COVERING INDEX member_resource (resource=?)",
+        ];
+        check_plan(&house, "members eq \"a\"", &linked);
+        check_plan(&house, "members.value eq \"a\" and displayName co \"b\"", &linked);
+        check_plan(&house, "members[value eq \"a\" and type eq \"User\"]", &linked);
+        let id = ["sqlite_autoindex_resource_1 (id=?)"];
+        check_plan(&house, "id eq \"a\" and members eq \"b\"", &id);
+        let linked = [
+            "resource_list (org=? AND type=? AND seq=?)",
+            "linked USING INDEX sqlite_autoindex_resource_1 (id=?)",
+            "member USING PRIMARY KEY (grp=?)",
+        ];
+        check_plan(&house, "groups eq \"a\"", &linked);
+        check_plan(&house, "groups[type eq \"direct\" and value eq \"a\"]", &linked);
+        check_plan(&house, "id eq \"a\" and groups eq \"b\"", &id);
     }
 
     #[test]
@@ -1290,7 +1349,7 @@ mod tests {
             // Truth values have no order, and numbers contain nothing.
             let Ok(condition) = Condition::of_resource(filter, &users) else { continue };
             let expected = answers.iter().map(|it| Value::Integer(matches(&condition, it).into()));
-            let sql = compile(&condition, "User", LOCATIONS);
+            let sql = compile(&condition, "User", LOCATIONS, &[]);
             assert_eq!(house.verdicts(&sql), expected.collect::<Vec<_>>(), "{filter}");
             decided += 1;
         }
@@ -1390,7 +1449,7 @@ mod tests {
                 let parsed = filter::parse(&text);
                 prop_assert_eq!(parsed.as_ref(), Ok(filter), "reads as printed");
                 let condition = Condition::of_resource(filter, &users).unwrap();
-                let sql = compile(&condition, "User", LOCATIONS);
+                let sql = compile(&condition, "User", LOCATIONS, &[]);
                 let expected: Vec<bool> =
                     resources.iter().map(|it| matches(&condition, &it.answered())).collect();
                 let verdicts: Vec<Value> =

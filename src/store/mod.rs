@@ -6,6 +6,7 @@ pub mod error;
 pub mod filter_sql;
 pub mod listing;
 pub mod member;
+pub mod member_sql;
 pub mod migrate;
 pub mod org;
 pub mod provisioning_log;

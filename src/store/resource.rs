@@ -94,7 +94,8 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
-    /// The id of a resource that meets a condition, other than the one with this id.
+    /// The id of a resource that meets a condition, other than the one with this id. The condition
+    /// asks for no `$ref` of members or groups.
     ///
     /// # Errors
     /// Failures of the store.
@@ -104,7 +105,7 @@ impl Read<'_> {
         condition: &Condition,
         except: &str,
     ) -> Result<Option<String>, Error> {
-        let filter = filter_sql::compile(condition, kind.resource_type, kind.location_base);
+        let filter = filter_sql::compile(condition, kind.resource_type, kind.location_base, &[]);
         let sql = format!(
             "SELECT id FROM resource
              WHERE org = ? AND type = ? AND deleted IS NULL AND {} AND id <> ? LIMIT 1",

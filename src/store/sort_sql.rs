@@ -36,8 +36,8 @@ pub fn sort_key(target: &Target, resource_type: &str) -> SqlFilter {
     SqlFilter {
         sql: format!(
             "(SELECT {} FROM json_each(resource.document, ?) AS v
-              ORDER BY CASE v.type WHEN 'object' THEN json_extract(v.value, '$.primary') = 1 END
-                  DESC, v.key
+              ORDER BY CASE v.type WHEN 'object' THEN json_extract(v.value, '$.primary') IS 1
+                  ELSE 0 END DESC, v.key
               LIMIT 1)",
             key.sql
         ),

@@ -10,6 +10,7 @@ mod cli;
 mod house;
 mod idle;
 mod idp;
+mod listing;
 mod patch;
 mod properties;
 mod purge;

@@ -1,0 +1,639 @@
+//! Lists: sorting (RFC 7644 section 3.4.2.3), cursors (RFC 9865), searches by POST (RFC 7644
+//! section 3.4.3), filters on membership.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{RngSeed, TestRunner};
+use serde_json::{Value, json};
+
+use crate::house::{Answer, House, encoded};
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// Adds a user with these attributes and returns the id.
+#[track_caller]
+fn add(house: &House, name: &str, mut rest: Value) -> String {
+    let address = format!("{name}@example.com");
+    rest["schemas"] = json!([USER]);
+    rest["userName"] = json!(address);
+    if rest.get("emails").is_none() {
+        rest["emails"] = json!([{"value": address, "primary": true}]);
+    }
+    house.post("/Users", &rest).expect(201).json()["id"].as_str().unwrap().to_owned()
+}
+
+#[track_caller]
+fn group(house: &House, name: &str, members: &[&str]) -> String {
+    let members: Vec<Value> = members.iter().map(|it| json!({"value": it})).collect();
+    let group = json!({"schemas": [GROUP], "displayName": name, "members": members});
+    house.post("/Groups", &group).expect(201).json()["id"].as_str().unwrap().to_owned()
+}
+
+fn resources(list: &Value) -> &Vec<Value> {
+    list["Resources"].as_array().unwrap()
+}
+
+/// What the resources of a list are called: a user's name before the `@`, a group's displayName.
+fn names(list: &Value) -> Vec<String> {
+    let name = |it: &Value| {
+        let user_name = it["userName"].as_str().and_then(|it| it.split('@').next());
+        user_name.or(it["displayName"].as_str()).unwrap_or_default().to_owned()
+    };
+    resources(list).iter().map(name).collect()
+}
+
+#[track_caller]
+fn check_names(house: &House, target: &str, expected: &str) {
+    let list = house.get(target).expect(200).json();
+    assert_eq!(names(&list).join(" "), expected, "{target}");
+}
+
+#[track_caller]
+fn sorted(house: &House, by: &str, ascending: &str, descending: &str) {
+    let by = encoded(by);
+    check_names(house, &format!("/Users?sortBy={by}"), ascending);
+    check_names(house, &format!("/Users?sortBy={by}&sortOrder=ascending"), ascending);
+    check_names(house, &format!("/Users?sortBy={by}&sortOrder=descending"), descending);
+    check_names(house, &format!("/Users?sortBy={by}&sortOrder=Descending"), descending);
+}
+
+#[test]
+fn lists_are_sorted_by_every_kind_of_attribute() {
+    let house = House::new();
+    let mut ids = Vec::new();
+    let users = [
+        (
+            "b",
+            json!({"title": "Zoo", "externalId": "a", "name": {"familyName": "Ärmel"},
+            "emails": [{"value": "x@example.com"},
+                {"value": "b@example.com", "primary": true, "type": "home"}],
+            ENTERPRISE: {"employeeNumber": "10", "department": "b"}}),
+        ),
+        ("D", json!({"active": false, "nickName": "N", "profileUrl": "b"})),
+        (
+            "a",
+            json!({"title": "zoo", "externalId": "B", "displayName": "Y",
+            "name": {"familyName": "zorn"}, "profileUrl": "C",
+            ENTERPRISE: {"employeeNumber": "9", "department": "A"}}),
+        ),
+        (
+            "c",
+            json!({"title": "apt", "externalId": "b", "displayName": "x", "active": true,
+            "name": {"familyName": "armel"}, ENTERPRISE: {"manager": {"value": "1"}}}),
+        ),
+    ];
+    for (name, rest) in users {
+        house.app.clock().advance(1);
+        ids.push(add(&house, name, rest));
+    }
+    house.app.clock().advance(1);
+    let touched = format!("/Users/{}", ids[1]);
+    house.patch(&touched, &json!([{"op": "add", "path": "locale", "value": "de"}])).expect(200);
+
+    check_names(&house, "/Users", "b D a c");
+    // Text without regard to letter case; equal ones in order of creation, both ways.
+    sorted(&house, "userName", "a b c D", "D c b a");
+    sorted(&house, "USERNAME", "a b c D", "D c b a");
+    sorted(&house, &format!("{USER}:userName"), "a b c D", "D c b a");
+    sorted(&house, "title", "c b a D", "D b a c");
+    sorted(&house, "displayName", "c a b D", "b D a c");
+    sorted(&house, "name.familyName", "c a b D", "D b a c");
+    // Text with regard to it.
+    sorted(&house, "externalId", "a b c D", "D c b a");
+    sorted(&house, "profileUrl", "a D b c", "b c D a");
+    sorted(&house, "id", "b D a c", "c a D b");
+    // Truth values, times, versions.
+    sorted(&house, "active", "D b a c", "b a c D");
+    sorted(&house, "meta.created", "b D a c", "c a D b");
+    sorted(&house, "meta.lastModified", "b a c D", "D c a b");
+    sorted(&house, "meta.version", "b a c D", "D b a c");
+    sorted(&house, "meta.resourceType", "b D a c", "b D a c");
+    sorted(&house, "meta.location", "b D a c", "c a D b");
+    // The primary value of several.
+    sorted(&house, "emails", "a b c D", "D c b a");
+    sorted(&house, "emails.value", "a b c D", "D c b a");
+    sorted(&house, "emails.type", "b D a c", "D a c b");
+    // Extensions, with their URN and without.
+    sorted(&house, "department", "a b D c", "D c b a");
+    sorted(&house, &format!("{ENTERPRISE}:department"), "a b D c", "D c b a");
+    sorted(&house, "employeeNumber", "b a D c", "D c a b");
+    sorted(&house, &format!("{ENTERPRISE}:manager.value"), "c b D a", "b D a c");
+    sorted(&house, "manager", "c b D a", "b D a c");
+    sorted(&house, "urn:x:unregistered:title", "b D a c", "b D a c");
+    // With a filter and a part of the list.
+    check_names(&house, "/Users?sortBy=title&filter=title%20pr&count=2&startIndex=2", "b a");
+}
+
+#[test]
+fn without_a_primary_value_the_first_one_sorts() {
+    let house = House::new();
+    let phones = |values: Value| json!({ "phoneNumbers": values });
+    add(&house, "a", phones(json!([{"value": "3"}, {"value": "1", "primary": true}])));
+    add(&house, "b", phones(json!([{"value": "2"}, {"value": "0", "primary": false}])));
+    add(&house, "c", phones(json!([{"type": "work", "value": "9"}])));
+    add(&house, "d", json!({}));
+    sorted(&house, "phoneNumbers", "a b c d", "d c b a");
+    sorted(&house, "phoneNumbers.type", "c a b d", "a b d c");
+}
+
+#[test]
+fn what_nothing_can_be_sorted_by_is_refused() {
+    let house = House::new();
+    for (by, words) in [
+        ("shoeSize", "no schema"),
+        ("name", "sub-attributes"),
+        ("name.shoeSize", "no schema"),
+        ("password", "never shown"),
+        ("groups", "membership"),
+        ("groups.value", "membership"),
+        ("a b", "no schema"),
+        ("emails[type eq \"work\"]", "no schema"),
+    ] {
+        let target = format!("/Users?sortBy={}", encoded(by));
+        house.get(&target).refused(400, Some("invalidPath"), words);
+    }
+    house.get("/Groups?sortBy=members").refused(400, Some("invalidPath"), "membership");
+    house.get("/Users?sortBy=").expect(200);
+    house.get("/?sortBy=userName").expect(200);
+    // Over several types it is a mistake when none of them has it.
+    house.get("/?sortBy=shoeSize").refused(400, Some("invalidPath"), "no schema");
+    search(&house, "", json!({"sortBy": "shoeSize"})).refused(
+        400,
+        Some("invalidPath"),
+        "no schema",
+    );
+}
+
+/// Everything but the cursor of a query, and how to ask for its pages.
+struct Pages<'a> {
+    house: &'a House,
+    target: &'a str,
+}
+
+impl Pages<'_> {
+    fn ask(&self, cursor: &str) -> Answer {
+        let and = if self.target.contains('?') { '&' } else { '?' };
+        self.house.get(&format!("{}{and}cursor={cursor}", self.target))
+    }
+
+    #[track_caller]
+    fn page(&self, cursor: &str) -> Value {
+        let page = self.ask(cursor).expect(200).json();
+        assert_eq!(page["itemsPerPage"], resources(&page).len());
+        assert_eq!(page.get("startIndex"), None);
+        for name in ["nextCursor", "previousCursor"] {
+            if let Some(cursor) = page.get(name) {
+                let plain = |it: char| it.is_ascii_alphanumeric() || "-._~".contains(it);
+                let cursor = cursor.as_str().unwrap();
+                assert!(!cursor.is_empty() && cursor.chars().all(plain), "{cursor}");
+            }
+        }
+        page
+    }
+
+    /// Every page from the first to the last, and back again to the first; the two agree.
+    #[track_caller]
+    fn walk(&self) -> Vec<Vec<String>> {
+        let mut pages = vec![self.page("")];
+        assert_eq!(pages[0].get("previousCursor"), None, "first page");
+        while let Some(next) = pages.last().unwrap().get("nextCursor") {
+            let page = self.page(next.as_str().unwrap());
+            assert!(page.get("previousCursor").is_some(), "page {}", pages.len());
+            assert!(!resources(&page).is_empty(), "an empty page {}", pages.len());
+            assert_eq!(page["totalResults"], pages[0]["totalResults"]);
+            pages.push(page);
+            assert!(pages.len() < 1000, "no end");
+        }
+        let forward: Vec<_> = pages.iter().map(names).collect();
+        let mut at = pages.last().unwrap().clone();
+        let mut backward = vec![names(&at)];
+        while let Some(previous) = at.get("previousCursor") {
+            at = self.page(previous.as_str().unwrap());
+            assert!(at.get("nextCursor").is_some(), "there is a way back");
+            backward.push(names(&at));
+        }
+        backward.reverse();
+        assert_eq!(forward, backward, "{}", self.target);
+        forward
+    }
+}
+
+#[test]
+fn cursors_lead_through_the_whole_list_and_back() {
+    let house = House::new();
+    for i in 0..23 {
+        let title = ["A", "a", "b", "B"].get(i % 7).map(|it| json!({"title": it}));
+        add(&house, &format!("u{i}"), title.unwrap_or(json!({})));
+    }
+    for i in 0..3 {
+        group(&house, &format!("g{i}"), &[]);
+    }
+    let whole = |target: &str| {
+        let and = if target.contains('?') { '&' } else { '?' };
+        names(&house.get(&format!("{target}{and}count=1000")).expect(200).json())
+    };
+    let title = encoded("title pr or userName ew \"2@example.com\"");
+    for query in [
+        "/Users".to_owned(),
+        "/Users?sortBy=title".to_owned(),
+        "/Users?sortBy=title&sortOrder=descending".to_owned(),
+        "/Users?sortBy=userName".to_owned(),
+        format!("/Users?filter={title}"),
+        format!("/Users?filter={title}&sortBy=title&sortOrder=descending"),
+        "/Users?filter=userName%20eq%20%22nobody%22".to_owned(),
+        "/Groups?sortBy=displayName".to_owned(),
+        "/".to_owned(),
+        "/?sortBy=displayName".to_owned(),
+        "/?sortBy=title&sortOrder=descending".to_owned(),
+    ] {
+        let all = whole(&query);
+        for count in [1, 2, 5, 22, 23, 26, 100] {
+            let and = if query.contains('?') { '&' } else { '?' };
+            let target = format!("{query}{and}count={count}");
+            let pages = Pages { house: &house, target: &target }.walk();
+            assert_eq!(pages.concat(), all, "{target}");
+            let short = pages.iter().rev().skip(1).find(|it| it.len() != count);
+            assert_eq!(short, None, "{target}");
+        }
+    }
+}
+
+#[test]
+fn what_stays_is_not_skipped_while_the_list_changes() {
+    for (sort, renamed) in [("", false), ("&sortBy=userName", false), ("&sortBy=title", true)] {
+        let house = House::new();
+        let user = |i: usize| {
+            let rest =
+                if i.is_multiple_of(3) { json!({}) } else { json!({"title": format!("t{i:02}")}) };
+            add(&house, &format!("u{i:02}"), rest)
+        };
+        let ids: Vec<String> = (0..20).map(user).collect();
+        let filter = encoded("active ne false and userName sw \"u\"");
+        for way in ["nextCursor", "previousCursor"] {
+            let target = format!("/Users?count=3{sort}&filter={filter}");
+            let pages = Pages { house: &house, target: &target };
+            let mut page = pages.page("");
+            if way == "previousCursor" {
+                while let Some(next) = page.get("nextCursor") {
+                    page = pages.page(next.as_str().unwrap());
+                }
+            }
+            let mut seen = names(&page);
+            let mut turn = 0;
+            let mut gone = Vec::new();
+            while let Some(cursor) = page.get(way).and_then(Value::as_str).map(str::to_owned) {
+                // The last one of the page, at which the cursor stands, leaves the list; another
+                // joins it, another changes.
+                let edge = match way {
+                    "nextCursor" => resources(&page).last(),
+                    _ => resources(&page).first(),
+                };
+                let edge = edge.unwrap().clone();
+                let at = format!("/Users/{}", edge["id"].as_str().unwrap());
+                if turn % 2 == 0 {
+                    house.call("DELETE", &at, "").expect(204);
+                } else {
+                    let change = json!([{"op": "replace", "path": "active", "value": false}]);
+                    house.patch(&at, &change).expect(200);
+                }
+                gone.push(edge["userName"].as_str().unwrap().replace("@example.com", ""));
+                add(&house, &format!("new{way}{turn}"), json!({"title": "t05"}));
+                let change = json!([{"op": "add", "path": "nickName", "value": "x"}]);
+                let touched = format!("/Users/{}", ids[(turn * 7) % ids.len()]);
+                let _ = house.patch(&touched, &change);
+                page = pages.page(&cursor);
+                seen.extend(names(&page));
+                turn += 1;
+            }
+            assert!(turn > 2, "{sort} {way}");
+            let mut once = seen.clone();
+            once.sort();
+            once.dedup();
+            assert_eq!(once.len(), seen.len(), "twice: {seen:?}");
+            let rest = house.get(&format!("/Users?count=1000{sort}&filter={filter}"));
+            for stays in names(&rest.expect(200).json()) {
+                assert!(seen.contains(&stays), "{sort} {way}: {stays} is not in {seen:?}");
+            }
+            assert!(!renamed || gone.iter().all(|it| seen.contains(it)));
+        }
+    }
+}
+
+#[test]
+fn a_page_of_none_says_how_many_there_are() {
+    let house = House::new();
+    for i in 0..3 {
+        add(&house, &format!("u{i}"), json!({}));
+    }
+    for count in ["0", "-5"] {
+        let page = house.get(&format!("/Users?cursor&count={count}")).expect(200).json();
+        assert_eq!((&page["totalResults"], &page["itemsPerPage"]), (&json!(3), &json!(0)));
+        assert_eq!((page.get("nextCursor"), page.get("previousCursor")), (None, None));
+    }
+    let filter = encoded("userName eq \"u1@example.com\"");
+    let page = house.get(&format!("/Users?cursor=&count=0&filter={filter}")).expect(200).json();
+    assert_eq!(page["totalResults"], 1);
+}
+
+#[test]
+fn a_cursor_is_good_for_its_query_only() {
+    let house = House::new();
+    for i in 0..5 {
+        add(&house, &format!("u{i}"), json!({}));
+    }
+    let (_, stranger) = house.neighbour("other");
+    let target = "/Users?count=2&filter=userName%20pr&sortBy=userName";
+    let page = Pages { house: &house, target }.page("");
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let last = if cursor.ends_with('A') { "B" } else { "A" };
+    let garbled = format!("{}{last}", &cursor[..cursor.len() - 1]);
+    let half = &cursor[..cursor.len() / 2];
+    for (target, cursor) in [
+        ("/Users?count=2&filter=userName%20pr", cursor),
+        ("/Users?count=2&filter=active%20pr&sortBy=userName", cursor),
+        ("/Users?count=2&sortBy=userName", cursor),
+        ("/Users?count=2&filter=userName%20pr&sortBy=title", cursor),
+        ("/Users?count=2&filter=userName%20pr&sortBy=userName&sortOrder=descending", cursor),
+        ("/?count=2&filter=userName%20pr&sortBy=userName", cursor),
+        (target, "garbage"),
+        (target, "%C3%A9"),
+        (target, half),
+        (target, &garbled),
+        (target, &cursor[1..]),
+    ] {
+        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        answer.refused(400, Some("invalidCursor"), "does not belong to this query");
+    }
+    let answer =
+        house.with_token(&stranger, "GET", &format!("/scim/v2{target}&cursor={cursor}"), "");
+    answer.refused(400, Some("invalidCursor"), "does not belong to this query");
+    for cursor in ["%00", "%FF", "%"] {
+        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        answer.refused(400, Some("invalidCursor"), "percent-encoded");
+    }
+    for (count, words) in [("3", "the same"), ("0", "the same"), ("1001", "at most 1000")] {
+        let target = target.replace("count=2", &format!("count={count}"));
+        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        answer.refused(400, Some("invalidCount"), words);
+    }
+    house.get("/Users?count=1001&cursor=").refused(400, Some("invalidCount"), "at most 1000");
+    house.get("/Users?count=1000&cursor=").expect(200);
+    house.get("/Users?count=1001").expect(200);
+
+    let pages = Pages { house: &house, target };
+    house.app.clock().advance(24 * 60 * 60);
+    pages.ask(cursor).expect(200);
+    house.app.clock().advance(1);
+    pages.ask(cursor).refused(400, Some("expiredCursor"), "Begin again");
+    pages.ask("").expect(200);
+}
+
+fn search(house: &House, target: &str, mut body: Value) -> Answer {
+    body["schemas"] = json!([SEARCH]);
+    house.post(&format!("{target}/.search"), &body)
+}
+
+#[test]
+fn searches_are_answered_as_lists() {
+    let house = House::new();
+    let ann = add(&house, "ann", json!({"displayName": "Ann", "title": "z"}));
+    add(&house, "bob", json!({"displayName": "Bob", "title": "y"}));
+    group(&house, "Aces", &[&ann]);
+    group(&house, "Backs", &[]);
+    let found = |target: &str, body: Value| {
+        let list = search(&house, target, body).expect(200).json();
+        assert_eq!(list["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:ListResponse"]));
+        (names(&list).join(" "), list["totalResults"].as_i64().unwrap())
+    };
+    let check = |target: &str, body: Value, expected: &str, total: i64| {
+        assert_eq!(found(target, body.clone()), (expected.to_owned(), total), "{target} {body}");
+    };
+    check("/Users", json!({}), "ann bob", 2);
+    check("/Users", json!({"filter": "title eq \"y\""}), "bob", 1);
+    check("/Users", json!({"sortBy": "title"}), "bob ann", 2);
+    check("/Users", json!({"sortBy": "title", "sortOrder": "descending"}), "ann bob", 2);
+    check("/Users", json!({"startIndex": 2, "count": 1}), "bob", 2);
+    check("/Users", json!({"count": 0}), "", 2);
+    check("/Groups", json!({"filter": "members pr"}), "Aces", 1);
+    check("", json!({}), "ann bob Aces Backs", 4);
+    check("", json!({"filter": "displayName sw \"a\""}), "ann Aces", 2);
+    check("", json!({"sortBy": "displayName"}), "Aces ann Backs bob", 4);
+    check("", json!({"sortBy": "displayName", "sortOrder": "descending"}), "bob Backs ann Aces", 4);
+    check("", json!({"sortBy": "title", "startIndex": 2, "count": 2}), "ann Aces", 4);
+    // What one type alone knows, the others do not meet, and a sort leaves them without a value.
+    check("", json!({"filter": "userName pr"}), "ann bob", 2);
+    check("", json!({"filter": "members.display eq \"ann\""}), "Aces", 1);
+    check("", json!({"filter": "groups pr or displayName eq \"Backs\""}), "ann", 1);
+    check("", json!({"filter": "meta.resourceType eq \"Group\""}), "Aces Backs", 2);
+    search(&house, "", json!({"filter": "shoeSize eq 1"})).refused(
+        400,
+        Some("invalidFilter"),
+        "shoeSize",
+    );
+    search(&house, "/Groups", json!({"filter": "userName pr"})).refused(
+        400,
+        Some("invalidFilter"),
+        "userName",
+    );
+
+    let list = search(&house, "", json!({"attributes": ["displayName"], "count": 3})).json();
+    for it in resources(&list) {
+        let mut keys: Vec<&str> = it.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["displayName", "id", "schemas"], "{it}");
+    }
+    let list = search(&house, "", json!({"excludedAttributes": ["members", "emails"]})).json();
+    for it in resources(&list) {
+        assert!(it.get("members").is_none() && it.get("emails").is_none(), "{it}");
+        assert!(it.get("meta").is_some(), "{it}");
+    }
+    let list = search(&house, "/Groups", json!({"attributes": "members"})).json();
+    assert_eq!(resources(&list)[0]["members"][0]["value"], *ann);
+}
+
+#[test]
+fn searches_are_paged_by_cursor() {
+    let house = House::new();
+    for i in 0..5 {
+        add(&house, &format!("u{i}"), json!({}));
+        group(&house, &format!("g{i}"), &[]);
+    }
+    for (target, sort, total) in [("/Users", "userName", 5), ("", "displayName", 10)] {
+        let body = |cursor: &str| json!({"cursor": cursor, "count": 2, "sortBy": sort});
+        let whole = search(&house, target, json!({"sortBy": sort})).expect(200).json();
+        let mut page = search(&house, target, body("")).expect(200).json();
+        let mut seen = names(&page);
+        while let Some(next) = page.get("nextCursor") {
+            page = search(&house, target, body(next.as_str().unwrap())).expect(200).json();
+            assert_eq!(page["totalResults"], total);
+            assert!(page.get("previousCursor").is_some());
+            seen.extend(names(&page));
+        }
+        assert_eq!(seen, names(&whole));
+        let other = json!({"cursor": "x", "count": 2, "sortBy": sort});
+        search(&house, target, other).refused(400, Some("invalidCursor"), "");
+    }
+}
+
+#[test]
+fn wrong_searches_are_refused() {
+    let house = House::new();
+    for target in ["/Users/.search", "/Groups/.search", "/.search"] {
+        let refuse = |body: &str, kind: &str, words: &str| {
+            house.call("POST", target, body).refused(400, Some(kind), words);
+        };
+        refuse("", "invalidSyntax", "");
+        refuse("[]", "invalidSyntax", "");
+        refuse("{", "invalidSyntax", "");
+        refuse("{}", "invalidSyntax", "schemas");
+        refuse("{\"schemas\":[\"urn:x\"]}", "invalidSyntax", "schemas");
+        let wrong = |rest: &str| format!("{{\"schemas\":[\"{SEARCH}\"],{rest}}}");
+        refuse(&wrong("\"filter\":1"), "invalidValue", "filter");
+        refuse(&wrong("\"filter\":\"userName\""), "invalidFilter", "");
+        refuse(&wrong("\"count\":\"ten\""), "invalidValue", "count");
+        refuse(&wrong("\"startIndex\":1.5"), "invalidValue", "startIndex");
+        refuse(&wrong("\"sortBy\":[]"), "invalidValue", "sortBy");
+        refuse(&wrong("\"attributes\":{}"), "invalidValue", "attributes");
+        refuse(
+            &wrong("\"attributes\":[\"id\"],\"excludedAttributes\":[\"meta\"]"),
+            "invalidValue",
+            "",
+        );
+        refuse(&wrong("\"cursor\":7"), "invalidValue", "cursor");
+    }
+}
+
+#[test]
+fn memberships_are_found() {
+    let house = House::new();
+    let ann = add(&house, "ann", json!({"displayName": "Ann"}));
+    let bob = add(&house, "bob", json!({}));
+    add(&house, "cid", json!({}));
+    let inner = group(&house, "Inner", &[&ann]);
+    let outer = group(&house, "Outer", &[&inner, &bob]);
+    group(&house, "Empty", &[]);
+    // A cycle.
+    let change = json!([{"op": "add", "path": "members", "value": [{"value": outer}]}]);
+    house.patch(&format!("/Groups/{inner}"), &change).expect(200);
+    let check = |target: &str, filter: &str, expected: &str| {
+        check_names(&house, &format!("{target}?filter={}", encoded(filter)), expected);
+    };
+    check("/Groups", &format!("members.value eq \"{ann}\""), "Inner");
+    check("/Groups", &format!("members eq \"{}\"", bob.to_uppercase()), "Outer");
+    check("/Groups", &format!("members[value eq \"{inner}\"]"), "Outer");
+    check("/Groups", &format!("id eq \"{outer}\" and members eq \"{bob}\""), "Outer");
+    check("/Groups", &format!("id eq \"{inner}\" and members eq \"{bob}\""), "");
+    check("/Groups", "members[type eq \"User\" and display co \"BOB\"]", "Outer");
+    check("/Groups", "members[type eq \"Group\" and display co \"bob\"]", "");
+    check("/Groups", "members pr", "Inner Outer");
+    check("/Groups", "not (members pr)", "Empty");
+    check("/Groups", &format!("members ne \"{ann}\""), "Inner Outer Empty");
+    let place = format!("https://plumm.example/scim/v2/Users/{ann}");
+    let shown = house.get(&format!("/Groups/{inner}")).json()["members"][0]["$ref"].clone();
+    check("/Groups", &format!("members.$ref eq {shown}"), "Inner");
+    assert!(shown.as_str().unwrap().ends_with(place.split("//").nth(1).unwrap()));
+    check("/Users", &format!("groups.value eq \"{inner}\""), "ann bob");
+    check("/Users", &format!("groups[value eq \"{inner}\" and type eq \"direct\"]"), "ann");
+    check("/Users", "groups.display sw \"in\"", "ann bob");
+    check("/Users", "groups[type eq \"indirect\" and display eq \"Outer\"]", "ann");
+    check("/Users", "not (groups pr)", "cid");
+    house.call("DELETE", &format!("/Groups/{inner}"), "").expect(204);
+    check("/Users", &format!("groups eq \"{inner}\""), "");
+    check("/Users", "groups pr", "bob");
+    house.call("DELETE", &format!("/Users/{bob}"), "").expect(204);
+    check("/Groups", "members pr", "");
+    check("/Groups", &format!("members eq \"{bob}\""), "");
+}
+
+#[test]
+fn members_are_removed_by_their_address() {
+    let house = House::new();
+    let ann = add(&house, "ann", json!({}));
+    let bob = add(&house, "bob", json!({}));
+    let at = format!("/Groups/{}", group(&house, "Both", &[&ann, &bob]));
+    let shown = house.get(&at).json()["members"][0]["$ref"].clone();
+    let path = format!("members[$ref eq {shown}]");
+    house.patch(&at, &json!([{"op": "remove", "path": path}]));
+    let left = house.get(&at).json()["members"].clone();
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["value"]), (1, &json!(bob)));
+}
+
+#[test]
+fn pages_joined_are_the_list() {
+    let texts =
+        || prop::option::weighted(0.7, select(vec!["", "a", "A", "ab", "Z", "é", "É", "1"]));
+    let one = (texts(), texts(), any::<bool>(), texts(), 0..3_i64);
+    let sorts = [
+        "",
+        "title",
+        "name.familyName",
+        "active",
+        "emails.type",
+        "userName",
+        "externalId",
+        "displayName",
+        "meta.lastModified",
+        "department",
+        "nickName",
+        "phoneNumbers",
+    ];
+    let input = (
+        prop::collection::vec(one, 0..14),
+        prop::collection::vec((select(sorts.to_vec()), any::<bool>(), 1..6_usize, 0..3_usize), 4),
+    );
+    let config = ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(9865),
+        ..ProptestConfig::default()
+    };
+    let checked = TestRunner::new(config).run(&input, |(users, queries)| {
+        let house = House::new();
+        for (i, (title, family, active, phone, seconds)) in users.iter().enumerate() {
+            house.app.clock().advance(*seconds);
+            let mut rest = json!({"active": active});
+            if let Some(it) = title {
+                rest["title"] = json!(it);
+                rest["displayName"] = json!(it);
+                rest[ENTERPRISE] = json!({"department": it});
+            }
+            if let Some(it) = family {
+                rest["name"] = json!({"familyName": it});
+                rest["externalId"] = json!(it);
+            }
+            if let Some(it) = phone {
+                rest["phoneNumbers"] = json!([{"value": "x"}, {"value": it, "primary": active}]);
+            }
+            add(&house, &format!("u{}", i * 7 % 13 * 10 + i), rest);
+        }
+        for i in 0..users.len() / 3 {
+            group(&house, ["a", "B", "é", "z"][i % 4], &[]);
+        }
+        for (sort, descending, count, of) in queries {
+            let order = if descending { "descending" } else { "ascending" };
+            let filter = format!("&filter={}", encoded("title pr or active eq true"));
+            let (endpoint, filter) = [("/Users", ""), ("/", ""), ("/Users", filter.as_str())][of];
+            let query = format!("{endpoint}?sortBy={sort}&sortOrder={order}{filter}");
+            let whole = house.get(&format!("{query}&count=1000")).expect(200).json();
+            let ids = |list: &Value| -> Vec<String> {
+                resources(list).iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+            };
+            let target = format!("{query}&count={count}");
+            let pages = Pages { house: &house, target: &target }.walk();
+            prop_assert_eq!(pages.concat(), names(&whole), "{}", target);
+            let mut by_index = Vec::new();
+            while by_index.len() < resources(&whole).len() {
+                let from = by_index.len() + 1;
+                let page = house.get(&format!("{target}&startIndex={from}")).expect(200).json();
+                prop_assert_eq!(&page["totalResults"], &whole["totalResults"]);
+                by_index.extend(ids(&page));
+            }
+            prop_assert_eq!(by_index, ids(&whole), "{}", target);
+        }
+        Ok(())
+    });
+    checked.unwrap_or_else(|it| panic!("{it}"));
+}
