@@ -510,7 +510,7 @@ fn wrong_searches_are_refused() {
 fn memberships_are_found() {
     let house = House::new();
     let ann = add(&house, "ann", json!({"displayName": "Ann"}));
-    let bob = add(&house, "bob", json!({}));
+    let bob = add(&house, "bob", json!({"displayName": "Bobby"}));
     add(&house, "cid", json!({}));
     let inner = group(&house, "Inner", &[&ann]);
     let outer = group(&house, "Outer", &[&inner, &bob]);
