@@ -4,6 +4,7 @@
 
 mod breakages;
 mod cli;
+mod groups;
 mod house;
 mod idle;
 mod idp;
