@@ -139,7 +139,9 @@ impl View<'_> {
     }
 }
 
-fn location(context: &Context, linked: &Linked) -> String {
+/// The address of a member or group.
+#[must_use]
+pub fn location(context: &Context, linked: &Linked) -> String {
     let found = context.definitions.resource_type(&linked.resource_type);
     found.map(|it| context.location_base(it)).unwrap_or_default() + &linked.id
 }
