@@ -30,8 +30,8 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn members(&self, groups: &[i64], most: i64) -> Result<HashMap<i64, Vec<Linked>>, Error> {
-        // A statement for each group: it walks the index in order and ends at the limit. One for all
-        // groups looks the limit up again for each member.
+        // Asked of each group: that walks the index in order and ends at the limit. Asked of all at
+        // once, the limit is looked up again for each member.
         let sql = "SELECT resource.id, resource.type, resource.display
             FROM member JOIN resource ON resource.seq = member.resource
             WHERE member.grp = ?1 ORDER BY member.resource LIMIT ?2";
