@@ -1,7 +1,7 @@
 //! One resource: create, read, replace, patch, delete (RFC 7644 sections 3.3 to 3.6). The same code
 //! for every resource type.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::{CompareOp, Filter, Literal};
 use crate::scim::filter_match::value_matches;
-use crate::scim::membership::{self, MEMBERS, MemberChange};
+use crate::scim::membership::{self, GROUPS, MEMBERS, MemberChange};
 use crate::scim::meta::Precondition;
 use crate::scim::patch::{PatchOp, Patched};
 use crate::scim::path::AttrPath;
@@ -60,6 +60,7 @@ pub fn create_as(
     let body = body_object(request)?;
     let rules = context.principal.org.settings.rules();
     let mut document = validate::create(&body, resource_type, rules)?;
+    membership::given(&body, resource_type).map_or(Ok(()), membership::refuse_nameless)?;
     let members = membership::take(&mut document).unwrap_or_default();
     let document = with_id(document, id);
     let base = context.location_base(resource_type);
@@ -69,8 +70,7 @@ pub fn create_as(
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
-        let change = change_members(context, tx, kind, stored.seq, MemberChange::Add(members))?;
-        note_members(&mut changes, change);
+        change_members(context, tx, stored.seq, [MemberChange::Add(members)], &mut changes)?;
         log(context, tx, "POST", kind, id, 201, &changes)?;
         view(resource_type, &base, projection.as_ref()).answer(context, tx, 201, &stored)
     })
@@ -113,11 +113,16 @@ pub fn replace(
     let body = body_object(request);
     change(context, resource_type, request, id, |before| {
         let rules = context.principal.org.settings.rules();
-        let mut document = validate::replace(before, &body?, resource_type, rules)?;
+        let body = body?;
+        let mut document = validate::replace(before, &body, resource_type, rules)?;
+        let members = membership::take(&mut document).unwrap_or_default();
         // What the client does not speak of is not asserted (RFC 7644 section 3.5.1): a rename must
-        // not empty a group.
-        let members = membership::take(&mut document);
-        Ok(Patched { document, members: members.map(MemberChange::Set).into_iter().collect() })
+        // not empty a group. Null and an empty array say that there is nobody.
+        let Some(given) = membership::given(&body, resource_type) else {
+            return Ok(Patched { document, members: Vec::new() });
+        };
+        membership::refuse_nameless(given)?;
+        Ok(Patched { document, members: vec![MemberChange::Set(members)] })
     })
 }
 
@@ -156,8 +161,12 @@ pub fn delete(
     context.write(|tx| {
         let stored = load(tx, kind, id)?;
         precondition(request).judge(stored.version)?;
-        tx.delete_resource(kind, &stored)?;
-        log(context, tx, "DELETE", kind, id, 204, &json!({}))?;
+        let left = tx.delete_resource(kind, &stored)?;
+        let changes = match left.as_slice() {
+            [] => json!({}),
+            left => json!({ GROUPS: { "removed": left } }),
+        };
+        log(context, tx, "DELETE", kind, id, 204, &changes)?;
         Ok(Response::empty(204))
     })
 }
@@ -182,10 +191,7 @@ fn change(
         let before = stored.parse()?;
         let Patched { document: after, members } = apply(&before)?;
         let mut changes = changes(&before, &after);
-        for it in members {
-            let change = change_members(context, tx, kind, stored.seq, it)?;
-            note_members(&mut changes, change);
-        }
+        change_members(context, tx, stored.seq, members, &mut changes)?;
         if changes.as_object().is_some_and(Map::is_empty) {
             return Ok(stored);
         }
@@ -216,50 +222,92 @@ fn precondition(request: &Request) -> Precondition {
     Precondition::new(request.header("If-Match"), request.header("If-None-Match"))
 }
 
-/// Which members a change added and removed, by id.
+/// What became of members, by id. One that was added and removed again was not changed.
 #[derive(Default)]
 struct MembersChanged {
-    added: Vec<String>,
-    removed: Vec<String>,
+    order: Vec<String>,
+    net: HashMap<String, i64>,
 }
 
+impl MembersChanged {
+    fn note(&mut self, ids: Vec<String>, by: i64) {
+        for id in ids {
+            if !self.net.contains_key(&id) {
+                self.order.push(id.clone());
+            }
+            *self.net.entry(id).or_default() += by;
+        }
+    }
+
+    /// Adds what happened to the changes for the log.
+    fn write(&self, changes: &mut Value) {
+        for (name, by) in [("added", 1), ("removed", -1)] {
+            let ids = self.order.iter().filter(|it| self.net.get(*it) == Some(&by));
+            let ids: Vec<&String> = ids.collect();
+            if !ids.is_empty() {
+                changes[MEMBERS][name] = json!(ids);
+            }
+        }
+    }
+}
+
+/// Changes the members of a group, and says so in the changes for the log.
 fn change_members(
     context: &Context,
     tx: &Write,
-    kind: Kind,
     group: i64,
-    change: MemberChange,
-) -> Result<MembersChanged, Failure> {
+    members: impl IntoIterator<Item = MemberChange>,
+    changes: &mut Value,
+) -> Result<(), Failure> {
     let mut changed = MembersChanged::default();
-    let add = |ids: &[String]| match tx.add_members(kind.org, group, ids) {
-        Ok(added) => Ok(added),
-        Err(MemberError::Store(error)) => Err(Failure::Store(error)),
-        Err(MemberError::Unknown(ids)) => Err(Failure::Scim(unknown_members(&ids))),
-    };
-    match change {
-        MemberChange::Add(ids) if ids.is_empty() => {}
-        MemberChange::Add(ids) => changed.added = add(&ids)?,
-        MemberChange::Remove(ids) => changed.removed = tx.remove_members(group, &ids)?,
-        MemberChange::RemoveWhere(condition) => {
-            let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
-            let meets = |it: &&Linked| {
-                let (kind, display) = (&it.resource_type, it.display.as_deref());
-                let value = membership::member(&it.id, kind, display, &location(context, it));
-                value_matches(&condition, &value)
-            };
-            let ids: Vec<String> = members.iter().filter(meets).map(|it| it.id.clone()).collect();
-            changed.removed = tx.remove_members(group, &ids)?;
-        }
-        MemberChange::Set(ids) => {
-            let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
-            let wanted: HashSet<&String> = ids.iter().collect();
-            let gone = members.iter().filter(|it| !wanted.contains(&it.id));
-            let gone: Vec<String> = gone.map(|it| it.id.clone()).collect();
-            changed.removed = tx.remove_members(group, &gone)?;
-            changed.added = add(&ids)?;
+    for it in members {
+        match it {
+            MemberChange::Add(ids) => changed.note(add_members(context, tx, group, &ids)?, 1),
+            MemberChange::Remove(ids) => changed.note(tx.remove_members(group, &ids)?, -1),
+            MemberChange::RemoveWhere(condition) => {
+                let meets = |it: &Linked| {
+                    let (display, at) = (it.display.as_deref(), location(context, it));
+                    let member = membership::member(&it.id, &it.resource_type, display, &at);
+                    value_matches(&condition, &member)
+                };
+                let ids = present(tx, group, meets)?;
+                changed.note(tx.remove_members(group, &ids)?, -1);
+            }
+            MemberChange::Set(ids) => {
+                let wanted: HashSet<&String> = ids.iter().collect();
+                let gone = present(tx, group, |it| !wanted.contains(&it.id))?;
+                changed.note(tx.remove_members(group, &gone)?, -1);
+                changed.note(add_members(context, tx, group, &ids)?, 1);
+            }
         }
     }
-    Ok(changed)
+    changed.write(changes);
+    Ok(())
+}
+
+/// The ids of those members of a group that meet a condition.
+fn present(
+    tx: &Write,
+    group: i64,
+    meets: impl Fn(&Linked) -> bool,
+) -> Result<Vec<String>, Failure> {
+    let members = tx.members(&[group], -1)?.remove(&group).unwrap_or_default();
+    Ok(members.into_iter().filter(meets).map(|it| it.id).collect())
+}
+
+fn add_members(
+    context: &Context,
+    tx: &Write,
+    group: i64,
+    ids: &[String],
+) -> Result<Vec<String>, Failure> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.add_members(context.principal.org.key, group, ids).map_err(|it| match it {
+        MemberError::Store(error) => Failure::Store(error),
+        MemberError::Unknown(ids) => Failure::Scim(unknown_members(&ids)),
+    })
 }
 
 fn unknown_members(ids: &[String]) -> Error {
@@ -273,19 +321,6 @@ fn unknown_members(ids: &[String]) -> Error {
          not changed. Provision these users first, then push the group again.",
         named.join(", ")
     ))
-}
-
-/// Adds what happened to the members to the changes for the log.
-fn note_members(changes: &mut Value, changed: MembersChanged) {
-    for (name, ids) in [("added", changed.added), ("removed", changed.removed)] {
-        let Some(changes) = changes.as_object_mut().filter(|_| !ids.is_empty()) else { continue };
-        let members = changes.entry(MEMBERS).or_insert_with(|| json!({}));
-        let list = &mut members[name];
-        match list {
-            Value::Array(list) => list.extend(ids.into_iter().map(Value::from)),
-            _ => *list = ids.into(),
-        }
-    }
 }
 
 fn load(tx: &Read, kind: Kind, id: &str) -> Result<Stored, Failure> {

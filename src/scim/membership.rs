@@ -8,6 +8,7 @@ use crate::scim::condition::{Condition, Operand, Place, Test};
 use crate::scim::error::Error;
 use crate::scim::filter::CompareOp;
 use crate::scim::patch::Op;
+use crate::scim::path::AttrPath;
 use crate::scim::resource_type::ResourceType;
 
 /// The attribute with the members of a group.
@@ -53,11 +54,44 @@ pub fn take(document: &mut Map<String, Value>) -> Option<Vec<String>> {
     document.shift_remove(MEMBERS).map(|it| ids(&it))
 }
 
-/// The ids in a value of `members`, once each, in order.
+/// The ids in a value of `members`, in order. A member may be given by its address alone.
 #[must_use]
 pub fn ids(members: &Value) -> Vec<String> {
-    let items = members.as_array().into_iter().flatten();
-    items.filter_map(|it| it.get("value")?.as_str().map(str::to_owned)).collect()
+    let text = |it: &Value, name: &str| it.get(name)?.as_str().map(str::to_owned);
+    let id = |it: &Value| {
+        text(it, "value").or_else(|| text(it, "$ref")?.rsplit('/').next().map(str::to_owned))
+    };
+    members.as_array().into_iter().flatten().filter_map(id).collect()
+}
+
+/// What a body says of `members`, under whatever spelling of the name.
+#[must_use]
+pub fn given<'a>(body: &'a Map<String, Value>, resource_type: &ResourceType) -> Option<&'a Value> {
+    let is_members = |name: &str| {
+        let target = AttrPath::new(name).and_then(|it| resource_type.resolve(&it));
+        target.is_some_and(|it| it.is_core(MEMBERS) && it.sub.is_none())
+    };
+    body.iter().find(|(name, _)| is_members(name)).map(|(_, value)| value)
+}
+
+/// Refuses a member that names nobody: to pass over it would make `members` shorter than the client
+/// meant, down to an empty group.
+///
+/// # Errors
+/// 400 `invalidValue`.
+pub fn refuse_nameless(members: &Value) -> Result<(), Error> {
+    let items = members.as_array().map_or(std::slice::from_ref(members), Vec::as_slice);
+    let names = |(name, value): (&String, &Value)| {
+        (name.eq_ignore_ascii_case("value") || name.eq_ignore_ascii_case("$ref"))
+            && !value.is_null()
+    };
+    let named = |it: &Value| it.as_object().is_none_or(|it| it.iter().any(names));
+    if items.iter().all(named) {
+        return Ok(());
+    }
+    Err(Error::invalid_value(
+        "A member is given by its id: {\"value\": \"…\"}. One of \"members\" has none.",
+    ))
 }
 
 /// What an operation on `members` of a PATCH request means. `value` is coerced already.

@@ -26,6 +26,10 @@ pub const OPERATIONS_MAX: usize = 5_000;
 /// group of 1,000 members are below.
 const WORK_MAX: usize = 1 << 30;
 
+/// The most operations of one request that select members by anything but their `value`: each of
+/// them reads the whole group.
+pub const MEMBER_FILTERS_MAX: usize = 20;
+
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -356,13 +360,25 @@ impl Patch<'_> {
                 quoted(text)
             )));
         }
+        if op != Op::Remove {
+            membership::refuse_nameless(value)?;
+        }
         let filter = path.filter.as_ref();
         let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
         let named = coerce(&target.attribute, value, text)?;
         // An empty list of members to remove removes nobody; no list at all removes them all.
         let nobody = Value::Array(Vec::new());
         let value = named.as_ref().or((!value.is_null()).then_some(&nobody));
-        self.members.push(membership::change(op, condition, value)?);
+        let change = membership::change(op, condition, value)?;
+        let searches = |it: &MemberChange| matches!(it, MemberChange::RemoveWhere(_));
+        let so_far = || self.members.iter().filter(|it| searches(it)).count();
+        if searches(&change) && so_far() >= MEMBER_FILTERS_MAX {
+            return Err(Error::too_many(format!(
+                "More than {MEMBER_FILTERS_MAX} operations select members by something else than \
+                 their \"value\". Send them in several requests."
+            )));
+        }
+        self.members.push(change);
         Ok(())
     }
 

@@ -252,6 +252,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
             Some(filter(object)).filter(|it| !it.is_empty()).map(Value::Object)
         }
         Value::Array(items) => {
+            let none = items.is_empty();
             let items: Vec<Value> = items
                 .into_iter()
                 .filter_map(|it| match it {
@@ -259,7 +260,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
                     _ => None,
                 })
                 .collect();
-            (!items.is_empty()).then_some(Value::Array(items))
+            (none || !items.is_empty()).then_some(Value::Array(items))
         }
         _ => None,
     }

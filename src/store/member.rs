@@ -30,22 +30,23 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn members(&self, groups: &[i64], most: i64) -> Result<HashMap<i64, Vec<Linked>>, Error> {
-        let sql = "SELECT wanted.value, resource.id, resource.type, resource.display
-            FROM json_each(?1) AS wanted
-            JOIN member ON member.grp = wanted.value AND member.resource IN (
-                SELECT resource FROM member WHERE grp = wanted.value ORDER BY resource LIMIT ?2)
-            JOIN resource ON resource.seq = member.resource
-            ORDER BY wanted.key, member.resource";
+        // Asked of each group: that walks the index in order and ends at the limit. Asked of all at
+        // once, the limit is looked up again for each member.
+        let sql = "SELECT resource.id, resource.type, resource.display
+            FROM member JOIN resource ON resource.seq = member.resource
+            WHERE member.grp = ?1 ORDER BY member.resource LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![json!(groups).to_string(), most])?;
         let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            found.entry(row.get(0)?).or_default().push(Linked {
-                id: row.get(1)?,
-                resource_type: row.get(2)?,
-                display: row.get(3)?,
-                direct: true,
-            });
+        for group in groups {
+            let rows = statement.query_map([*group, most], |row| {
+                Ok(Linked {
+                    id: row.get(0)?,
+                    resource_type: row.get(1)?,
+                    display: row.get(2)?,
+                    direct: true,
+                })
+            })?;
+            found.insert(*group, rows.collect::<Result<_, _>>()?);
         }
         Ok(found)
     }
@@ -144,14 +145,21 @@ impl Write<'_> {
         Ok(removed)
     }
 
-    /// Takes a resource out of every group it is a member of.
+    /// Takes a resource out of every group it is a member of. Each of these groups has a new
+    /// version. Returns their ids.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn leave_groups(&self, resource: i64) -> Result<(), Error> {
+    pub fn leave_groups(&self, resource: i64) -> Result<Vec<String>, Error> {
+        let sql = "UPDATE resource SET version = version + 1,
+                last_modified = max(last_modified, ?2)
+            WHERE seq IN (SELECT grp FROM member WHERE resource = ?1) RETURNING id";
+        let mut update = self.connection.prepare_cached(sql)?;
+        let rows = update.query_map([resource, self.now.nanoseconds()], |row| row.get(0))?;
+        let left = rows.collect::<Result<_, _>>()?;
         let sql = "DELETE FROM member WHERE resource = ?";
         self.connection.prepare_cached(sql)?.execute([resource])?;
-        Ok(())
+        Ok(left)
     }
 }
 

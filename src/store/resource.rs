@@ -268,11 +268,11 @@ impl Write<'_> {
     }
 
     /// Hides a resource from SCIM and from login, and takes it out of every group; its data stays
-    /// until it is purged.
+    /// until it is purged. Returns the ids of the groups.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn delete_resource(&self, kind: Kind, stored: &Stored) -> Result<(), Error> {
+    pub fn delete_resource(&self, kind: Kind, stored: &Stored) -> Result<Vec<String>, Error> {
         let sql = "UPDATE resource SET deleted = ? WHERE seq = ? AND deleted IS NULL";
         let values = params![self.now.nanoseconds(), stored.seq];
         if self.connection.prepare_cached(sql)?.execute(values)? > 0 {
@@ -308,9 +308,10 @@ impl Write<'_> {
         resource_type: &str,
         stored: &Stored,
     ) -> Result<(), Error> {
+        self.leave_groups(stored.seq)?;
         for sql in [
             "DELETE FROM email WHERE resource = ?",
-            "DELETE FROM member WHERE resource = ?1 OR grp = ?1",
+            "DELETE FROM member WHERE grp = ?",
             "DELETE FROM resource WHERE seq = ?",
         ] {
             self.connection.prepare_cached(sql)?.execute([stored.seq])?;
