@@ -156,8 +156,8 @@ fn answer(
     })
 }
 
-/// Judges a search for each resource type. Where it is asked of several, one that has not the
-/// attributes of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the
+/// Judges a search for each resource type. Where it is asked of several, an attribute that one of
+/// them has not is without a value there (RFC 7644 section 3.4.2.1); when none has it, that is the
 /// client's mistake.
 fn choose<'a>(
     context: &Context,
@@ -171,7 +171,8 @@ fn choose<'a>(
     let mut chosen = Vec::new();
     let mut refusal = None;
     for resource_type in resource_types {
-        let condition = filter.as_ref().map(|it| Condition::of_resource(it, resource_type));
+        let condition =
+            filter.as_ref().map(|it| Condition::among(it, resource_type, resource_types));
         let condition = match condition.transpose() {
             Ok(condition) => condition,
             Err(error) => {

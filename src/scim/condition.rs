@@ -96,7 +96,20 @@ impl Condition {
     /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator
     /// that does not go with the type, and an attribute that is never shown.
     pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
-        judge(filter, &Scope::Resource(resource_type))
+        judge(filter, &Scope::Resource(resource_type, &[]))
+    }
+
+    /// Judges a filter on resources of this type where it is asked of several: an attribute that
+    /// only others of them have is one without a value here (RFC 7644 section 3.4.2.1).
+    ///
+    /// # Errors
+    /// As [`Condition::of_resource`].
+    pub fn among(
+        filter: &Filter,
+        resource_type: &ResourceType,
+        all: &[&ResourceType],
+    ) -> Result<Condition, Error> {
+        judge(filter, &Scope::Resource(resource_type, all))
     }
 
     /// Judges a filter on the values of one attribute, as it stands between brackets.
@@ -106,17 +119,45 @@ impl Condition {
     pub fn of_values(filter: &Filter, attribute: &Arc<Attribute>) -> Result<Condition, Error> {
         judge(filter, &Scope::Values(attribute))
     }
+
+    /// What is left of one test where its place has no value.
+    fn without_value(&self) -> Condition {
+        match self {
+            Condition::Test(_, Test::Absent | Test::Compare(CompareOp::Ne, _)) => {
+                Condition::And(Vec::new())
+            }
+            _ => Condition::Or(Vec::new()),
+        }
+    }
 }
 
 enum Scope<'a> {
-    Resource(&'a ResourceType),
+    /// A resource of this type, among those of several.
+    Resource(&'a ResourceType, &'a [&'a ResourceType]),
     Values(&'a Arc<Attribute>),
+}
+
+impl Scope<'_> {
+    /// Another type that has what this path names, when the one at hand has not.
+    fn elsewhere(&self, path: &AttrPath) -> Option<Scope<'_>> {
+        let Scope::Resource(here, all) = self else { return None };
+        if here.resolve(path).is_some() {
+            return None;
+        }
+        let other = all.iter().find(|it| it.resolve(path).is_some())?;
+        Some(Scope::Resource(other, &[]))
+    }
 }
 
 fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
     let all = |terms: &[Filter]| -> Result<Vec<Condition>, Error> {
         terms.iter().map(|it| judge(it, scope)).collect()
     };
+    if let Filter::Present(path) | Filter::Compare(path, ..) | Filter::ValuePath(path, _) = filter
+        && let Some(elsewhere) = scope.elsewhere(path)
+    {
+        return Ok(judge(filter, &elsewhere)?.without_value());
+    }
     match filter {
         Filter::And(terms) => Ok(Condition::And(all(terms)?)),
         Filter::Or(terms) => Ok(Condition::Or(all(terms)?)),
@@ -129,7 +170,7 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
             Ok(Condition::Test(place, test))
         }
         Filter::ValuePath(path, inner) => {
-            let Scope::Resource(resource_type) = scope else {
+            let Scope::Resource(resource_type, _) = scope else {
                 return Err(Error::invalid_filter(format!(
                     "\"{}[…]\" stands inside other brackets, which the filter grammar does not \
                      allow.",
@@ -155,7 +196,7 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
 /// 3.4.2.2: `emails co "example.com"`).
 fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, Error> {
     let place = match scope {
-        Scope::Resource(resource_type) => {
+        Scope::Resource(resource_type, _) => {
             let mut target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
             refuse_secret(path, &target.attribute)?;
             if default_value && target.sub.is_none() && target.attribute.kind == Type::Complex {
