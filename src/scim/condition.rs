@@ -167,7 +167,7 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
             let default_value = *literal != Literal::Null;
             let place = place(path, scope, default_value)?;
             let test = test(path, place.leaf(), *op, literal)?;
-            Ok(Condition::Test(place, test))
+            Ok(of_primary(&place, &test).unwrap_or(Condition::Test(place, test)))
         }
         Filter::ValuePath(path, inner) => {
             let Scope::Resource(resource_type, _) = scope else {
@@ -189,6 +189,29 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
             let inner = Condition::of_values(inner, target.leaf())?;
             Ok(Condition::Any(target, Box::new(inner)))
         }
+    }
+}
+
+/// A value that does not say that it is primary is not (RFC 7643 section 2.4): false is whatever is
+/// not true.
+fn of_primary(place: &Place, test: &Test) -> Option<Condition> {
+    let Test::Compare(op, Operand::Bool(truth)) = test else { return None };
+    if place.leaf().name != "primary" {
+        return None;
+    }
+    let is_true = |sub: &Arc<Attribute>| {
+        let yes = Test::Compare(CompareOp::Eq, Operand::Bool(true));
+        Condition::Test(Place::Sub(Arc::clone(sub)), yes)
+    };
+    match place {
+        Place::Sub(sub) if (*op == CompareOp::Eq) == *truth => Some(is_true(sub)),
+        Place::Sub(sub) => Some(Condition::Not(Box::new(is_true(sub)))),
+        Place::Resource(target) if *op == CompareOp::Eq && !truth => {
+            let sub = target.sub.as_ref()?;
+            let values = Target { sub: None, ..target.clone() };
+            Some(Condition::Any(values, Box::new(Condition::Not(Box::new(is_true(sub))))))
+        }
+        _ => None,
     }
 }
 
