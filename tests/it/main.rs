@@ -11,6 +11,7 @@ mod idle;
 mod idp;
 mod patch;
 mod purge;
+mod requirements;
 mod rfc;
 mod rules;
 mod socket;
