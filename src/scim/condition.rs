@@ -96,7 +96,7 @@ impl Condition {
     /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator
     /// that does not go with the type, and an attribute that is never shown.
     pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
-        judge(filter, &Scope::Resource(resource_type, &[]))
+        Condition::among(filter, resource_type, &[])
     }
 
     /// Judges a filter on resources of this type where it is asked of several: an attribute that
