@@ -66,6 +66,7 @@
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
 //! scim/patch.rs                  PATCH: operations applied to a document
+//! scim/patch_single.rs           PATCH on an attribute with one value
 //! scim/patch_values.rs           PATCH on an attribute with several values
 //! scim/returned.rs               what of a resource a client asked to see
 //! scim/membership.rs             members of groups, groups of members

@@ -159,9 +159,9 @@ fn answer(
     })
 }
 
-/// Judges a search for each resource type. Where it is asked of several, one that has not the
-/// attributes of the filter has no match (RFC 7644 section 3.4.2.1); when none has, that is the
-/// client's mistake. So it is with the attribute to sort by, without which a resource has no value.
+/// Judges a search for each resource type. Where it is asked of several, an attribute that one of
+/// them has not is without a value there (RFC 7644 section 3.4.2.1); when none has it, that is the
+/// client's mistake. So it is with the attribute to sort by.
 fn choose<'a>(
     context: &Context,
     resource_types: &[&'a ResourceType],
@@ -184,7 +184,7 @@ fn choose<'a>(
             if context.principal.org.settings.strict {
                 strict::judge_filter(it, resource_type)?;
             }
-            Condition::of_resource(it, resource_type)
+            Condition::among(it, resource_type, resource_types)
         });
         let condition = match condition.transpose() {
             Ok(condition) => condition,

@@ -101,7 +101,20 @@ impl Condition {
     /// 400 `invalidFilter` for a name that no attribute has, a value of the wrong type, an operator
     /// that does not go with the type, and an attribute that is never shown.
     pub fn of_resource(filter: &Filter, resource_type: &ResourceType) -> Result<Condition, Error> {
-        let condition = judge(filter, &Scope::Resource(resource_type))?;
+        Condition::among(filter, resource_type, &[])
+    }
+
+    /// Judges a filter on resources of this type where it is asked of several: an attribute that
+    /// only others of them have is one without a value here (RFC 7644 section 3.4.2.1).
+    ///
+    /// # Errors
+    /// As [`Condition::of_resource`].
+    pub fn among(
+        filter: &Filter,
+        resource_type: &ResourceType,
+        all: &[&ResourceType],
+    ) -> Result<Condition, Error> {
+        let condition = judge(filter, &Scope::Resource(resource_type, all))?;
         let mut size = Size::default();
         size.add(&condition);
         if size.has_groups && size.terms > GROUPS_TERMS_MAX {
@@ -120,6 +133,16 @@ impl Condition {
     /// As [`Condition::of_resource`].
     pub fn of_values(filter: &Filter, attribute: &Arc<Attribute>) -> Result<Condition, Error> {
         judge(filter, &Scope::Values(attribute))
+    }
+
+    /// What is left of one test where its place has no value.
+    fn without_value(&self) -> Condition {
+        match self {
+            Condition::Test(_, Test::Absent | Test::Compare(CompareOp::Ne, _)) => {
+                Condition::And(Vec::new())
+            }
+            _ => Condition::Or(Vec::new()),
+        }
     }
 }
 
@@ -152,14 +175,32 @@ impl Size {
 }
 
 enum Scope<'a> {
-    Resource(&'a ResourceType),
+    /// A resource of this type, among those of several.
+    Resource(&'a ResourceType, &'a [&'a ResourceType]),
     Values(&'a Arc<Attribute>),
+}
+
+impl Scope<'_> {
+    /// Another type that has what this path names, when the one at hand has not.
+    fn elsewhere(&self, path: &AttrPath) -> Option<Scope<'_>> {
+        let Scope::Resource(here, all) = self else { return None };
+        if here.resolve(path).is_some() {
+            return None;
+        }
+        let other = all.iter().find(|it| it.resolve(path).is_some())?;
+        Some(Scope::Resource(other, &[]))
+    }
 }
 
 fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
     let all = |terms: &[Filter]| -> Result<Vec<Condition>, Error> {
         terms.iter().map(|it| judge(it, scope)).collect()
     };
+    if let Filter::Present(path) | Filter::Compare(path, ..) | Filter::ValuePath(path, _) = filter
+        && let Some(elsewhere) = scope.elsewhere(path)
+    {
+        return Ok(judge(filter, &elsewhere)?.without_value());
+    }
     match filter {
         Filter::And(terms) => Ok(Condition::And(all(terms)?)),
         Filter::Or(terms) => Ok(Condition::Or(all(terms)?)),
@@ -169,10 +210,10 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
             let default_value = *literal != Literal::Null;
             let place = place(path, scope, default_value)?;
             let test = test(path, place.leaf(), *op, literal)?;
-            Ok(Condition::Test(place, test))
+            Ok(of_primary(&place, &test).unwrap_or(Condition::Test(place, test)))
         }
         Filter::ValuePath(path, inner) => {
-            let Scope::Resource(resource_type) = scope else {
+            let Scope::Resource(resource_type, _) = scope else {
                 return Err(Error::invalid_filter(format!(
                     "\"{}[…]\" stands inside other brackets, which the filter grammar does not \
                      allow.",
@@ -194,11 +235,34 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
     }
 }
 
+/// A value that does not say that it is primary is not (RFC 7643 section 2.4): false is whatever is
+/// not true.
+fn of_primary(place: &Place, test: &Test) -> Option<Condition> {
+    let Test::Compare(op, Operand::Bool(truth)) = test else { return None };
+    if place.leaf().name != "primary" {
+        return None;
+    }
+    let is_true = |sub: &Arc<Attribute>| {
+        let yes = Test::Compare(CompareOp::Eq, Operand::Bool(true));
+        Condition::Test(Place::Sub(Arc::clone(sub)), yes)
+    };
+    match place {
+        Place::Sub(sub) if (*op == CompareOp::Eq) == *truth => Some(is_true(sub)),
+        Place::Sub(sub) => Some(Condition::Not(Box::new(is_true(sub)))),
+        Place::Resource(target) if *op == CompareOp::Eq && !truth => {
+            let sub = target.sub.as_ref()?;
+            let values = Target { sub: None, ..target.clone() };
+            Some(Condition::Any(values, Box::new(Condition::Not(Box::new(is_true(sub))))))
+        }
+        _ => None,
+    }
+}
+
 /// Finds the place a path names. A complex attribute is compared by its `value` (RFC 7644 section
 /// 3.4.2.2: `emails co "example.com"`).
 fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, Error> {
     let place = match scope {
-        Scope::Resource(resource_type) => {
+        Scope::Resource(resource_type, _) => {
             let mut target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
             refuse_secret(path, &target.attribute)?;
             if default_value && target.sub.is_none() && target.attribute.kind == Type::Complex {

@@ -14,6 +14,7 @@ pub mod membership;
 pub mod message;
 pub mod meta;
 pub mod patch;
+pub mod patch_single;
 pub mod patch_values;
 pub mod path;
 pub mod resource;

@@ -12,6 +12,7 @@ use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::{self, ACTIVE, EMAILS, IdentityChanges, Rules};
 use crate::scim::membership::{self, MEMBERS, MemberChange};
+use crate::scim::patch_single;
 use crate::scim::patch_values::{self, Selection};
 use crate::scim::path::{AttrPath, PatchPath, Target};
 use crate::scim::resource_type::ResourceType;
@@ -340,7 +341,7 @@ impl Patch<'_> {
                 quoted(attribute.name.as_str())
             )));
         } else {
-            single(holder, attribute, target.sub.as_deref(), op, value, text)?;
+            patch_single::apply(holder, attribute, target.sub.as_deref(), op, value, text)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
@@ -424,7 +425,7 @@ impl Patch<'_> {
         }
         for (name, value) in members {
             let kept = foreign(name, value)?;
-            set(self.holder(Some(urn), true), name, kept);
+            patch_single::set(self.holder(Some(urn), true), name, kept);
         }
         self.drop_empty_extension(Some(urn));
         Ok(())
@@ -546,71 +547,5 @@ fn sub_attribute(
             attribute.name,
             quoted(name)
         ))),
-    }
-}
-
-/// A change of an attribute with one value, or of a sub-attribute of one.
-fn single(
-    holder: &mut Map<String, Value>,
-    attribute: &Attribute,
-    sub: Option<&Attribute>,
-    op: Op,
-    value: &Value,
-    text: &str,
-) -> Result<(), Error> {
-    let Some(sub) = sub else {
-        if op == Op::Remove {
-            holder.shift_remove(&attribute.name);
-            return Ok(());
-        }
-        let kept = coerce(attribute, value, text)?;
-        // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
-        // A bare id is another value altogether: what was said of the one before is not true of it.
-        let is_named = !matches!(value, Value::String(_));
-        if attribute.kind == Type::Complex
-            && is_named
-            && (kept.is_some() || value.is_object())
-            && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
-        {
-            if let Some(Value::Object(new)) = kept {
-                old.extend(new);
-            }
-            clear_nulls(old, value, attribute);
-            if old.is_empty() {
-                holder.shift_remove(&attribute.name);
-            }
-            return Ok(());
-        }
-        set(Some(holder), &attribute.name, kept);
-        return Ok(());
-    };
-    let kept = if op == Op::Remove { None } else { coerce(sub, value, text)? };
-    if kept.is_some() && !holder.get(&attribute.name).is_some_and(Value::is_object) {
-        holder.insert(attribute.name.clone(), Value::Object(Map::new()));
-    }
-    let Some(Value::Object(object)) = holder.get_mut(&attribute.name) else {
-        return Ok(());
-    };
-    set(Some(object), &sub.name, kept);
-    if object.is_empty() {
-        holder.shift_remove(&attribute.name);
-    }
-    Ok(())
-}
-
-/// Sub-attributes that a complex value gives as null are cleared.
-fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
-    for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
-        if let Some(sub) = attribute.sub_attribute(name) {
-            old.shift_remove(&sub.name);
-        }
-    }
-}
-
-fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
-    match (holder, value) {
-        (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
-        (Some(holder), None) => drop(holder.shift_remove(name)),
-        (None, _) => {}
     }
 }

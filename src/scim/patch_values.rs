@@ -78,6 +78,13 @@ fn seed(
             let value = coerce(sub, &value, &attribute.name).ok()??;
             Some(Map::from_iter([(sub.name.clone(), value)]))
         }
+        // `primary eq false`
+        (Filter::Compare(_, CompareOp::Eq, _), Condition::Not(inner)) => match inner.as_ref() {
+            Condition::Test(Place::Sub(sub), _) => {
+                Some(Map::from_iter([(sub.name.clone(), false.into())]))
+            }
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -426,7 +426,7 @@ fn searches_are_answered_as_lists() {
     // What one type alone knows, the others do not meet, and a sort leaves them without a value.
     check("", json!({"filter": "userName pr"}), "ann bob", 2);
     check("", json!({"filter": "members.display eq \"ann\""}), "Aces", 1);
-    check("", json!({"filter": "groups pr or displayName eq \"Backs\""}), "ann", 1);
+    check("", json!({"filter": "groups pr or displayName eq \"Backs\""}), "ann Backs", 2);
     check("", json!({"filter": "meta.resourceType eq \"Group\""}), "Aces Backs", 2);
     search(&house, "", json!({"filter": "shoeSize eq 1"})).refused(
         400,

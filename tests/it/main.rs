@@ -15,6 +15,8 @@ mod listing;
 mod patch;
 mod properties;
 mod purge;
+mod requirements;
+mod rfc;
 mod rules;
 mod schemas;
 mod socket;

@@ -1,0 +1,78 @@
+//! PATCH on an attribute with one value, or on a sub-attribute of one (RFC 7644 section 3.5.2).
+
+use serde_json::{Map, Value};
+
+use crate::scim::attribute::{Attribute, Type};
+use crate::scim::error::Error;
+use crate::scim::patch::Op;
+use crate::scim::validate::coerce;
+
+/// Applies one operation to an attribute of `holder`, or to its sub-attribute.
+///
+/// # Errors
+/// 400 `invalidValue` for a value that does not fit.
+pub fn apply(
+    holder: &mut Map<String, Value>,
+    attribute: &Attribute,
+    sub: Option<&Attribute>,
+    op: Op,
+    value: &Value,
+    text: &str,
+) -> Result<(), Error> {
+    let Some(sub) = sub else {
+        if op == Op::Remove {
+            holder.shift_remove(&attribute.name);
+            return Ok(());
+        }
+        let kept = coerce(attribute, value, text)?;
+        // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
+        // A bare id is another value altogether: what was said of the one before is not true of it.
+        let is_named = !matches!(value, Value::String(_));
+        if attribute.kind == Type::Complex
+            && is_named
+            && (kept.is_some() || value.is_object())
+            && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
+        {
+            if let Some(Value::Object(new)) = kept {
+                old.extend(new);
+            }
+            clear_nulls(old, value, attribute);
+            if old.is_empty() {
+                holder.shift_remove(&attribute.name);
+            }
+            return Ok(());
+        }
+        set(Some(holder), &attribute.name, kept);
+        return Ok(());
+    };
+    let kept = if op == Op::Remove { None } else { coerce(sub, value, text)? };
+    if kept.is_some() && !holder.get(&attribute.name).is_some_and(Value::is_object) {
+        holder.insert(attribute.name.clone(), Value::Object(Map::new()));
+    }
+    let Some(Value::Object(object)) = holder.get_mut(&attribute.name) else {
+        return Ok(());
+    };
+    set(Some(object), &sub.name, kept);
+    if object.is_empty() {
+        holder.shift_remove(&attribute.name);
+    }
+    Ok(())
+}
+
+/// Sub-attributes that a complex value gives as null are cleared.
+fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
+    for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
+        if let Some(sub) = attribute.sub_attribute(name) {
+            old.shift_remove(&sub.name);
+        }
+    }
+}
+
+/// Sets a member, or removes it when there is no value.
+pub fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
+    match (holder, value) {
+        (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
+        (Some(holder), None) => drop(holder.shift_remove(name)),
+        (None, _) => {}
+    }
+}
