@@ -59,6 +59,7 @@ pub struct Args {
     )]
     insecure_http: bool,
     /// The address clients use when a proxy stands in between, such as https://scim.example.com
+    #[allow(rustdoc::bare_urls, reason = "the comment is the text of --help")]
     #[arg(
         long,
         value_name = "URL",
