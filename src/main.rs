@@ -5,10 +5,16 @@ use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let filter = env::var("PLUMM_LOG").ok().filter(|it| !it.is_empty());
+    let wanted = env::var("PLUMM_LOG").ok().filter(|it| !it.is_empty());
+    // A word that is no level would be taken for the name of a module, and silence the rest.
+    let understood = |it: &String| it.contains('=') || it.parse::<log::LevelFilter>().is_ok();
+    let filter = wanted.clone().filter(understood);
     let mut logger = env_logger::Builder::new();
     logger.parse_filters(filter.as_deref().unwrap_or("info"));
     logger.format(|out, record| writeln!(out, "{}", plumm::cli::log_line(record)));
     logger.init();
+    if filter != wanted {
+        log::warn!("PLUMM_LOG is none of error, warn, info, debug and trace: info is used");
+    }
     ExitCode::from(plumm::cli::run(env::args_os()))
 }

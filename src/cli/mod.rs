@@ -321,6 +321,12 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A number of days.
+fn days(text: &str, max: u32) -> Result<u32, String> {
+    let days = text.parse().ok().filter(|it| (1..=max).contains(it));
+    days.ok_or_else(|| format!("it must be a number of days from 1 to {max}"))
+}
+
 /// Checks a name or a label: trimmed, within a length, no control characters.
 fn checked_text(text: &str, chars_max: usize) -> Result<String, String> {
     let text = text.trim();

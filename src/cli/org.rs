@@ -24,7 +24,7 @@ pub enum Command {
     /// Switch provisioning on
     #[command(after_help = "Example:\n  plumm org activate acme")]
     Activate(Name),
-    /// Switch provisioning off: requests with the organisation's tokens are refused
+    /// Switch provisioning off: what the identity provider sends is refused; logins go on
     #[command(after_help = "Example:\n  plumm org deactivate acme")]
     Deactivate(Name),
     /// List the organisations
@@ -93,6 +93,10 @@ pub fn name(text: &str) -> Result<String, String> {
     let name = checked_text(text, NAME_CHARS_MAX)?;
     if name.is_empty() {
         return Err(format!("a name has 1 to {NAME_CHARS_MAX} characters"));
+    }
+    // No command could name it without `--` before it.
+    if name.starts_with('-') {
+        return Err("a name does not begin with a hyphen, as flags do".to_owned());
     }
     Ok(name)
 }
@@ -285,7 +289,7 @@ mod tests {
     fn names() {
         assert_eq!(name("  acme "), Ok("acme".to_owned()));
         assert_eq!(name(&"ü".repeat(200)), Ok("ü".repeat(200)));
-        for bad in ["", "  ", "a\nb", "a\u{7f}", &"x".repeat(201)] {
+        for bad in ["", "  ", "a\nb", "a\u{7f}", "-", " --json", &"x".repeat(201)] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
     }

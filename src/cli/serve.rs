@@ -15,7 +15,7 @@ use signal_hook::iterator::Signals;
 
 use crate::app::App;
 use crate::auth;
-use crate::cli::{Answer, CliError, Session, org, quoted, token};
+use crate::cli::{Answer, CliError, Session, days, org, quoted, token};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::Server;
@@ -25,7 +25,7 @@ use crate::store::token::Scope;
 use crate::store::{Open, Store};
 
 /// The longest time that the log of changes can be kept, in days: ten years.
-const LOG_DAYS_MAX: i64 = 3650;
+const LOG_DAYS_MAX: u32 = 3650;
 /// What the token of a first run is called.
 const INIT_LABEL: &str = "plumm serve --init";
 /// The exit code when a second signal cuts the orderly end short.
@@ -84,7 +84,8 @@ pub struct Args {
         env = "PLUMM_LOG_DAYS",
         hide_env_values = true,
         default_value = "365",
-        value_parser = clap::value_parser!(u32).range(1..=LOG_DAYS_MAX)
+        allow_negative_numbers = true,
+        value_parser = |it: &str| days(it, LOG_DAYS_MAX)
     )]
     log_days: u32,
 }

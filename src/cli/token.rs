@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::auth;
 use crate::cli::{
-    Answer, CliError, Session, checked_text, org, printable, quoted, table, time_cell,
+    Answer, CliError, Session, checked_text, days, org, printable, quoted, table, time_cell,
 };
 use crate::scim::datetime::Timestamp;
 use crate::store::org::Org;
@@ -15,7 +15,7 @@ use crate::store::token::{Scope, Token};
 /// The longest label, in characters.
 const LABEL_CHARS_MAX: usize = 200;
 /// The longest life of a token that expires, in days: ten years.
-const DAYS_MAX: i64 = 3650;
+const DAYS_MAX: u32 = 3650;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 /// The commands for API tokens.
@@ -55,8 +55,9 @@ pub struct Create {
         value_parser = label)]
     label: String,
     /// In how many days it ends; without this it never does
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
-    expires: Option<i64>,
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true,
+        value_parser = |it: &str| days(it, DAYS_MAX))]
+    expires: Option<u32>,
 }
 
 /// Runs a command for API tokens.
@@ -89,7 +90,7 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
     let store = session.open()?;
     let now = session.now();
     let org = store.read(|read| org::find(read, &args.org, session))?;
-    let expires = args.expires.map(|days| now.plus_seconds(days * DAY_SECONDS));
+    let expires = args.expires.map(|days| now.plus_seconds(i64::from(days) * DAY_SECONDS));
     let issued = auth::issue(&store, now, &org, args.scope, &args.label, expires)?;
     let _ = store.checkpoint();
 

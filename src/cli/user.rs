@@ -34,7 +34,7 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
-    /// Bring a deleted user back, as it was
+    /// Bring a deleted user back, as it was, but in no group
     #[command(after_help = "Example:\n  plumm user restore acme mara.novak@example.com")]
     Restore(Who),
 }

@@ -393,9 +393,14 @@ fn refuse_duplicate(
         let filter = Filter::Compare(path, CompareOp::Eq, literal);
         let condition = Condition::of_resource(&filter, resource_type)?;
         if let Some(holder) = tx.holder(kind, &condition, id)? {
+            let advice = if name.eq_ignore_ascii_case("userName") {
+                "In Okta, Unique identifier field for users must be userName; assign the user \
+                 again, and Okta links that account."
+            } else {
+                "Send another value, or change that account first."
+            };
             return Err(Error::uniqueness(format!(
-                "{name} {} is already used by the {} with the id {holder}. The identity provider \
-                 can find and link that account with the filter {name} eq \"…\".",
+                "{name} {} is already used by the {} with the id {holder}. {advice}",
                 quoted(&shown),
                 kind.resource_type,
             ))

@@ -61,7 +61,7 @@ impl fmt::Display for Error {
         match self {
             Error::Conflict(what) => write!(f, "a value that must be unique is in use: {what}"),
             Error::Busy => f.write_str(
-                "the database is busy: another process has held it for longer than 5 seconds",
+                "the database is busy: another program has held it for 5 seconds; try again",
             ),
             Error::Full => f.write_str("the disk is full: make room and try again"),
             Error::ReadOnly(path) => write!(

@@ -708,6 +708,7 @@ fn ids_that_nobody_has_are_not_found() {
             answer.refused(404, None, "There is nothing at /scim/v2/Users/");
         }
     }
+    it.house.call("GET", "/Nope", &body).refused(404, None, "below it are /Users, /Groups, /Bulk,");
     it.unchanged();
 }
 

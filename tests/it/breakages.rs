@@ -174,7 +174,7 @@ fn b17_several_collisions_at_once_are_one_conflict() {
     // All of it again: userName, externalId, address, even the id.
     bob["password"] = "x".into();
     let answer = house.post("/Users", &bob);
-    answer.refused(409, Some("uniqueness"), "userName");
+    answer.refused(409, Some("uniqueness"), "Unique identifier field for users must be userName");
 }
 
 #[test]

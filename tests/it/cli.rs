@@ -426,15 +426,33 @@ fn a_misused_command_says_what_was_wrong_and_what_to_try() {
         "invalid value 'x' for '--username-format <FORMAT>'\n  [possible values: email, any]",
         "plumm org create --help",
     );
+    place.plumm(&["org", "create", "--", "--json"]).is_misuse(
+        "invalid value '--json' for '<NAME>': a name does not begin with a hyphen, as flags do",
+        "plumm org create --help",
+    );
     for days in ["0", "3651", "-1", "soon"] {
-        let ran = place.plumm(&["token", "create", "acme", &format!("--expires={days}")]);
-        assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(ran.err.ends_with("\n\nTry: plumm token create --help\n"), "{ran:?}");
+        let sentence = format!(
+            "invalid value '{days}' for '--expires <DAYS>': it must be a number of days from 1 to \
+             3650"
+        );
+        let args = ["token", "create", "acme", "--expires", days];
+        place.plumm(&args).is_misuse(&sentence, "plumm token create --help");
     }
     let ran = place.plumm(&[]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""));
     assert!(ran.err.ends_with("\n\nTry: plumm --help\n"), "{ran:?}");
     assert_eq!(place.files(), [""; 0], "a misused command makes no file");
+}
+
+#[test]
+fn a_misspelt_log_level_is_said_and_does_not_silence_the_log() {
+    let place = Place::new();
+    for (level, warned) in [("loud", true), ("info", false), ("", false), ("ERROR", false)] {
+        let mut command = place.command(&["org", "list", "--db", "none.db"]);
+        command.env("PLUMM_LOG", level);
+        let ran = run(command);
+        assert_eq!(ran.err.contains("PLUMM_LOG is none of error, warn"), warned, "{ran:?}");
+    }
 }
 
 #[test]
@@ -459,7 +477,12 @@ fn serve_refuses_what_cannot_be_served() {
         "invalid value 'https://scim.example.com/scim/v2/' for '--public-url <URL>': leave \
          /scim/v2 out: plumm adds it",
     );
-    check(&["--log-days", "0"], "invalid value '0' for '--log-days <N>': 0 is not in 1..=3650");
+    for days in ["0", "-1", "3651", "ten"] {
+        let sentence = format!(
+            "invalid value '{days}' for '--log-days <N>': it must be a number of days from 1 to 3650"
+        );
+        check(&["--log-days", days], &sentence);
+    }
     place.plumm(&["serve", "--listen", "0.0.0.0:8080"]).is_misuse(
         "plain HTTP on 0.0.0.0:8080 would carry API tokens across the network where others can \
          read them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add \
