@@ -451,7 +451,7 @@ fn what_is_wrong_with_one_operation_is_said_there() {
         (json!({"method": "DELETE", "path": ""}), "400", "needs a \"path\""),
         (json!({"method": "DELETE", "path": {}}), "400", "must be text"),
         (json!({"method": "DELETE", "path": "//"}), "400", "names nothing"),
-        (json!({"method": "DELETE", "path": "/Users"}), "405", "GET, POST"),
+        (json!({"method": "DELETE", "path": "/Users"}), "405", "GET, HEAD, POST"),
         (json!({"method": "DELETE", "path": "/Nothing/1"}), "404", "/scim/v2/Nothing/1"),
         (json!({"method": "DELETE", "path": "/Users/%zz"}), "400", "names nothing"),
         (json!({"method": "PUT", "path": path}), "400", "PUT operation needs \"data\""),

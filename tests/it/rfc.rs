@@ -490,7 +490,7 @@ fn put_creates_nothing() {
     let mut body = user("bob@example.com");
     body["id"] = id.into();
     house.put(&format!("/Users/{id}"), &body).refused(404, None, "no User");
-    house.put("/Users", &body).refused(405, None, "GET, POST");
+    house.put("/Users", &body).refused(405, None, "GET, HEAD, POST");
     assert_eq!(house.get("/Users").json()["totalResults"], 0);
 }
 
