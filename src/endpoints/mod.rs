@@ -226,7 +226,7 @@ fn no_such_path(request: &Request) -> Error {
         404,
         format!(
             "There is nothing at {}. The base URL of the connector ends with /scim/v2; below it \
-             are /Users, /ServiceProviderConfig, /ResourceTypes and /Schemas.",
+             are /Users, /Groups, /Bulk, /ServiceProviderConfig, /ResourceTypes and /Schemas.",
             quoted(&request.path)
         ),
     )

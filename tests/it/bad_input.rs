@@ -754,6 +754,12 @@ fn an_unknown_path_is_answered_with_the_known_ones() {
     it.unchanged();
 }
 
+#[test]
+fn the_sentence_about_a_wrong_path_left_out_groups_and_bulk() {
+    let house = House::new();
+    house.get("/Nowhere").refused(404, None, "/Users, /Groups, /Bulk, /ServiceProviderConfig");
+}
+
 /// RFC 9110 section 10.2.1: whatever is answered to a method belongs there.
 #[test]
 fn head_was_missing_among_the_methods_that_are_allowed() {
