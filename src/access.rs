@@ -36,7 +36,7 @@ pub fn handle(
     }
     if !matches!(request.method, Method::Get | Method::Head) {
         let detail = "Only GET can be used here.";
-        return Ok(refusal(405, detail).with_header("Allow", "GET"));
+        return Ok(refusal(405, detail).with_header("Allow", "GET, HEAD"));
     }
     let mut types = definitions.resource_types.iter();
     let accounts = types.find(|it| it.core.attribute(USER_NAME).is_some());

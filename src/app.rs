@@ -296,7 +296,7 @@ fn guarded(request_id: &str, answer: impl FnOnce() -> Response) -> Response {
 fn only_get(request: &Request) -> Result<(), Failure> {
     match request.method {
         Method::Get | Method::Head => Ok(()),
-        _ => Err(Failure::MethodNotAllowed("GET")),
+        _ => Err(Failure::MethodNotAllowed("GET, HEAD")),
     }
 }
 

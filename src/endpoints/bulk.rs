@@ -133,11 +133,12 @@ impl<'a> Work<'a> {
             }
         }
         let created = self.context.definitions.at_endpoint(&operation.segments[0]);
-        let has_members = created.is_some_and(membership::has_members);
         let mut late_members = Vec::new();
-        if has_members && operation.creates() {
+        if let Some(group) = created.filter(|it| membership::has_members(it))
+            && operation.creates()
+        {
             let waits = |it: &str| self.creators.get(it).is_some_and(|it| pending.contains(it));
-            late_members = operation.take_members(&waits);
+            late_members = operation.take_members(group, &waits);
         }
         let mut rest = BulkOperation { data: late_members.into(), ..BulkOperation::default() };
         for it in [&mut operation, &mut rest] {

@@ -175,7 +175,7 @@ pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<R
         return match (path.len(), &request.method) {
             (1, Method::Get | Method::Head) => query::list(context, &[resource_type], request),
             (1, Method::Post) => resource::create(context, resource_type, request),
-            (1, _) => Err(Failure::MethodNotAllowed("GET, POST")),
+            (1, _) => Err(Failure::MethodNotAllowed("GET, HEAD, POST")),
             (2, Method::Post) if lower[1] == ".search" => {
                 query::search(context, &[resource_type], request)
             }
@@ -186,7 +186,7 @@ pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<R
             (2, Method::Put) => resource::replace(context, resource_type, request, path[1]),
             (2, Method::Patch) => resource::patch(context, resource_type, request, path[1]),
             (2, Method::Delete) => resource::delete(context, resource_type, request, path[1]),
-            (2, _) => Err(Failure::MethodNotAllowed("GET, PUT, PATCH, DELETE")),
+            (2, _) => Err(Failure::MethodNotAllowed("GET, HEAD, PUT, PATCH, DELETE")),
             _ => Err(no_such_path(request).into()),
         };
     }
@@ -195,7 +195,7 @@ pub fn handle(context: &Context, request: &Request, path: &[String]) -> Result<R
         ("bulk", 1) => Err(Failure::MethodNotAllowed("POST")),
         // Sections 3.4.2.1 and 3.4.3: over all resource types.
         ("", 0) if get => query::list(context, &all_types(context), request),
-        ("", 0) => Err(Failure::MethodNotAllowed("GET")),
+        ("", 0) => Err(Failure::MethodNotAllowed("GET, HEAD")),
         (".search", 1) if request.method == Method::Post => {
             query::search(context, &all_types(context), request)
         }
@@ -214,7 +214,7 @@ fn only_get(
     is_get: bool,
     answer: impl FnOnce() -> Result<Response, Failure>,
 ) -> Result<Response, Failure> {
-    if is_get { answer() } else { Err(Failure::MethodNotAllowed("GET")) }
+    if is_get { answer() } else { Err(Failure::MethodNotAllowed("GET, HEAD")) }
 }
 
 fn all_types<'a>(context: &Context<'a>) -> Vec<&'a ResourceType> {

@@ -14,7 +14,7 @@ use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter;
 use crate::scim::membership::{GROUPS, MEMBERS};
-use crate::scim::message::{ListResponse, SearchRequest};
+use crate::scim::message::{ListResponse, SearchRequest, wrong_count};
 use crate::scim::path::{AttrPath, Target};
 use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
@@ -254,13 +254,15 @@ fn render(
 
 fn from_url(request: &Request) -> Result<SearchRequest, Error> {
     let order = parameter(request, "sortOrder")?;
+    let cursor = parameter(request, "cursor").map_err(|it| Error::invalid_cursor(it.detail))?;
+    let count = number(request, "count").map_err(|it| wrong_count(it, cursor.is_some()))?;
     Ok(SearchRequest {
         filter: parameter(request, "filter")?,
         sort_by: parameter(request, "sortBy")?,
         descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
         start_index: number(request, "startIndex")?.unwrap_or(1).max(1),
-        count: number(request, "count")?,
-        cursor: parameter(request, "cursor").map_err(|it| Error::invalid_cursor(it.detail))?,
+        count,
+        cursor,
         attributes: parameter(request, "attributes")?,
         excluded_attributes: parameter(request, "excludedAttributes")?,
     })

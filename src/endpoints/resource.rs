@@ -79,7 +79,7 @@ pub fn create_as(
 /// `GET /{type}/{id}`
 ///
 /// # Errors
-/// 404 when there is no such resource.
+/// 404 when there is no such resource, 412 for another version.
 pub fn get(
     context: &Context,
     resource_type: &ResourceType,
@@ -92,7 +92,9 @@ pub fn get(
     let view = view(resource_type, &base, projection.as_ref());
     context.read(|tx| {
         let stored = load(tx, kind, id)?;
-        if precondition(request).has(stored.version) {
+        let precondition = precondition(request);
+        precondition.judge_reading(stored.version)?;
+        if precondition.has(stored.version) {
             return Ok(view.headers(Response::empty(304), &stored));
         }
         view.answer(context, tx, 200, &stored)

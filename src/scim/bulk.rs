@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use crate::scim::error::{Error, quoted};
-use crate::scim::membership::MEMBERS;
+use crate::scim::membership::is_members;
+use crate::scim::resource_type::ResourceType;
 use crate::scim::service_provider_config::BULK_OPERATIONS_MAX;
 use crate::scim::urn;
 
@@ -212,9 +213,13 @@ impl BulkOperation {
     }
 
     /// Takes out the members that refer to one of these bulkIds, to be added later.
-    pub fn take_members(&mut self, pending: &dyn Fn(&str) -> bool) -> Vec<Value> {
+    pub fn take_members(
+        &mut self,
+        resource_type: &ResourceType,
+        pending: &dyn Fn(&str) -> bool,
+    ) -> Vec<Value> {
         let Value::Object(data) = &mut self.data else { return Vec::new() };
-        let found = data.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case(MEMBERS));
+        let found = data.iter_mut().find(|(name, _)| is_members(name, resource_type));
         let Some((_, members)) = found else { return Vec::new() };
         if !members.is_array() {
             *members = Value::Array(vec![members.take()]);
@@ -405,6 +410,8 @@ pub fn response<'a>(outcomes: impl Iterator<Item = (&'a BulkOperation, &'a BulkO
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::definitions::Definitions;
+    use crate::scim::identity::IdentityChanges;
 
     #[test]
     fn what_is_needed_comes_first_and_circles_stand_together() {
@@ -462,13 +469,15 @@ mod tests {
 
     #[test]
     fn members_that_wait_are_taken_out() {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        let group = definitions.resource_type("Group").unwrap();
         let members = json!(["bulkId:a", {"value": "bulkId:b"}, {"value": "c"}]);
         let mut operation =
             BulkOperation { data: json!({"Members": members}), ..BulkOperation::default() };
-        assert_eq!(operation.take_members(&|it| it == "b"), [json!({"value": "bulkId:b"})]);
+        assert_eq!(operation.take_members(group, &|it| it == "b"), [json!({"value": "bulkId:b"})]);
         assert_eq!(operation.data, json!({"Members": ["bulkId:a", {"value": "c"}]}));
         operation.data = json!({"members": {"value": "bulkId:b"}});
-        assert_eq!(operation.take_members(&|it| it == "b").len(), 1);
+        assert_eq!(operation.take_members(group, &|it| it == "b").len(), 1);
         assert_eq!(operation.data, json!({"members": []}));
     }
 }

@@ -67,11 +67,14 @@ pub fn ids(members: &Value) -> Vec<String> {
 /// What a body says of `members`, under whatever spelling of the name.
 #[must_use]
 pub fn given<'a>(body: &'a Map<String, Value>, resource_type: &ResourceType) -> Option<&'a Value> {
-    let is_members = |name: &str| {
-        let target = AttrPath::new(name).and_then(|it| resource_type.resolve(&it));
-        target.is_some_and(|it| it.is_core(MEMBERS) && it.sub.is_none())
-    };
-    body.iter().find(|(name, _)| is_members(name)).map(|(_, value)| value)
+    body.iter().find(|(name, _)| is_members(name, resource_type)).map(|(_, value)| value)
+}
+
+/// Whether a name in a body means `members`: in any letter case, with or without the URN.
+#[must_use]
+pub fn is_members(name: &str, resource_type: &ResourceType) -> bool {
+    let target = AttrPath::new(name).and_then(|it| resource_type.resolve(&it));
+    target.is_some_and(|it| it.is_core(MEMBERS) && it.sub.is_none())
 }
 
 /// Refuses a member that names nobody: to pass over it would make `members` shorter than the client

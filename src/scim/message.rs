@@ -85,7 +85,7 @@ impl SearchRequest {
     ///
     /// # Errors
     /// 400 `invalidSyntax` for what is no such message, 400 `invalidValue` for a member of a wrong
-    /// type.
+    /// type; `invalidCursor` or `invalidCount` where it is one of those that lead through pages.
     pub fn parse(body: &Map<String, Value>) -> Result<SearchRequest, Error> {
         let member = |name: &str| {
             let found = body.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
@@ -127,17 +127,26 @@ impl SearchRequest {
             Some(_) => Err(wrong(name, "an array of attribute names")),
         };
         let order = text("sortOrder")?;
+        let cursor = text("cursor").map_err(|it| Error::invalid_cursor(it.detail))?;
+        let count = number("count").map_err(|it| wrong_count(it, cursor.is_some()))?;
         Ok(SearchRequest {
             filter: text("filter")?,
             sort_by: text("sortBy")?,
             descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
             start_index: number("startIndex")?.unwrap_or(1).max(1),
-            count: number("count")?,
-            cursor: text("cursor")?,
+            count,
+            cursor,
             attributes: names("attributes")?,
             excluded_attributes: names("excludedAttributes")?,
         })
     }
+}
+
+/// What a client is told of a `count` that is no number: where it asks for pages by cursor, RFC
+/// 9865 section 2.1 has a word of its own.
+#[must_use]
+pub fn wrong_count(error: Error, by_cursor: bool) -> Error {
+    if by_cursor { Error::invalid_count(error.detail) } else { error }
 }
 
 #[cfg(test)]

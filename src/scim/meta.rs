@@ -97,24 +97,40 @@ impl Precondition {
         self.if_none_match.as_ref().is_some_and(|it| it.include(version))
     }
 
+    /// Judges a request to read a resource that has this version now, but for what [`has`] says.
+    ///
+    /// # Errors
+    /// 412 when the client knows another version.
+    ///
+    /// [`has`]: Precondition::has
+    pub fn judge_reading(&self, version: i64) -> Result<(), Error> {
+        match self.if_match.as_ref().is_none_or(|it| it.include(version)) {
+            true => Ok(()),
+            false => Err(other_version(version, "Read it again without If-Match.")),
+        }
+    }
+
     /// Judges a change of a resource that has this version now.
     ///
     /// # Errors
     /// 412 when the client knows another version.
     pub fn judge(&self, version: i64) -> Result<(), Error> {
-        let expected = self.if_match.as_ref().is_none_or(|it| it.include(version));
-        if expected && !self.has(version) {
-            return Ok(());
+        match self.judge_reading(version).is_ok() && !self.has(version) {
+            true => Ok(()),
+            false => Err(other_version(version, "Read it again and repeat the change.")),
         }
-        let now = version_tag(version);
-        Err(Error::new(
-            412,
-            format!(
-                "The resource has the version {now} and not the one the request asks for: it was \
-                 changed in between. Read it again and repeat the change."
-            ),
-        ))
     }
+}
+
+fn other_version(version: i64, remedy: &str) -> Error {
+    let now = version_tag(version);
+    Error::new(
+        412,
+        format!(
+            "The resource has the version {now} and not the one the request asks for: it was \
+             changed in between. {remedy}"
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -256,9 +256,11 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
             let items: Vec<Value> = items
                 .into_iter()
                 .filter_map(|it| match it {
-                    Value::Object(object) => Some(Value::Object(filter(object))),
+                    Value::Object(object) => Some(filter(object)),
                     _ => None,
                 })
+                .filter(|it| !it.is_empty())
+                .map(Value::Object)
                 .collect();
             (none || !items.is_empty()).then_some(Value::Array(items))
         }
@@ -308,9 +310,16 @@ fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribu
     match holder.get_mut(name) {
         Some(Value::Object(object)) => drop(object.shift_remove(&sub.name)),
         Some(Value::Array(items)) => {
-            for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                item.shift_remove(&sub.name);
+            let before = items.len();
+            items.retain_mut(|item| {
+                let Some(object) = item.as_object_mut() else { return true };
+                object.shift_remove(&sub.name);
+                !object.is_empty()
+            });
+            if items.is_empty() && before > 0 {
+                holder.shift_remove(name);
             }
+            return;
         }
         _ => {}
     }
@@ -370,6 +379,20 @@ mod tests {
         only("urn:okta:x:1.0:user:custom", custom.clone());
         only("urn:okta:x:1.0:user:custom:level", custom);
         only("meta.version", json!({"meta": {"version": "1"}}));
+    }
+
+    #[test]
+    fn of_values_without_the_named_part_empty_objects_were_left() {
+        let always = json!({"schemas": ["a"], "id": "1"});
+        let mut one = always.clone();
+        one["emails"] = json!([{"type": "work"}]);
+        check(Some("emails.type"), None, &one);
+        check(Some("emails.display"), None, &always);
+        let mut rest = Value::Object(user());
+        rest["emails"] = json!([{"type": "work"}]);
+        check(None, Some("emails.value"), &rest);
+        rest.as_object_mut().unwrap().shift_remove("emails");
+        check(None, Some("emails.value,emails.type"), &rest);
     }
 
     #[test]

@@ -449,7 +449,7 @@ fn the_application_only_reads() {
     let login = "/access/v1/users/bob@example.com";
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW"] {
         let answer = house.with_token(&access, method, login, "{").expect(405);
-        assert_eq!(answer.header("Allow"), Some("GET"), "{method}");
+        assert_eq!(answer.header("Allow"), Some("GET, HEAD"), "{method}");
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
         assert!(answer.json()["detail"].as_str().unwrap().contains("Only GET"), "{method}");
     }

@@ -756,6 +756,24 @@ fn an_unknown_path_is_answered_with_the_known_ones() {
 }
 
 #[test]
+fn the_sentence_about_a_wrong_path_left_out_groups_and_bulk() {
+    let house = House::new();
+    house.get("/Nowhere").refused(404, None, "/Users, /Groups, /Bulk, /ServiceProviderConfig");
+}
+
+/// RFC 9110 section 10.2.1: whatever is answered to a method belongs there.
+#[test]
+fn head_was_missing_among_the_methods_that_are_allowed() {
+    let it = Guarded::new();
+    for path in ["", "/Users", &it.at, "/Schemas", "/ResourceTypes", "/ServiceProviderConfig"] {
+        it.house.call("HEAD", path, "").expect(200);
+        let answer = it.house.call("BREW", path, "").expect(405);
+        let allowed: Vec<&str> = answer.header("Allow").unwrap().split(", ").collect();
+        assert_eq!(allowed[..2], ["GET", "HEAD"], "{path}");
+    }
+}
+
+#[test]
 fn a_wrong_method_is_told_the_right_ones_whatever_the_body() {
     let it = Guarded::new();
     let deep = "[".repeat(100_000);
@@ -763,18 +781,18 @@ fn a_wrong_method_is_told_the_right_ones_whatever_the_body() {
         (
             "/Users",
             &["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "post", "BREW"][..],
-            "GET, POST",
+            "GET, HEAD, POST",
         ),
-        ("/Users/", &["PUT", "PATCH", "DELETE"], "GET, POST"),
-        (&it.at, &["POST", "OPTIONS", "get", "BREW"], "GET, PUT, PATCH, DELETE"),
-        ("/Users/nobody", &["POST", "OPTIONS"], "GET, PUT, PATCH, DELETE"),
-        ("/ServiceProviderConfig", &["POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "GET"),
-        ("/ServiceProviderConfigs", &["POST", "DELETE"], "GET"),
-        ("/ResourceTypes", &["POST", "DELETE"], "GET"),
-        ("/ResourceTypes/User", &["POST", "DELETE"], "GET"),
-        ("/ResourceTypes/Nobody", &["POST"], "GET"),
-        ("/Schemas", &["POST", "DELETE"], "GET"),
-        ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", &["PUT", "DELETE"], "GET"),
+        ("/Users/", &["PUT", "PATCH", "DELETE"], "GET, HEAD, POST"),
+        (&it.at, &["POST", "OPTIONS", "get", "BREW"], "GET, HEAD, PUT, PATCH, DELETE"),
+        ("/Users/nobody", &["POST", "OPTIONS"], "GET, HEAD, PUT, PATCH, DELETE"),
+        ("/ServiceProviderConfig", &["POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "GET, HEAD"),
+        ("/ServiceProviderConfigs", &["POST", "DELETE"], "GET, HEAD"),
+        ("/ResourceTypes", &["POST", "DELETE"], "GET, HEAD"),
+        ("/ResourceTypes/User", &["POST", "DELETE"], "GET, HEAD"),
+        ("/ResourceTypes/Nobody", &["POST"], "GET, HEAD"),
+        ("/Schemas", &["POST", "DELETE"], "GET, HEAD"),
+        ("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", &["PUT", "DELETE"], "GET, HEAD"),
     ] {
         for method in methods {
             for body in ["", "{", "not JSON", &deep, "{}"] {
@@ -788,7 +806,7 @@ fn a_wrong_method_is_told_the_right_ones_whatever_the_body() {
     }
     for (path, method) in [("/healthz", "POST"), ("/readyz", "DELETE")] {
         let answer = it.house.send(method, path, &[], "{").expect(405);
-        assert_eq!(answer.header("Allow"), Some("GET"));
+        assert_eq!(answer.header("Allow"), Some("GET, HEAD"));
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
     }
     it.house.call("HEAD", "/Users", "").expect(200);

@@ -102,6 +102,28 @@ fn log(house: &House) -> Vec<(String, String, Value)> {
 }
 
 #[test]
+fn groups_in_a_circle_were_refused_when_members_stood_with_the_urn() {
+    const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+    let house = House::new();
+    let group = |own: &str, members: &str, other: &str| {
+        let data = json!({"schemas": [GROUP], "displayName": own,
+            members: [{"value": format!("bulkId:{other}")}]});
+        json!({"method": "POST", "path": "/Groups", "bulkId": own, "data": data})
+    };
+    let operations = [group("a", &format!("{GROUP}:members"), "b"), group("b", "members", "a")];
+    let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+        "Operations": operations});
+    let done = house.post("/Bulk", &body).expect(200).json();
+    assert_eq!(done["Operations"][0]["status"], "201", "{done}");
+    assert_eq!(done["Operations"][1]["status"], "201", "{done}");
+    let groups = house.get("/Groups").expect(200).json();
+    for (own, other) in [(0, 1), (1, 0)] {
+        let member = &groups["Resources"][own]["members"][0]["value"];
+        assert_eq!(member, &groups["Resources"][other]["id"]);
+    }
+}
+
+#[test]
 fn operations_of_each_method_are_done_and_answered_in_order() {
     let house = House::new();
     let bob = house.user("bob@example.com");
@@ -451,7 +473,7 @@ fn what_is_wrong_with_one_operation_is_said_there() {
         (json!({"method": "DELETE", "path": ""}), "400", "needs a \"path\""),
         (json!({"method": "DELETE", "path": {}}), "400", "must be text"),
         (json!({"method": "DELETE", "path": "//"}), "400", "names nothing"),
-        (json!({"method": "DELETE", "path": "/Users"}), "405", "GET, POST"),
+        (json!({"method": "DELETE", "path": "/Users"}), "405", "GET, HEAD, POST"),
         (json!({"method": "DELETE", "path": "/Nothing/1"}), "404", "/scim/v2/Nothing/1"),
         (json!({"method": "DELETE", "path": "/Users/%zz"}), "400", "names nothing"),
         (json!({"method": "PUT", "path": path}), "400", "PUT operation needs \"data\""),

@@ -391,6 +391,18 @@ fn a_cursor_is_good_for_its_query_only() {
     pages.ask("").expect(200);
 }
 
+/// RFC 9865 section 2.1. Without a cursor there is no such word.
+#[test]
+fn a_count_that_is_no_number_was_no_invalid_count() {
+    let house = House::new();
+    house.get("/Users?cursor=&count=x").refused(400, Some("invalidCount"), "whole number");
+    house.get("/Users?count=x").refused(400, Some("invalidValue"), "whole number");
+    let answer = search(&house, "/Users", json!({"cursor": "", "count": "x"}));
+    answer.refused(400, Some("invalidCount"), "whole number");
+    let answer = search(&house, "/Users", json!({"count": "x"}));
+    answer.refused(400, Some("invalidValue"), "whole number");
+}
+
 fn search(house: &House, target: &str, mut body: Value) -> Answer {
     body["schemas"] = json!([SEARCH]);
     house.post(&format!("{target}/.search"), &body)
@@ -502,7 +514,7 @@ fn wrong_searches_are_refused() {
             "invalidValue",
             "",
         );
-        refuse(&wrong("\"cursor\":7"), "invalidValue", "cursor");
+        refuse(&wrong("\"cursor\":7"), "invalidCursor", "cursor");
     }
 }
 

@@ -33,6 +33,23 @@ fn below_base(address: &Value) -> String {
 
 // RFC 7643, section 2
 
+/// RFC 7643 section 8.7.1 says so, and an account is created without it, too.
+#[test]
+fn active_was_published_as_required() {
+    let house = House::new();
+    let schema = house.get(&format!("/Schemas/{CORE}")).expect(200).json();
+    let mut attributes = schema["attributes"].as_array().unwrap().iter();
+    let active = attributes.find(|it| it["name"] == "active").unwrap();
+    assert_eq!(active["required"], false);
+    let mut body = user("bob@example.com");
+    body.as_object_mut().unwrap().shift_remove("active");
+    let bob = house.post("/Users", &body).expect(201).json();
+    assert_eq!(bob["active"], true);
+    let removal = json!([{"op": "remove", "path": "active"}]);
+    house.patch(&target(&bob), &removal).refused(400, Some("mutability"), "active");
+    assert_eq!(house.put(&target(&bob), &body).expect(200).json()["active"], true);
+}
+
 /// Section 2.3.4.
 #[test]
 fn an_integer_has_no_fraction_and_no_exponent() {
@@ -490,7 +507,7 @@ fn put_creates_nothing() {
     let mut body = user("bob@example.com");
     body["id"] = id.into();
     house.put(&format!("/Users/{id}"), &body).refused(404, None, "no User");
-    house.put("/Users", &body).refused(405, None, "GET, POST");
+    house.put("/Users", &body).refused(405, None, "GET, HEAD, POST");
     assert_eq!(house.get("/Users").json()["totalResults"], 0);
 }
 

@@ -126,6 +126,24 @@ fn who_has_the_version_already_gets_it_not_again() {
     with(&house, "GET", &target, ("If-None-Match", "W/\"1\""), &Value::Null).expect(200);
 }
 
+/// RFC 9110 section 13.1.1 excepts no method.
+#[test]
+fn a_read_of_another_version_was_answered_with_this_one() {
+    let house = House::new();
+    let bob = house.user("bob@example.com");
+    let target = format!("/Users/{}", bob["id"].as_str().unwrap());
+    for method in ["GET", "HEAD"] {
+        for tags in ["W/\"2\"", "W/\"2\", W/\"3\"", "x"] {
+            with(&house, method, &target, ("If-Match", tags), &Value::Null).expect(412);
+        }
+        for tags in ["W/\"1\"", "*", "W/\"2\", W/\"1\""] {
+            with(&house, method, &target, ("If-Match", tags), &Value::Null).expect(200);
+        }
+    }
+    let answer = with(&house, "GET", &target, ("If-Match", "W/\"2\""), &Value::Null);
+    answer.refused(412, None, "without If-Match");
+}
+
 #[test]
 fn a_change_that_changes_nothing_keeps_the_version() {
     let house = House::new();
