@@ -33,14 +33,15 @@ fn below_base(address: &Value) -> String {
 
 // RFC 7643, section 2
 
-/// RFC 7643 section 8.7.1 says so, and an account is created without it, too.
+/// RFC 7643 section 8.7.1 has it as not required, and here it cannot be removed: who may log in must
+/// have an answer. "Required" tells clients so before they try. A new account gets it by default.
 #[test]
-fn active_was_published_as_required() {
+fn active_is_published_as_required_because_it_cannot_be_removed() {
     let house = House::new();
     let schema = house.get(&format!("/Schemas/{CORE}")).expect(200).json();
     let mut attributes = schema["attributes"].as_array().unwrap().iter();
     let active = attributes.find(|it| it["name"] == "active").unwrap();
-    assert_eq!(active["required"], false);
+    assert_eq!(active["required"], true);
     let mut body = user("bob@example.com");
     body.as_object_mut().unwrap().shift_remove("active");
     let bob = house.post("/Users", &body).expect(201).json();
