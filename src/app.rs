@@ -27,6 +27,12 @@ use crate::store::{self, Store};
 /// waits five minutes for anything else.
 const RETRY_AFTER_SECONDS: &str = "1";
 
+/// What a client is asked to wait that has been refused too often, in seconds.
+const RETRY_AFTER_REFUSALS_SECONDS: &str = "10";
+const WAIT_AFTER_REFUSALS: &str = "Too many requests with a wrong API token came from this \
+    address. Check the API token in the identity provider; requests with a valid one are answered \
+    at once.";
+
 /// The application behind every connection.
 pub struct App {
     store: Arc<Store>,
@@ -250,7 +256,14 @@ impl App {
         scope: Scope,
     ) -> Result<Principal, Failure> {
         let header = request.header("Authorization");
-        let principal = self.auth.authenticate(&self.store, now, header).map_err(unauthorized)?;
+        let principal = self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+            let failure = unauthorized(refusal);
+            let refused = matches!(&failure, Failure::Scim(error) if error.status == 401);
+            if refused && self.auth.refused_too_often(request.peer, now) {
+                return Error::new(429, WAIT_AFTER_REFUSALS).into();
+            }
+            failure
+        })?;
         if principal.scope == scope {
             return Ok(principal);
         }
@@ -363,6 +376,9 @@ fn render(failure: Failure, request_id: &str) -> Response {
         Failure::Scim(error) if error.status == 503 => {
             log::warn!("{request_id} {}", error.detail);
             scim_error(&error).with_header("Retry-After", RETRY_AFTER_SECONDS)
+        }
+        Failure::Scim(error) if error.status == 429 => {
+            scim_error(&error).with_header("Retry-After", RETRY_AFTER_REFUSALS_SECONDS)
         }
         Failure::Scim(error) => scim_error(&error),
         Failure::MethodNotAllowed(allowed) => {

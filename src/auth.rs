@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::http::request::client_of;
 use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
@@ -33,6 +35,13 @@ const TAG_BYTES: usize = 8;
 const HEADER_BYTES_MAX: usize = 1024;
 /// Verifications that may wait for the one under way; each takes about 20 ms and 19 MiB.
 const VERIFICATIONS_WAITING_MAX: usize = 64;
+
+/// How many refusals one client address may collect at once before it is asked to wait.
+const REFUSALS_MAX: i64 = 60;
+/// How long one refusal counts, in seconds.
+const REFUSAL_SECONDS: i64 = 1;
+/// Client addresses whose refusals are counted; further ones are not until some are forgotten.
+const ADDRESSES_MAX: usize = 10_000;
 
 /// A token's whole text. Its `Debug` shows nothing.
 pub struct Secret(String);
@@ -155,6 +164,8 @@ pub struct Auth {
     waiting: AtomicUsize,
     /// When tokens were last used, where the file does not know it yet.
     used: Mutex<HashMap<String, Timestamp>>,
+    /// Until when each client address has refusals that count.
+    refused: Mutex<HashMap<IpAddr, Timestamp>>,
 }
 
 impl Default for Auth {
@@ -165,6 +176,7 @@ impl Default for Auth {
             verifying: Mutex::default(),
             waiting: AtomicUsize::new(0),
             used: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 }
@@ -212,6 +224,30 @@ impl Auth {
         self.verify(&text, secret, &token)?;
         self.note_use(now, &token);
         Ok(Principal { org, token: token.id, scope: token.scope })
+    }
+
+    /// Notes that a client at this address was refused. Returns whether that has happened so often
+    /// of late that it is to be told to wait. A valid token is never asked to: it may come from the
+    /// same address. This host's own addresses are not counted, since a proxy may stand there.
+    pub fn refused_too_often(&self, client: Option<IpAddr>, now: Timestamp) -> bool {
+        let counted = client.filter(|it| !it.to_canonical().is_loopback());
+        let Some(address) = counted.map(client_of) else {
+            return false;
+        };
+        let mut refused = lock(&self.refused);
+        if refused.len() >= ADDRESSES_MAX && !refused.contains_key(&address) {
+            refused.retain(|_, until| *until > now);
+            if refused.len() >= ADDRESSES_MAX {
+                return false;
+            }
+        }
+        let until = refused.entry(address).or_insert(now);
+        let next = now.max(*until).plus_seconds(REFUSAL_SECONDS);
+        if next > now.plus_seconds(REFUSALS_MAX * REFUSAL_SECONDS) {
+            return true;
+        }
+        *until = next;
+        false
     }
 
     /// The whole proof, once per token and process.

@@ -1,7 +1,7 @@
 //! One HTTP request, read whole and already judged well-formed.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A request method. Anything SCIM does not use is kept by name, so that 405 can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +129,16 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
+    }
+}
+
+/// What stands for one client: an IPv4 address, or the network of an IPv6 address (its first 64
+/// bits), of which one client may have every address.
+#[must_use]
+pub fn client_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who is connected: the caps, who makes room for a newcomer, and who is left when service ends.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::http::request::client_of;
 use crate::server::limits::Limits;
 
 /// The state of a connection is one number: a request in hand, told to go, or idle since so many
@@ -155,15 +156,6 @@ impl Taken {
                 return true;
             }
         }
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the first half of an IPv6 address, since the
-/// other half is the client's to choose.
-fn client_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(it) => IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() >> 64 << 64)),
-        v4 => v4,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use plumm::auth;
 use plumm::clock::Clock;
+use plumm::http::request::{Method, Request};
 use plumm::scim::datetime::Timestamp;
 use plumm::store::org::OrgSettings;
 use plumm::store::token::Scope;
@@ -507,4 +508,31 @@ fn a_token_outlives_the_server_that_first_saw_it() {
     let mut request = plumm::http::request::Request::new(plumm::http::request::Method::Get, USERS);
     request.headers.push(("authorization".to_owned(), house.token().to_owned()));
     assert_eq!(again.handle(&request).status, 200);
+}
+
+#[test]
+fn an_address_with_many_wrong_tokens_is_told_to_wait_and_a_valid_token_is_not() {
+    let house = House::new();
+    let from = |address: &str, token: &str| -> Answer {
+        let mut request = Request::new(Method::Get, "/scim/v2/Users");
+        request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        request.peer = Some(address.parse().unwrap());
+        house.app.handle(&request).into()
+    };
+    let tries = |address: &str, count: usize| {
+        (0..count).filter(|_| from(address, "wrong").status == 401).count()
+    };
+    assert_eq!(tries("192.0.2.1", 100), 60);
+    let answer = from("192.0.2.1", "wrong");
+    assert_eq!(answer.header("Retry-After"), Some("10"));
+    answer.refused(429, None, "wrong API token");
+    from("192.0.2.1", house.token()).expect(200);
+    // Another address is another client; all of an IPv6 network is one.
+    assert_eq!(tries("192.0.2.2", 10), 10);
+    assert_eq!(tries("2001:db8::1", 40) + tries("2001:db8::2", 40), 60);
+    assert_eq!(tries("::ffff:192.0.2.1", 5), 0);
+    // A proxy on this host stands for many clients.
+    assert_eq!(tries("127.0.0.1", 100) + tries("::1", 100), 200);
+    house.app.clock().advance(10);
+    assert_eq!(tries("192.0.2.1", 100), 10, "a refusal counts for a second");
 }

@@ -33,8 +33,9 @@ fn below_base(address: &Value) -> String {
 
 // RFC 7643, section 2
 
-/// RFC 7643 section 8.7.1 has it as not required, and here it cannot be removed: who may log in must
-/// have an answer. "Required" tells clients so before they try. A new account gets it by default.
+/// RFC 7643 section 8.7.1 has it as not required, and here it cannot be removed: who may log in
+/// must have an answer. "Required" tells clients so before they try. A new account gets it by
+/// default.
 #[test]
 fn active_is_published_as_required_because_it_cannot_be_removed() {
     let house = House::new();

@@ -1,4 +1,5 @@
-//! Schemas that support registers for an organisation, what discovery tells, and the strict setting.
+//! Schemas that support registers for an organisation, what discovery tells, and the strict
+//! setting.
 
 use plumm::scim::schema::Schema;
 use plumm::store::org::OrgSettings;
