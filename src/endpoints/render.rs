@@ -1,5 +1,7 @@
 //! Resources as answers: what is computed is fetched, what the client did not ask for is left out.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::endpoints::{Context, Failure, scim_response};
@@ -105,8 +107,8 @@ impl View<'_> {
         context: &Context,
         tx: &Read,
         stored: &[Stored],
-    ) -> Result<std::collections::HashMap<i64, Map<String, Value>>, Error> {
-        let mut computed: std::collections::HashMap<i64, Map<String, Value>> = Default::default();
+    ) -> Result<HashMap<i64, Map<String, Value>>, Error> {
+        let mut computed: HashMap<i64, Map<String, Value>> = HashMap::new();
         let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
         if membership::has_members(self.resource_type) && self.shows(MEMBERS) {
             let brief = self.brief && self.projection.is_none();

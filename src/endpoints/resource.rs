@@ -187,7 +187,16 @@ fn change(
     let kind = context.kind(resource_type, &base);
     let is_patch = request.method == Method::Patch;
     let view = View { brief: is_patch, ..view(resource_type, &base, projection.as_ref()) };
-    let stored = context.write(|tx| {
+    // RFC 7644 section 3.5.2: 204 is for a client that wants nothing back.
+    let nothing = is_patch
+        && request.parameter("attributes").is_some_and(|it| it.is_ok_and(|it| it.is_empty()));
+    // Within the change, so that the answer is what was written, and a change that cannot be
+    // answered is not made.
+    let answer = |tx: &Read, stored: &Stored| match nothing {
+        true => Ok(view.headers(Response::empty(204), stored)),
+        false => view.answer(context, tx, 200, stored),
+    };
+    context.write(|tx| {
         let stored = load(tx, kind, id)?;
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
@@ -195,21 +204,14 @@ fn change(
         let mut changes = changes(&before, &after);
         change_members(context, tx, stored.seq, members, &mut changes)?;
         if changes.as_object().is_some_and(Map::is_empty) {
-            return Ok(stored);
+            return answer(tx, &stored);
         }
         refuse_duplicate(tx, kind, resource_type, &before, &after, id)?;
         let stored = tx.replace_resource(kind, &stored, &before, &after)?;
         judge_size(&stored)?;
         log(context, tx, request.method.name(), kind, id, 200, &changes)?;
-        Ok(stored)
-    })?;
-    // RFC 7644 section 3.5.2: 204 is for a client that wants nothing back.
-    let nothing =
-        request.parameter("attributes").is_some_and(|it| it.is_ok_and(|it| it.is_empty()));
-    if is_patch && nothing {
-        return Ok(view.headers(Response::empty(204), &stored));
-    }
-    context.read(|tx| view.answer(context, tx, 200, &stored))
+        answer(tx, &stored)
+    })
 }
 
 fn view<'a>(
