@@ -112,7 +112,7 @@ impl App {
     /// provisioning log that are too old. To be called every minute or so.
     pub fn keep_house(&self) {
         let now = self.clock.now();
-        self.shut_down();
+        self.write_uses(now);
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
         loop {
             let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
@@ -132,7 +132,11 @@ impl App {
 
     /// Writes what is still in memory; for the end of service.
     pub fn shut_down(&self) {
-        if let Err(error) = self.auth.write_uses(&self.store, self.clock.now()) {
+        self.write_uses(self.clock.now());
+    }
+
+    fn write_uses(&self, now: Timestamp) {
+        if let Err(error) = self.auth.write_uses(&self.store, now) {
             log::warn!("the last use of the tokens could not be written: {error}");
         }
     }
