@@ -124,3 +124,13 @@ CREATE TABLE schema (
 -- says whether what the interoperability profile forbids is refused.
 ALTER TABLE org ADD COLUMN schemas INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE org ADD COLUMN strict INTEGER NOT NULL DEFAULT 0;
+
+-- v 3
+
+-- How many requests a minute an organisation may send; the default is more than any client sends.
+ALTER TABLE org ADD COLUMN rate INTEGER NOT NULL DEFAULT 6000000;
+
+-- Accounts that may not log in. It has every column of its own condition, so that counting them, and so
+-- the others, reads no document.
+CREATE INDEX resource_inactive ON resource (org, active, deleted, user_name)
+    WHERE deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1;

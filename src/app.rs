@@ -4,17 +4,22 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::access;
 use crate::auth::{Auth, Principal, Refusal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoints::{self, Context, Failure, health};
+use crate::http::forwarded;
 use crate::http::request::{Method, Request};
 use crate::http::response::{JSON, Response, SCIM_JSON};
 use crate::id;
+use crate::metrics::{Metrics, Route};
+use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
 use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, quoted};
@@ -28,10 +33,13 @@ use crate::store::{self, Store};
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// What a client is asked to wait that has been refused too often, in seconds.
-const RETRY_AFTER_REFUSALS_SECONDS: &str = "10";
+const RETRY_AFTER_REFUSALS_SECONDS: u64 = 10;
 const WAIT_AFTER_REFUSALS: &str = "Too many requests with a wrong API token came from this \
     address. Check the API token in the identity provider; requests with a valid one are answered \
     at once.";
+
+/// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
+const TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// The application behind every connection.
 pub struct App {
@@ -39,11 +47,23 @@ pub struct App {
     config: Config,
     clock: Clock,
     auth: Auth,
+    rates: Rates,
+    metrics: Metrics,
     /// The definitions where identity changes are refused, and where they are allowed.
     refuse: Arc<Definitions>,
     allow: Arc<Definitions>,
     /// The definitions of each organisation that has schemas of its own.
     own: Mutex<HashMap<OrgKey, Own>>,
+}
+
+/// A request at work, with what the spine found out about it.
+struct Call<'a> {
+    request: &'a Request,
+    /// The address of the client, as far as it is known.
+    client: Option<IpAddr>,
+    now: Timestamp,
+    /// What the log calls the request.
+    id: &'a str,
 }
 
 /// The definitions of one organisation, and what they were made from.
@@ -66,8 +86,10 @@ impl App {
         App {
             store,
             config,
+            metrics: Metrics::new(clock.now().nanoseconds() / 1_000_000_000),
             clock,
             auth: Auth::default(),
+            rates: Rates::default(),
             refuse: Arc::new(Definitions::builtin(IdentityChanges::Refuse)),
             allow: Arc::new(Definitions::builtin(IdentityChanges::Allow)),
             own: Mutex::default(),
@@ -80,6 +102,12 @@ impl App {
         &self.clock
     }
 
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The `Date` of an answer that is sent now.
     #[must_use]
     pub fn date(&self) -> String {
@@ -89,15 +117,24 @@ impl App {
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        let request_id = format!("{:016x}", id::request());
-        let now = self.clock.now();
-        let response = guarded(&request_id, || self.answer(request, now, &request_id));
+        let started = Instant::now();
+        let _at_work = self.metrics.requests_at_work.hold();
+        let route = Route::of(&request.path);
+        let id = format!("{:016x}", id::request());
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        let call = Call { request, client, now: self.clock.now(), id: &id };
+        let response = self.guarded(&id, || self.answer(&call));
+        let response = with_safety(response, route, request.secure);
+        let took = started.elapsed();
+        self.metrics.count_request(request.method.name(), route, response.status, took);
         // No query: a filter holds personal data.
         log::debug!(
-            "{request_id} {} {} {}",
+            "{id} {} {} {} {} {:.1} ms",
+            client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
             request.method,
             quoted(shown_path(&request.path)),
-            response.status
+            response.status,
+            took.as_secs_f64() * 1e3
         );
         response
     }
@@ -105,7 +142,8 @@ impl App {
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
     #[must_use]
     pub fn refuse(&self, status: u16, detail: &str) -> Response {
-        scim_error(&Error::new(status, detail))
+        self.metrics.count_unread(status);
+        with_safety(scim_error(&Error::new(status, detail)), Route::Scim, false)
     }
 
     /// What no request should wait for: writes when tokens were last used, and removes lines of the
@@ -141,16 +179,18 @@ impl App {
         }
     }
 
-    fn answer(&self, request: &Request, now: Timestamp, request_id: &str) -> Response {
+    fn answer(&self, call: &Call) -> Response {
+        let request = call.request;
         let segments = request.segments();
         let path: Vec<&str> = segments.iter().flatten().map(String::as_str).collect();
         let rest = segments.as_deref().and_then(|it| it.get(2..)).unwrap_or_default();
         let scim = request.path.trim_start_matches('/').split('/').next() == Some("scim");
         let answer = match path.as_slice() {
             _ if segments.is_none() && !scim => Err(nothing_here(request).into()),
-            ["scim", "v2", ..] => self.scim(request, now, Some(rest)),
-            _ if scim => self.scim(request, now, None),
-            ["access", "v1", ..] => self.access(request, now, rest),
+            ["scim", "v2", ..] => self.scim(call, Some(rest)),
+            _ if scim => self.scim(call, None),
+            ["access", "v1", ..] => self.access(call, rest),
+            ["metrics"] => self.metrics_text(call),
             ["healthz"] => only_get(request).map(|()| health::alive()),
             ["readyz"] => {
                 only_get(request).and_then(|()| health::ready(&self.store).map_err(Failure::from))
@@ -158,10 +198,10 @@ impl App {
             _ => Err(nothing_here(request).into()),
         };
         answer.unwrap_or_else(|failure| {
-            let response = render(failure, request_id);
+            let response = render(failure, call.id);
             // Outside /scim the body is the same, but it is not called SCIM.
-            if scim || !path.first().is_some_and(|it| ["access", "healthz", "readyz"].contains(it))
-            {
+            let plain = ["access", "metrics", "healthz", "readyz"];
+            if scim || !path.first().is_some_and(|it| plain.contains(it)) {
                 return response;
             }
             let headers = response.headers.into_iter().filter(|(name, _)| *name != "Content-Type");
@@ -172,13 +212,9 @@ impl App {
     }
 
     /// `rest`: the segments behind `/scim/v2`; none when the path is not below it.
-    fn scim(
-        &self,
-        request: &Request,
-        now: Timestamp,
-        rest: Option<&[String]>,
-    ) -> Result<Response, Failure> {
-        let principal = self.principal(request, now, Scope::Scim)?;
+    fn scim(&self, call: &Call, rest: Option<&[String]>) -> Result<Response, Failure> {
+        let request = call.request;
+        let principal = self.principal(call, Scope::Scim)?;
         if !principal.org.active {
             return Err(Error::new(
                 403,
@@ -200,22 +236,23 @@ impl App {
             change: None,
             definitions: &definitions,
             principal: &principal,
-            now,
+            now: call.now,
             base_url: &base_url,
-            client: request.peer.map(|it| it.to_string()),
+            client: call.client.map(|it| it.to_string()),
         };
         endpoints::handle(&context, request, rest)
     }
 
-    fn access(
-        &self,
-        request: &Request,
-        now: Timestamp,
-        rest: &[String],
-    ) -> Result<Response, Failure> {
-        let principal = self.principal(request, now, Scope::Access)?;
+    fn access(&self, call: &Call, rest: &[String]) -> Result<Response, Failure> {
+        let principal = self.principal(call, Scope::Access)?;
         let definitions = self.definitions(&principal.org)?;
-        Ok(access::handle(&self.store, &definitions, principal.org.key, request, rest)?)
+        Ok(access::handle(&self.store, &definitions, principal.org.key, call.request, rest)?)
+    }
+
+    fn metrics_text(&self, call: &Call) -> Result<Response, Failure> {
+        let org = self.principal(call, Scope::Admin)?.org.key;
+        only_get(call.request)?;
+        Ok(endpoints::metrics::get(&self.metrics, &self.store, org, call.now)?)
     }
 
     /// The definitions of an organisation: the built-in ones, and its own schemas as they were when
@@ -253,21 +290,30 @@ impl App {
         Ok(definitions)
     }
 
-    fn principal(
-        &self,
-        request: &Request,
-        now: Timestamp,
-        scope: Scope,
-    ) -> Result<Principal, Failure> {
-        let header = request.header("Authorization");
+    fn principal(&self, call: &Call, scope: Scope) -> Result<Principal, Failure> {
+        let now = call.now;
+        let header = call.request.header("Authorization");
         let principal = self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
             let failure = unauthorized(refusal);
-            let refused = matches!(&failure, Failure::Scim(error) if error.status == 401);
-            if refused && self.auth.refused_too_often(request.peer, now) {
-                return Error::new(429, WAIT_AFTER_REFUSALS).into();
+            if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
+                return failure;
             }
-            failure
+            self.metrics.refused_tokens.add();
+            let proxies = &self.config.trusted_proxies;
+            let client = call.client.filter(|it| !forwarded::speaks_for_many(*it, proxies));
+            match client.is_some_and(|it| self.auth.refused_too_often(it, now)) {
+                true => {
+                    let error = Error::new(429, WAIT_AFTER_REFUSALS);
+                    Failure::TooMany(error, RETRY_AFTER_REFUSALS_SECONDS)
+                }
+                false => failure,
+            }
         })?;
+        let rate = principal.org.settings.rate;
+        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, now) {
+            self.metrics.rate_limited.add();
+            return Err(too_fast(&principal.org, wait));
+        }
         if principal.scope == scope {
             return Ok(principal);
         }
@@ -281,6 +327,17 @@ impl App {
             ),
         )
         .into())
+    }
+
+    /// Runs a handler; a panic in it becomes a 500.
+    fn guarded(&self, request_id: &str, answer: impl FnOnce() -> Response) -> Response {
+        // Nothing of the request outlives the panic: an open transaction is rolled back by the
+        // store.
+        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+            self.metrics.panics.add();
+            log::error!("{request_id} a handler panicked; the message stands above");
+            scim_error(&internal(request_id))
+        })
     }
 
     /// The URL of `/scim/v2` as the client sees it.
@@ -301,13 +358,17 @@ fn shown_path(path: &str) -> &str {
     }
 }
 
-/// Runs a handler; a panic in it becomes a 500.
-fn guarded(request_id: &str, answer: impl FnOnce() -> Response) -> Response {
-    // Nothing of the request outlives the panic: an open transaction is rolled back by the store.
-    catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
-        log::error!("{request_id} a handler panicked; the message stands above");
-        scim_error(&internal(request_id))
-    })
+/// The answer with the fields that keep it out of caches and browsers from guessing.
+fn with_safety(mut response: Response, route: Route, secure: bool) -> Response {
+    let mut add = |name, value: &str| response.headers.push((name, value.to_owned()));
+    add("X-Content-Type-Options", "nosniff");
+    if !matches!(route, Route::Health | Route::Other) {
+        add("Cache-Control", "no-store");
+    }
+    if secure {
+        add("Strict-Transport-Security", TRANSPORT_SECURITY);
+    }
+    response
 }
 
 fn only_get(request: &Request) -> Result<(), Failure> {
@@ -335,6 +396,21 @@ fn internal(request_id: &str) -> Error {
              in the server's log under {request_id}."
         ),
     )
+}
+
+/// An organisation has sent more than it may, and is to come again in so many seconds.
+fn too_fast(org: &Org, wait: u64) -> Failure {
+    let (name, rate) = (quoted(&org.name), org.settings.rate);
+    let (requests, seconds) = (
+        if rate == 1 { "request" } else { "requests" },
+        if wait == 1 { "second" } else { "seconds" },
+    );
+    let detail = format!(
+        "The organisation \"{name}\" may send {rate} {requests} a minute and has sent more. Send \
+         the request again in {wait} {seconds}. Plumm Support raises the limit with `plumm org set \
+         ORG --rate N`."
+    );
+    Failure::TooMany(Error::new(429, detail), wait)
 }
 
 fn unauthorized(refusal: Refusal) -> Failure {
@@ -381,8 +457,8 @@ fn render(failure: Failure, request_id: &str) -> Response {
             log::warn!("{request_id} {}", error.detail);
             scim_error(&error).with_header("Retry-After", RETRY_AFTER_SECONDS)
         }
-        Failure::Scim(error) if error.status == 429 => {
-            scim_error(&error).with_header("Retry-After", RETRY_AFTER_REFUSALS_SECONDS)
+        Failure::TooMany(error, wait) => {
+            scim_error(&error).with_header("Retry-After", wait.to_string())
         }
         Failure::Scim(error) => scim_error(&error),
         Failure::MethodNotAllowed(allowed) => {
@@ -418,7 +494,11 @@ mod tests {
 
     #[test]
     fn a_panic_costs_its_own_request_only() {
-        let response = guarded("1234", || panic!("on purpose"));
+        let file = std::env::temp_dir().join(format!("plumm-app-{}", std::process::id()));
+        let store = Arc::new(Store::open(&file, store::Open::Create).unwrap());
+        let _ = std::fs::remove_file(&file);
+        let app = App::new(store, Config::default(), Clock::System);
+        let response = app.guarded("1234", || panic!("on purpose"));
         assert_eq!(response.status, 500);
         let body = String::from_utf8(response.body).unwrap();
         assert!(body.contains("under 1234") && !body.contains("on purpose"));

@@ -228,12 +228,9 @@ impl Auth {
 
     /// Notes that a client at this address was refused. Returns whether that has happened so often
     /// of late that it is to be told to wait. A valid token is never asked to: it may come from the
-    /// same address. This host's own addresses are not counted, since a proxy may stand there.
-    pub fn refused_too_often(&self, client: Option<IpAddr>, now: Timestamp) -> bool {
-        let counted = client.filter(|it| !it.to_canonical().is_loopback());
-        let Some(address) = counted.map(client_of) else {
-            return false;
-        };
+    /// same address.
+    pub fn refused_too_often(&self, client: IpAddr, now: Timestamp) -> bool {
+        let address = client_of(client);
         let mut refused = lock(&self.refused);
         if refused.len() >= ADDRESSES_MAX && !refused.contains_key(&address) {
             refused.retain(|_, until| *until > now);

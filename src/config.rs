@@ -1,5 +1,7 @@
 //! What an operator decides when the server is started.
 
+use ipnet::IpNet;
+
 /// The settings of a running server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -8,10 +10,12 @@ pub struct Config {
     pub public_url: Option<String>,
     /// How long the provisioning log is kept, in days.
     pub log_days: u32,
+    /// The reverse proxies whose word on who sent a request is taken.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { public_url: None, log_days: 365 }
+        Config { public_url: None, log_days: 365, trusted_proxies: Vec::new() }
     }
 }

@@ -32,6 +32,7 @@
 //! http/mod.rs                    HTTP messages as plain values
 //! http/request.rs                one request
 //! http/response.rs               one response
+//! http/forwarded.rs              whose request a proxy passed on
 //!
 //! app.rs                         the spine: one request value in, one response value out
 //! config.rs                      what an operator decides when the server is started
@@ -39,6 +40,8 @@
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
 //! access.rs                      may this person log in?
+//! rate.rs                        how many requests an organisation may send
+//! metrics.rs                     what the server counts
 //!
 //! endpoints/mod.rs               the router of /scim/v2, and what handlers share
 //! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
@@ -48,6 +51,7 @@
 //! endpoints/render.rs            resources as answers
 //! endpoints/discovery.rs         ServiceProviderConfig, ResourceTypes, Schemas
 //! endpoints/health.rs            /healthz and /readyz
+//! endpoints/metrics.rs           /metrics
 //!
 //! scim/mod.rs                    the words of RFC 7643 and RFC 7644; pure
 //! scim/urn.rs                    the URNs
@@ -91,6 +95,7 @@
 //! store/filter_sql.rs            a condition as SQL
 //! store/member_sql.rs            members and groups in a condition, as SQL
 //! store/provisioning_log.rs      what changed, by whom
+//! store/census.rs                how many accounts and groups there are
 //! ```
 
 pub mod access;
@@ -102,6 +107,8 @@ pub mod config;
 pub mod endpoints;
 pub mod http;
 pub mod id;
+pub mod metrics;
+pub mod rate;
 pub mod scim;
 pub mod server;
 pub mod store;

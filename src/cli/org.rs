@@ -11,6 +11,8 @@ use crate::store::{Open, Read, Store};
 
 /// How many organisations an error message names at most.
 const NAMED_MAX: usize = 20;
+/// The highest rate, in requests a minute.
+const RATE_MAX: u32 = 100_000_000;
 
 /// The commands for organisations.
 #[derive(Debug, Subcommand)]
@@ -60,6 +62,9 @@ pub struct Flags {
     /// off (default)
     #[arg(long, value_name = "on|off", value_parser = on_or_off)]
     strict: Option<bool>,
+    /// How many requests a minute its tokens may send together (default 6000000)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = rate)]
+    rate: Option<u32>,
 }
 
 /// Reads a switch.
@@ -74,6 +79,15 @@ fn on_or_off(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Reads a number of requests a minute.
+///
+/// # Errors
+/// What it must be.
+fn rate(text: &str) -> Result<u32, String> {
+    let rate = text.parse().ok().filter(|it| (1..=RATE_MAX).contains(it));
+    rate.ok_or_else(|| format!("it must be a number of requests a minute from 1 to {RATE_MAX}"))
+}
+
 impl Flags {
     /// These settings, changed where a flag was given.
     fn applied_to(&self, settings: OrgSettings) -> OrgSettings {
@@ -81,6 +95,7 @@ impl Flags {
             username_format: self.username_format.unwrap_or(settings.username_format),
             identity_changes: self.identity_changes.unwrap_or(settings.identity_changes),
             strict: self.strict.unwrap_or(settings.strict),
+            rate: self.rate.unwrap_or(settings.rate),
         }
     }
 }
@@ -174,12 +189,13 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let given = flags.activate as usize
         + flags.username_format.is_some() as usize
         + flags.identity_changes.is_some() as usize
-        + flags.strict.is_some() as usize;
+        + flags.strict.is_some() as usize
+        + flags.rate.is_some() as usize;
     if given == 0 {
         let command = format!("org set {} --identity-changes allow", quoted(&flags.name));
         return Err(CliError::Misused {
             message: "nothing to change: give --activate, --username-format, \
-                      --identity-changes or --strict"
+                      --identity-changes, --strict or --rate"
                 .to_owned(),
             instead: session.command(&command),
         });
@@ -193,12 +209,14 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let _ = store.checkpoint();
     let json = as_json(&org);
     let text = format!(
-        "Organisation {} is {}. Username format: {}. Identity changes: {}. Strict: {}.",
+        "Organisation {} is {}. Username format: {}. Identity changes: {}. Strict: {}. \
+         Rate: {} requests a minute.",
         org.name,
         if org.active { "activated" } else { "not activated" },
         word(&json, "username_format"),
         word(&json, "identity_changes"),
         on_off(org.settings.strict),
+        org.settings.rate,
     );
     Ok(Answer { json, text })
 }
@@ -240,10 +258,12 @@ fn list(session: &Session) -> Result<Answer, CliError> {
             word(json, "username_format").to_owned(),
             word(json, "identity_changes").to_owned(),
             on_off(org.settings.strict).to_owned(),
+            org.settings.rate.to_string(),
             org.created.to_string(),
         ]
     });
-    let head = ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "STRICT", "CREATED"];
+    let head =
+        ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "STRICT", "RATE", "CREATED"];
     let text = table(head, cells);
     Ok(Answer { json: Value::Array(rows), text })
 }
@@ -255,6 +275,7 @@ fn as_json(org: &Org) -> Value {
         "username_format": org.settings.username_format,
         "identity_changes": org.settings.identity_changes,
         "strict": org.settings.strict,
+        "rate": org.settings.rate,
         "created": org.created.to_string(),
     })
 }

@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -19,6 +20,7 @@ use crate::cli::{Answer, CliError, Session, days, org, quoted, token};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::Server;
+use crate::server::limits::Limits;
 use crate::store::error::Error;
 use crate::store::org::{Org, OrgSettings};
 use crate::store::token::Scope;
@@ -68,6 +70,16 @@ pub struct Args {
         value_parser = public_url
     )]
     public_url: Option<String>,
+    /// Reverse proxies, as addresses or networks, whose word on the client's address is taken
+    #[arg(
+        long,
+        value_name = "CIDR[,CIDR...]",
+        env = "PLUMM_TRUSTED_PROXIES",
+        hide_env_values = true,
+        value_delimiter = ',',
+        value_parser = network
+    )]
+    trusted_proxies: Vec<IpNet>,
     /// On the first run, make and activate this organisation, with a token
     #[arg(
         long,
@@ -106,9 +118,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let base = args.public_url.clone().unwrap_or_else(|| local_url(address)) + "/scim/v2";
     welcome(args.init.as_deref(), &base, &store, session)?;
 
-    let config = Config { public_url: args.public_url.clone(), log_days: args.log_days };
+    let config = Config {
+        public_url: args.public_url.clone(),
+        log_days: args.log_days,
+        trusted_proxies: args.trusted_proxies.clone(),
+    };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
-    let server = Server::start(listener, Arc::clone(&app))
+    let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
+    let server = Server::start_within(limits, listener, Arc::clone(&app))
         .map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on http://{}", server.local_addr());
     let housekeeper = Housekeeper::start(&app).map_err(|it| failed("no thread is left", &it))?;
@@ -338,6 +355,22 @@ fn public_url(text: &str) -> Result<String, String> {
     Ok(format!("{scheme}{authority}"))
 }
 
+/// Reads an address or a network, IPv4 ones as such.
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    let network = text.parse().ok().or_else(address).map(|it: IpNet| it.trunc());
+    let network =
+        network.ok_or("it must be an address or a network, such as 10.0.0.5 or 10.0.0.0/8")?;
+    if network.prefix_len() == 0 {
+        return Err("it would trust every address there is: name the proxies".to_owned());
+    }
+    if network.addr() != network.addr().to_canonical() {
+        return Err("write it as an IPv4 address or network, without ::ffff:".to_owned());
+    }
+    Ok(network)
+}
+
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|it| it > 0)
 }
@@ -375,6 +408,27 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(public_url(text).ok().as_deref(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, expected) in [
+            ("10.0.0.5", Some("10.0.0.5/32")),
+            (" 10.0.0.0/8 ", Some("10.0.0.0/8")),
+            ("10.1.2.3/8", Some("10.0.0.0/8")),
+            ("2001:db8::1", Some("2001:db8::1/128")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("0.0.0.0/0", None),
+            ("::/0", None),
+            ("10.0.0.0/33", None),
+            ("::ffff:10.0.0.5", None),
+            ("10.0.0", None),
+            ("localhost", None),
+            ("", None),
+        ] {
+            let read = network(text).ok().map(|it| it.to_string());
+            assert_eq!(read.as_deref(), expected, "{text:?}");
         }
     }
 

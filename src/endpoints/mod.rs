@@ -4,6 +4,7 @@ pub mod bulk;
 pub mod cursor;
 pub mod discovery;
 pub mod health;
+pub mod metrics;
 pub mod query;
 pub mod render;
 pub mod resource;
@@ -103,6 +104,8 @@ pub enum Failure {
     Scim(Error),
     /// The path is known, the method is not allowed there; with the methods that are.
     MethodNotAllowed(&'static str),
+    /// The client has sent too much, and is told this and in how many seconds to come again.
+    TooMany(Error, u64),
     /// The store failed; the client is told as little as it needs.
     Store(store::error::Error),
 }
@@ -117,7 +120,7 @@ impl Failure {
             Failure::Scim(error) => Ok(error),
             Failure::MethodNotAllowed(allowed) => Ok(method_not_allowed(allowed)),
             Failure::Store(store::error::Error::Conflict(_)) => Ok(in_use()),
-            Failure::Store(_) => Err(self),
+            Failure::TooMany(..) | Failure::Store(_) => Err(self),
         }
     }
 }

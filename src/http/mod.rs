@@ -1,4 +1,5 @@
 //! HTTP messages as plain values: what `server/` reads, `app.rs` answers and tests build by hand.
 
+pub mod forwarded;
 pub mod request;
 pub mod response;

@@ -78,7 +78,7 @@ impl<'a, S: Read + Write> Connection<'a, S> {
                 Ok(true) => {}
                 Ok(false) => return self.linger(),
                 // The client is gone or does not read; there is nobody to tell.
-                Err(_) => return,
+                Err(error) => return self.note_timeout(&error),
             }
         }
     }
@@ -149,11 +149,19 @@ impl<'a, S: Read + Write> Connection<'a, S> {
                 if status == 503 { response.with_header("Retry-After", "1") } else { response }
             }
             Failure::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                self.note_timeout(&error);
                 self.service.app.refuse(408, late)
             }
             Failure::Io(error) => return Err(error),
         };
         self.answer(response, terms)
+    }
+
+    /// Counts a connection that ends since its client was too slow.
+    fn note_timeout(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::TimedOut {
+            self.service.app.metrics().connections_timed_out.add();
+        }
     }
 
     /// Writes one response. Returns whether the connection goes on.

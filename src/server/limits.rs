@@ -1,7 +1,8 @@
 //! How much of the server clients may take: the caps on connections and the deadlines.
 
-use std::net::IpAddr;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Connections open at once.
 pub const CONNECTIONS_MAX: usize = 512;
@@ -35,7 +36,7 @@ pub struct Limits {
     /// Connections of one client address, unless it is loopback or a trusted proxy.
     pub connections_per_address: usize,
     /// Addresses that speak for many clients and are held to `connections` alone.
-    pub trusted_proxies: Vec<IpAddr>,
+    pub trusted_proxies: Vec<IpNet>,
     /// Requests the application works on at once.
     pub requests_at_work: usize,
     /// What all request bodies in memory may take beyond the first 64 KiB of each, in bytes.

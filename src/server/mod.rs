@@ -139,7 +139,10 @@ impl Door {
                 return;
             }
             match accepted {
-                Ok((tcp, peer)) => self.receive(tcp, peer.ip().to_canonical()),
+                Ok((tcp, peer)) => {
+                    self.service.app.metrics().connections_accepted.add();
+                    self.receive(tcp, peer.ip().to_canonical());
+                }
                 // The client left between its connect and our accept.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -165,7 +168,10 @@ impl Door {
         let service = Arc::clone(&self.service);
         if let Some(seat) = self.seats.admit(address, &tcp) {
             spawn(move || converse(&service, &seat, tcp, address));
-        } else if Arc::strong_count(&self.turned_away) <= TURNED_AWAY_MAX {
+            return;
+        }
+        self.service.app.metrics().connections_turned_away.add();
+        if Arc::strong_count(&self.turned_away) <= TURNED_AWAY_MAX {
             let counted = Arc::clone(&self.turned_away);
             spawn(move || {
                 let _counted = counted;
@@ -179,6 +185,7 @@ impl Door {
 /// One connection from its first byte to its last. TLS has its place here: a stream over
 /// `socket.clone()` in the middle, and `secure: true`.
 fn converse(service: &Service, seat: &Seat, tcp: Arc<TcpStream>, address: IpAddr) {
+    let _open = service.app.metrics().connections_open.hold();
     let socket = Socket::new(tcp);
     let peer = Peer { address, secure: false };
     Connection::new(service, socket.clone(), socket).converse(seat, peer);

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
+use crate::http::forwarded::speaks_for_many;
 use crate::http::request::client_of;
 use crate::server::limits::Limits;
 
@@ -24,7 +27,7 @@ pub struct Seats {
     started: Instant,
     connections: usize,
     connections_per_address: usize,
-    trusted_proxies: Vec<IpAddr>,
+    trusted_proxies: Vec<IpNet>,
 }
 
 #[derive(Debug, Default)]
@@ -71,7 +74,7 @@ impl Seats {
         }
         let client = client_of(address);
         let of_client = |entry: &Entry| entry.address == client;
-        if !self.speaks_for_many(address)
+        if !speaks_for_many(address, &self.trusted_proxies)
             && taken.entries.values().filter(|it| of_client(it)).count()
                 >= self.connections_per_address
             && !taken.make_room(of_client)
@@ -121,11 +124,6 @@ impl Seats {
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn speaks_for_many(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_loopback() || self.trusted_proxies.iter().any(|it| it.to_canonical() == address)
     }
 
     fn idle_since_now(&self) -> u64 {
@@ -209,7 +207,7 @@ mod tests {
     const B: &str = "192.0.2.2";
 
     fn seats(connections: usize, connections_per_address: usize) -> Arc<Seats> {
-        let trusted_proxies = vec!["192.0.2.9".parse().unwrap()];
+        let trusted_proxies = vec!["192.0.2.8/31".parse().unwrap()];
         Arc::new(Seats::new(&Limits {
             connections,
             connections_per_address,

@@ -1,5 +1,6 @@
 //! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
 
+pub mod census;
 pub mod checkpoint;
 pub mod connection;
 pub mod error;

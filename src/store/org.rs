@@ -10,6 +10,9 @@ use crate::store::{Read, Write};
 
 /// The longest name of an organisation, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
+/// How many requests a minute an organisation may send unless support says otherwise: more than any
+/// identity provider does.
+pub const RATE_DEFAULT: u32 = 6_000_000;
 
 /// The key of an organisation within the file. Never shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +27,8 @@ pub struct OrgSettings {
     pub identity_changes: IdentityChanges,
     /// Whether what the interoperability profile forbids is refused; identity providers send it.
     pub strict: bool,
+    /// How many requests a minute it may send.
+    pub rate: u32,
 }
 
 impl OrgSettings {
@@ -45,6 +50,7 @@ impl Default for OrgSettings {
             username_format: UsernameFormat::Email,
             identity_changes: IdentityChanges::Refuse,
             strict: false,
+            rate: RATE_DEFAULT,
         }
     }
 }
@@ -68,7 +74,7 @@ pub struct Org {
 
 /// The columns of an organisation, as [`from_columns`] reads them.
 pub(crate) const COLUMNS: &str = "org.id, org.name, org.active, org.username_format,
-    org.identity_changes, org.strict, org.schemas, org.created";
+    org.identity_changes, org.strict, org.rate, org.schemas, org.created";
 
 impl Read<'_> {
     /// The organisation of this name, in any letter case.
@@ -115,12 +121,13 @@ impl Write<'_> {
             return Err(Error::Conflict(format!("there is already an organisation {name}")));
         }
         let sql = "INSERT INTO org (name, name_folded, active, username_format, identity_changes,
-            strict, created) VALUES (?, ?, ?, ?, ?, ?, ?)";
+            strict, rate, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         let folded = fold(name);
         let format = format_word(settings.username_format);
         let changes = changes_word(settings.identity_changes);
         let now = self.now.nanoseconds();
-        let values = params![name, folded, active, format, changes, settings.strict, now];
+        let OrgSettings { strict, rate, .. } = settings;
+        let values = params![name, folded, active, format, changes, strict, rate, now];
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.org_by_key(OrgKey(self.connection.last_insert_rowid()))
     }
@@ -130,11 +137,12 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn set_org(&self, key: OrgKey, active: bool, settings: OrgSettings) -> Result<Org, Error> {
-        let sql = "UPDATE org SET active = ?, username_format = ?, identity_changes = ?, strict = ?
-            WHERE id = ?";
+        let sql =
+            "UPDATE org SET active = ?, username_format = ?, identity_changes = ?, strict = ?,
+            rate = ? WHERE id = ?";
         let format = format_word(settings.username_format);
         let changes = changes_word(settings.identity_changes);
-        let values = params![active, format, changes, settings.strict, key.0];
+        let values = params![active, format, changes, settings.strict, settings.rate, key.0];
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.org_by_key(key)
     }
@@ -176,8 +184,13 @@ pub(crate) fn from_columns(row: &Row, first: usize) -> rusqlite::Result<Result<O
         key: OrgKey(row.get(first)?),
         name: row.get(first + 1)?,
         active: row.get(first + 2)?,
-        settings: OrgSettings { username_format, identity_changes, strict: row.get(first + 5)? },
-        schemas: row.get(first + 6)?,
-        created: Timestamp::from_nanoseconds(row.get(first + 7)?),
+        settings: OrgSettings {
+            username_format,
+            identity_changes,
+            strict: row.get(first + 5)?,
+            rate: row.get(first + 6)?,
+        },
+        schemas: row.get(first + 7)?,
+        created: Timestamp::from_nanoseconds(row.get(first + 8)?),
     }))
 }

@@ -10,7 +10,7 @@ use crate::store::org::{self, Org, OrgKey};
 use crate::store::{Read, Write};
 
 /// What a token may be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Provisioning: the identity provider.
     Scim,

@@ -255,7 +255,8 @@ fn an_organisation_is_created_without_provisioning_and_then_activated() {
 fn only_given_flags_change_an_organisation() {
     let place = Place::new();
     let created = place.json(&["org", "create", "acme", "--username-format", "any"]);
-    let known = ["name", "active", "username_format", "identity_changes", "strict", "created"];
+    let known =
+        ["name", "active", "username_format", "identity_changes", "strict", "rate", "created"];
     assert_eq!(keys(&created), known);
     assert_eq!(
         (&created["active"], &created["username_format"], &created["identity_changes"]),
@@ -270,7 +271,7 @@ fn only_given_flags_change_an_organisation() {
     assert_eq!(
         out.succeeds(),
         "Organisation acme is activated. Username format: any. Identity changes: allow. \
-         Strict: off.\n"
+         Strict: off. Rate: 6000000 requests a minute.\n"
     );
     let set = place.json(&["org", "set", "acme", "--strict", "on"]);
     assert_eq!((&set["strict"], &set["username_format"]), (&json!(true), &json!("any")));
@@ -280,12 +281,26 @@ fn only_given_flags_change_an_organisation() {
         "invalid value 'yes' for '--strict <on|off>': it must be on or off",
         "plumm org set --help",
     );
+    let set = place.json(&["org", "set", "b", "--rate", "600"]);
+    assert_eq!((&set["rate"], &set["strict"]), (&json!(600), &json!(false)));
+    assert_eq!(place.json(&["org", "set", "b", "--strict", "off"])["rate"], 600);
+    for bad in ["0", "-1", "100000001", "default", "1.5"] {
+        place.plumm(&["org", "set", "b", "--rate", bad]).is_misuse(
+            &format!(
+                "invalid value '{bad}' for '--rate <N>': it must be a number of requests a minute \
+                 from 1 to 100000000"
+            ),
+            "plumm org set --help",
+        );
+    }
     let listed = place.json(&["org", "list"]);
+    assert_eq!((&listed[0]["rate"], &listed[1]["rate"]), (&json!(6_000_000), &json!(600)));
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert_eq!(listed[0]["identity_changes"], "allow");
     assert_eq!((&listed[0]["strict"], &listed[1]["strict"]), (&json!(true), &json!(false)));
     place.plumm(&["org", "set", "acme"]).is_misuse(
-        "nothing to change: give --activate, --username-format, --identity-changes or --strict",
+        "nothing to change: give --activate, --username-format, --identity-changes, --strict or \
+         --rate",
         "plumm org set acme --identity-changes allow",
     );
 }
@@ -296,13 +311,14 @@ fn organisations_are_listed_in_a_table() {
     place.plumm(&["org", "create", "Zürich AG"]).succeeds();
     let out = place.plumm(&["org", "list"]);
     let rows: Vec<&str> = out.succeeds().lines().collect();
-    assert_eq!(rows[0], "NAME       ACTIVATED  USERNAME FORMAT  IDENTITY CHANGES  STRICT  CREATED");
-    assert!(
-        rows[1].starts_with("acme       yes        email            refuse            off     2")
-    );
-    assert!(
-        rows[2].starts_with("Zürich AG  no         email            refuse            off     2")
-    );
+    let head = "NAME       ACTIVATED  USERNAME FORMAT  IDENTITY CHANGES  STRICT  RATE     CREATED";
+    assert_eq!(rows[0], head);
+    for (row, start) in rows[1..].iter().zip([
+        "acme       yes        email            refuse            off     6000000  2",
+        "Zürich AG  no         email            refuse            off     6000000  2",
+    ]) {
+        assert!(row.starts_with(start), "{row}");
+    }
 }
 
 #[test]
@@ -518,6 +534,12 @@ fn settings_come_from_the_environment_and_empty_ones_do_not_count() {
     assert!(ran.err.contains("plain HTTP on 0.0.0.0:1 would carry"), "{ran:?}");
     let ran = with(&[("PLUMM_LOG_DAYS", "none")]);
     assert!(ran.err.contains("'none' for '--log-days <N>'"), "{ran:?}");
+    let ran = with(&[("PLUMM_TRUSTED_PROXIES", "10.0.0.0/8,proxy.example")]);
+    assert!(
+        ran.err.contains("'proxy.example' for '--trusted-proxies <CIDR[,CIDR...]>'"),
+        "{ran:?}"
+    );
+    assert!(ran.err.contains("an address or a network, such as 10.0.0.5"), "{ran:?}");
 
     let mut command = place.command(&["org", "create", "acme"]);
     command.env("PLUMM_DB", "from_env.db");
@@ -979,4 +1001,35 @@ fn a_database_of_a_newer_plumm_is_left_alone() {
     );
     place.plumm(&["org", "list"]).fails(&sentence);
     place.plumm(&["serve"]).fails(&sentence);
+}
+
+#[test]
+fn a_proxy_that_is_trusted_names_the_client_in_the_log_of_changes() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme", "--trusted-proxies", "127.0.0.1, 10.0.0.0/8"]);
+    let token = place.token();
+    let request = ureq::http::Request::builder()
+        .method("POST")
+        .uri(format!("{}/scim/v2/Users", serving.url))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("X-Forwarded-For", "198.51.100.7, 10.0.0.3")
+        .body(PUSH_USER)
+        .unwrap();
+    assert_eq!(ureq::Agent::new_with_defaults().run(request).unwrap().status(), 201);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    let connection = rusqlite::Connection::open(place.folder.database()).unwrap();
+    let sql = "SELECT client FROM provisioning_log";
+    let client: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(client, "198.51.100.7");
+}
+
+#[test]
+fn a_rate_that_a_command_sets_counts_from_the_next_request_on() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let token = place.token();
+    place.plumm(&["org", "set", "acme", "--rate", "1"]).succeeds();
+    assert_eq!([0; 3].map(|_| serving.test_credentials(&token)), [200, 429, 429]);
+    place.plumm(&["org", "set", "acme", "--rate", "6000000"]).succeeds();
+    assert_eq!([0; 3].map(|_| serving.test_credentials(&token)), [200; 3]);
 }

@@ -117,13 +117,17 @@ impl House {
     }
 
     pub fn with(settings: OrgSettings) -> House {
+        House::configured(settings, Config::default())
+    }
+
+    pub fn configured(settings: OrgSettings, config: Config) -> House {
         let folder = Folder::new();
         let store = Arc::new(Store::open(&folder.database(), Open::Serve).unwrap());
         let now = Timestamp::parse(START).unwrap();
         let org = store.write(now, |tx| tx.add_org("acme", true, settings)).unwrap();
         let issued = auth::issue(&store, now, &org, Scope::Scim, "okta", None).unwrap();
         let clock = Clock::fixed(now);
-        let app = Arc::new(App::new(Arc::clone(&store), Config::default(), clock));
+        let app = Arc::new(App::new(Arc::clone(&store), config, clock));
         let token = issued.secret.reveal().to_owned();
         House { app, store, org, token, now, folder }
     }

@@ -12,6 +12,7 @@ mod house;
 mod idle;
 mod idp;
 mod listing;
+mod operations;
 mod patch;
 mod properties;
 mod purge;

@@ -1,0 +1,39 @@
+//! `/metrics`: what the server counts, and what there is of the organisation that asks.
+
+use crate::http::response::Response;
+use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::scim::datetime::Timestamp;
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::org::OrgKey;
+use crate::store::token::Scope;
+
+/// Answers with the counters of the server, and the accounts, groups and token expiries of this
+/// organisation; of no other.
+///
+/// # Errors
+/// Failures of the store.
+pub fn get(
+    metrics: &Metrics,
+    store: &Store,
+    org: OrgKey,
+    now: Timestamp,
+) -> Result<Response, Error> {
+    let (census, tokens) =
+        store.read(|tx| Ok::<_, Error>((tx.census(org)?, tx.valid_tokens(org, now)?)))?;
+    let mut text = metrics.to_text();
+    text.family("plumm_users", "gauge", "Accounts of the organisation whose token asks.");
+    text.sample(&[("state", "active")], census.active);
+    text.sample(&[("state", "inactive")], census.inactive);
+    text.family("plumm_groups", "gauge", "Groups of that organisation.");
+    text.sample(&[], census.groups);
+    let name = "plumm_token_expiry_timestamp_seconds";
+    text.family(name, "gauge", "When the next of its valid API tokens expires, since the epoch.");
+    for (scope, word) in Scope::ALL {
+        let of_scope = tokens.iter().filter(|it| it.scope == scope);
+        if let Some(at) = of_scope.filter_map(|it| it.expires).min() {
+            text.sample(&[("scope", word)], at.nanoseconds() / 1_000_000_000);
+        }
+    }
+    Ok(Response::new(200, CONTENT_TYPE, text.into_bytes()))
+}

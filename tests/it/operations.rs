@@ -1,0 +1,405 @@
+//! What whoever runs the server sees of it: metrics, rates, clients behind a proxy, header fields.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plumm::auth;
+use plumm::config::Config;
+use plumm::http::request::{Method, Request};
+use plumm::server::Server;
+use plumm::server::limits::{Deadlines, Limits};
+use plumm::store::org::OrgSettings;
+use plumm::store::token::Scope;
+use serde_json::Value;
+
+use crate::house::{Answer, House, user};
+
+const USERS: &str = "/scim/v2/Users";
+
+/// A house behind a proxy at 10.0.0.1.
+fn behind_a_proxy() -> House {
+    let trusted_proxies = vec!["10.0.0.0/24".parse().unwrap()];
+    House::configured(OrgSettings::default(), Config { trusted_proxies, ..Config::default() })
+}
+
+/// Sends a request as it came from this peer, with this `X-Forwarded-For`.
+fn send(house: &House, peer: &str, client: &str, token: &str, method: &str, body: &str) -> Answer {
+    let mut request = Request::new(Method::from_name(method), USERS);
+    request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+    request.headers.push(("X-Forwarded-For".to_owned(), client.to_owned()));
+    request.peer = Some(peer.parse().unwrap());
+    request.body = body.as_bytes().to_vec();
+    house.app.handle(&request).into()
+}
+
+fn metrics(house: &House, token: &str) -> String {
+    house.with_token(token, "GET", "/metrics", "").expect(200).text
+}
+
+#[track_caller]
+fn has(text: &str, line: &str) {
+    assert!(text.lines().any(|it| it == line), "no `{line}` in {text}");
+}
+
+#[test]
+fn metrics_are_for_a_token_of_scope_admin() {
+    let house = House::new();
+    let admin = house.issue(Scope::Admin);
+    for method in ["GET", "HEAD"] {
+        let answer = house.with_token(&admin, method, "/metrics", "").expect(200);
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        assert_eq!(answer.header("Content-Type"), Some(content_type));
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"));
+    }
+    for (token, status) in [
+        (house.issue(Scope::Scim), 403),
+        (house.issue(Scope::Access), 403),
+        ("plm_a_b".to_owned(), 401),
+        (String::new(), 401),
+    ] {
+        let answer = house.with_token(&token, "GET", "/metrics", "").expect(status);
+        assert_eq!(answer.header("Content-Type"), Some("application/json"));
+        assert!(answer.json()["detail"].is_string());
+        assert_eq!(answer.header("WWW-Authenticate").is_some(), status == 401);
+    }
+    let answer = house.with_token(&admin, "POST", "/metrics", "").expect(405);
+    assert_eq!(answer.header("Allow"), Some("GET, HEAD"));
+    assert_eq!(house.with_token(&admin, "GET", "/metrics/x", "").status, 404);
+    house.with_token(&admin, "GET", USERS, "").refused(403, None, "scope \"admin\"");
+}
+
+#[test]
+fn metrics_count_what_happened_and_name_nobody() {
+    let house = House::new();
+    let admin = house.issue(Scope::Admin);
+    house.user("bob@example.com");
+    let mut eve = user("eve@example.com");
+    eve["active"] = false.into();
+    house.post("/Users", &eve).expect(201);
+    let jon = house.user("jon@example.com");
+    house.call("DELETE", &format!("/Users/{}", jon["id"].as_str().unwrap()), "").expect(204);
+    house.get("/Groups").expect(200);
+    house.with_token("plm_wrong", "GET", USERS, "").expect(401);
+    let _ = house.app.refuse(408, "late");
+    let token = auth::issue(
+        &house.store,
+        house.now,
+        &house.org,
+        Scope::Scim,
+        "a label",
+        Some(house.now.plus_seconds(3_600)),
+    );
+    // Another organisation has what is no business of this one.
+    let (other, other_token) = house.neighbour("other");
+    let body = user("kim@example.com").to_string();
+    house.with_token(&other_token, "POST", USERS, &body).expect(201);
+
+    let text = metrics(&house, &admin);
+    let expires = house.now.plus_seconds(3_600).nanoseconds() / 1_000_000_000;
+    for line in [
+        "plumm_build_info{version=\"0.1.0\"} 1",
+        "plumm_requests_total{method=\"POST\",route=\"/scim/v2/Users\",code=\"201\"} 4",
+        "plumm_requests_total{method=\"DELETE\",route=\"/scim/v2/Users\",code=\"204\"} 1",
+        "plumm_requests_total{method=\"GET\",route=\"/scim/v2/Users\",code=\"401\"} 1",
+        "plumm_requests_total{method=\"GET\",route=\"/scim/v2/Groups\",code=\"200\"} 1",
+        "plumm_request_duration_seconds_count{route=\"/scim/v2/Users\"} 6",
+        "plumm_request_duration_seconds_bucket{route=\"/scim/v2/Users\",le=\"+Inf\"} 6",
+        "plumm_unread_requests_total{code=\"408\"} 1",
+        "plumm_refused_tokens_total 1",
+        "plumm_rate_limited_total 0",
+        "plumm_panics_total 0",
+        "plumm_requests_at_work 1",
+        "plumm_users{state=\"active\"} 1",
+        "plumm_users{state=\"inactive\"} 1",
+        "plumm_groups 0",
+        &format!("plumm_token_expiry_timestamp_seconds{{scope=\"scim\"}} {expires}"),
+        &format!("process_start_time_seconds {}", house.now.nanoseconds() / 1_000_000_000),
+    ] {
+        has(&text, line);
+    }
+    for name in ["example.com", "acme", "other\"", "a label", &token.unwrap().token.id, "plm_"] {
+        let told = text.lines().filter(|it| !it.starts_with('#') && it.contains(name));
+        assert_eq!(told.collect::<Vec<_>>(), [""; 0]);
+    }
+    let own = auth::issue(&house.store, house.now, &other, Scope::Admin, "", None).unwrap();
+    let text = metrics(&house, own.secret.reveal());
+    has(&text, "plumm_users{state=\"inactive\"} 0");
+    assert!(!text.contains("plumm_token_expiry_timestamp_seconds{"), "{text}");
+    // The first scrape is counted by the second.
+    has(&text, "plumm_requests_total{method=\"GET\",route=\"/metrics\",code=\"200\"} 1");
+}
+
+/// Every line is one that Prometheus reads, and each family is announced once, before its values.
+#[test]
+fn metrics_are_in_the_text_format() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let text = metrics(&house, &house.issue(Scope::Admin));
+    assert!(text.ends_with('\n'));
+    let mut families = Vec::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(!families.contains(&name), "{line}");
+            families.push(name);
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let name = series.split('{').next().unwrap();
+        let family = families.last().unwrap();
+        let suffix = name.strip_prefix(family);
+        assert!(matches!(suffix, Some("" | "_bucket" | "_sum" | "_count")), "{line} in {family}");
+    }
+    assert!(families.len() > 10);
+}
+
+#[test]
+fn an_organisation_beyond_its_rate_is_told_when_to_come_again() {
+    let house = House::with(OrgSettings { rate: 60, ..OrgSettings::default() });
+    let (access, admin) = (house.issue(Scope::Access), house.issue(Scope::Admin));
+    let second = house.issue(Scope::Scim);
+    let login = "/access/v1/users/bob@example.com";
+    for _ in 0..5 {
+        house.get("/Users").expect(200);
+        house.with_token(&second, "GET", USERS, "").expect(200);
+    }
+    // All tokens of the identity provider count together.
+    for token in [house.token(), &second] {
+        let answer = house.with_token(token, "GET", USERS, "");
+        assert_eq!(answer.header("Retry-After"), Some("1"));
+        answer.refused(429, None, "\"acme\" may send 60 requests a minute");
+    }
+    let text = house.get("/Users").text;
+    assert!(text.contains("Send the request again in 1 second."), "{text}");
+    assert!(text.contains("`plumm org set ORG --rate N`"), "{text}");
+    // People still log in, and have a limit of their own.
+    for _ in 0..10 {
+        house.with_token(&access, "GET", login, "").expect(404);
+    }
+    let answer = house.with_token(&access, "GET", login, "").expect(429);
+    assert_eq!(answer.header("Content-Type"), Some("application/json"));
+    assert_eq!(answer.header("Retry-After"), Some("1"));
+    // Whoever has no valid token does not use up the organisation's requests.
+    house.app.clock().advance(1);
+    for _ in 0..20 {
+        house.with_token("plm_wrong", "GET", USERS, "").expect(401);
+    }
+    house.get("/Users").expect(200);
+    house.get("/Users").expect(429);
+    let (_, other) = house.neighbour("other");
+    house.with_token(&other, "GET", USERS, "").expect(200);
+    has(&metrics(&house, &admin), "plumm_rate_limited_total 5");
+}
+
+#[test]
+fn a_slow_rate_says_how_long_to_wait() {
+    let house = House::with(OrgSettings { rate: 2, ..OrgSettings::default() });
+    house.get("/Users").expect(200);
+    house.app.clock().advance(10);
+    let answer = house.get("/Users").expect(429);
+    assert_eq!(answer.header("Retry-After"), Some("20"));
+    house.app.clock().advance(20);
+    house.get("/Users").expect(200);
+}
+
+#[test]
+fn the_log_of_changes_names_the_client_behind_a_trusted_proxy() {
+    let house = behind_a_proxy();
+    let token = house.token();
+    for (i, (peer, field, expected)) in [
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "nonsense", "10.0.0.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("127.0.0.1", "198.51.100.7", "127.0.0.1"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = user(&format!("bob{i}@example.com")).to_string();
+        send(&house, peer, field, token, "POST", &body).expect(201);
+        let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+        let sql = "SELECT client FROM provisioning_log ORDER BY seq DESC LIMIT 1";
+        let client: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(client, expected);
+    }
+}
+
+#[test]
+fn wrong_tokens_count_for_the_client_and_not_for_its_proxy() {
+    let house = behind_a_proxy();
+    let tries = |peer: &str, client: &str, count: usize| {
+        let sent = (0..count).map(|_| send(&house, peer, client, "wrong", "GET", "").status);
+        sent.filter(|it| *it == 401).count()
+    };
+    assert_eq!(tries("10.0.0.1", "198.51.100.7", 100), 60);
+    assert_eq!(tries("10.0.0.2", "198.51.100.7", 5), 0, "the same client, by another proxy");
+    assert_eq!(tries("10.0.0.1", "198.51.100.8", 5), 5);
+    assert_eq!(tries("10.0.0.1", "", 100), 100, "a proxy itself");
+    assert_eq!(tries("10.0.0.1", "127.0.0.1", 100), 100);
+    // Without trust, the field is anybody's word.
+    assert_eq!(tries("192.0.2.1", "127.0.0.1", 100), 60);
+}
+
+#[test]
+fn answers_stay_out_of_caches_and_are_what_they_say() {
+    let house = House::new();
+    let id = house.user("bob@example.com")["id"].as_str().unwrap().to_owned();
+    let access = house.issue(Scope::Access);
+    let bob = format!("{USERS}/{id}");
+    for (token, method, target, status) in [
+        (house.token(), "GET", USERS, 200),
+        (house.token(), "GET", bob.as_str(), 200),
+        (house.token(), "DELETE", bob.as_str(), 204),
+        (house.token(), "GET", "/scim/v2/nowhere", 404),
+        (house.token(), "GET", "/scim/v2/ServiceProviderConfig", 200),
+        (&access, "GET", "/access/v1/users/eve@example.com", 404),
+        ("", "GET", "/scim/v2/Users", 401),
+        ("", "GET", "/metrics", 401),
+        ("", "GET", "//scim//v2/Users", 401),
+    ] {
+        let answer = house.with_token(token, method, target, "").expect(status);
+        let count = |name: &str| answer.headers.iter().filter(|(it, _)| it == name).count();
+        assert_eq!(answer.header("Cache-Control"), Some("no-store"), "{target}");
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{target}");
+        assert_eq!((count("Cache-Control"), count("X-Content-Type-Options")), (1, 1));
+        assert_eq!(answer.header("Strict-Transport-Security"), None, "{target}");
+        assert_eq!(answer.header("Server"), None);
+    }
+    for target in ["/healthz", "/readyz", "/", "/nowhere"] {
+        let answer = house.send("GET", target, &[], "");
+        assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{target}");
+        assert_eq!(answer.header("Cache-Control"), None, "{target}");
+    }
+    let unread: Answer = house.app.refuse(400, "no request").into();
+    assert_eq!(unread.header("Cache-Control"), Some("no-store"));
+    assert_eq!(unread.header("X-Content-Type-Options"), Some("nosniff"));
+
+    let mut request = Request::new(Method::Get, "/healthz");
+    request.secure = true;
+    let answer: Answer = house.app.handle(&request).into();
+    assert_eq!(answer.header("Strict-Transport-Security"), Some("max-age=31536000"));
+}
+
+#[test]
+fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
+    let house = House::new();
+    house.user("bob@example.com");
+    let file = house.folder.path().join("old.db");
+    let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+    connection.execute("VACUUM INTO ?", [file.to_str().unwrap()]).unwrap();
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection
+        .execute_batch(
+            "DROP INDEX resource_inactive; ALTER TABLE org DROP COLUMN rate;
+             PRAGMA user_version = 2",
+        )
+        .unwrap();
+    drop(connection);
+    let store = plumm::store::Store::open(&file, plumm::store::Open::Existing).unwrap();
+    let orgs = store.read(|tx| tx.orgs()).unwrap();
+    assert_eq!(orgs.as_slice(), std::slice::from_ref(&house.org));
+    let census = store.read(|tx| tx.census(orgs[0].key)).unwrap();
+    assert_eq!((census.active, census.inactive, census.groups), (1, 0, 0));
+}
+
+#[test]
+fn inactive_accounts_are_counted_by_their_index() {
+    let house = House::new();
+    let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+    let sql = "EXPLAIN QUERY PLAN SELECT count(*) FROM resource WHERE org = ?
+        AND deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1";
+    let plan: String = connection.query_row(sql, [1], |row| row.get(3)).unwrap();
+    assert!(plan.contains("USING COVERING INDEX resource_inactive"), "{plan}");
+}
+
+#[test]
+fn every_change_of_an_account_is_in_the_census() {
+    let house = House::new();
+    let bob = format!("/Users/{}", house.user("bob@example.com")["id"].as_str().unwrap());
+    let census = || {
+        let census = house.store.read(|tx| tx.census(house.org.key)).unwrap();
+        (census.active, census.inactive, census.groups)
+    };
+    let set = |active: Value| {
+        let operations = serde_json::json!([{"op": "replace", "value": {"active": active}}]);
+        house.patch(&bob, &operations).expect(200);
+    };
+    assert_eq!(census(), (1, 0, 0));
+    set(false.into());
+    assert_eq!(census(), (0, 1, 0));
+    set(true.into());
+    assert_eq!(census(), (1, 0, 0));
+    let group = serde_json::json!({
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Guides"
+    });
+    house.post("/Groups", &group).expect(201);
+    assert_eq!(census(), (1, 0, 1));
+    house.call("DELETE", &bob, "").expect(204);
+    assert_eq!(census(), (0, 0, 1));
+}
+
+#[test]
+fn connections_are_counted_from_their_first_moment_to_their_last() {
+    let house = House::new();
+    let admin = house.issue(Scope::Admin);
+    let deadlines = Deadlines { head: Duration::from_millis(50), ..Deadlines::default() };
+    let limits = Limits { deadlines, ..Limits::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
+    let connect = || TcpStream::connect(server.local_addr()).unwrap();
+    let answer = |mut from: &TcpStream| {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    };
+    // A head that does not end.
+    let mut slow = connect();
+    slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    let late = answer(&slow);
+    assert!(late.starts_with("HTTP/1.1 408 ") && late.contains("nosniff"), "{late}");
+    assert!(!late.to_ascii_lowercase().contains("\nserver:"), "{late}");
+    drop(slow);
+    let mut asking = connect();
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {admin}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    asking.write_all(request.as_bytes()).unwrap();
+    let text = answer(&asking);
+    for line in [
+        "plumm_connections_accepted_total 2",
+        "plumm_connections_timed_out_total 1",
+        "plumm_connections_turned_away_total 0",
+        "plumm_unread_requests_total{code=\"408\"} 1",
+        "plumm_requests_at_work 1",
+    ] {
+        has(&text, line);
+    }
+    drop(asking);
+    server.stop();
+    has(&metrics(&house, &admin), "plumm_connections_open 0");
+}
+
+#[test]
+fn a_connection_without_room_is_counted() {
+    let house = House::new();
+    let limits = Limits { connections: 0, ..Limits::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
+    let mut text = String::new();
+    TcpStream::connect(server.local_addr()).unwrap().read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+    let text = metrics(&house, &house.issue(Scope::Admin));
+    has(&text, "plumm_connections_turned_away_total 1");
+    has(&text, "plumm_connections_open 0");
+    has(&text, "plumm_unread_requests_total{code=\"503\"} 1");
+    server.stop();
+}
