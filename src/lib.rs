@@ -15,6 +15,7 @@
 //! cli/token.rs                   `plumm token`
 //! cli/schema.rs                  `plumm schema`
 //! cli/user.rs                    `plumm user`
+//! cli/status.rs                  `plumm status`
 //!
 //! server/mod.rs                  the accept loop, a thread for each connection, the end of service
 //! server/limits.rs               caps on connections and the deadlines

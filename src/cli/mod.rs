@@ -3,6 +3,7 @@
 pub mod org;
 pub mod schema;
 pub mod serve;
+pub mod status;
 pub mod token;
 pub mod user;
 
@@ -62,6 +63,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Args),
+    /// Is the server running, and what is there of each organisation
+    Status(status::Args),
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
@@ -85,6 +88,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let session = Session { db: cli.db, json: cli.json };
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
+        Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {

@@ -16,7 +16,7 @@ use signal_hook::iterator::Signals;
 
 use crate::app::App;
 use crate::auth;
-use crate::cli::{Answer, CliError, Session, days, org, quoted, token};
+use crate::cli::{Answer, CliError, Session, days, org, quoted, status, token};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::server::Server;
@@ -125,6 +125,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
     let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
+    store.note_serving(&status::note(&base, session.now(), app.metrics().certificate_expiry()))?;
     let server = Server::start_within(limits, listener, Arc::clone(&app))
         .map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on http://{}", server.local_addr());

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const FILE_BYTES_MIN: u64 = 512;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to switch to the write-ahead log.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
+/// A command that looks whether a server is running holds the lock for less than this.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The page cache of the writing connection, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The page cache of one reading connection, in KiB.
@@ -37,7 +39,16 @@ const STATEMENTS_MAX: usize = 128;
 /// of that file would drop SQLite's own locks.
 pub struct ServeLock {
     path: PathBuf,
-    _file: File,
+    file: File,
+}
+
+impl ServeLock {
+    /// Replaces what the file says of the server that holds it.
+    pub fn note(&self, text: &str) -> Result<(), Error> {
+        let io = |error: io::Error| Error::Io(self.path.clone(), error);
+        self.file.set_len(0).map_err(io)?;
+        self.file.write_all_at(text.as_bytes(), 0).map_err(io)
+    }
 }
 
 impl Drop for ServeLock {
@@ -71,7 +82,9 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
         }
         Ok(_) => {}
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(io(error)),
-        Err(_) if open == Open::Existing => return Err(Error::Missing(path.to_owned())),
+        Err(_) if matches!(open, Open::Existing | Open::Look) => {
+            return Err(Error::Missing(path.to_owned()));
+        }
         // SQLite gives the files beside the database the permissions of the database.
         Err(_) => match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(_) => {}
@@ -86,10 +99,32 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
     if open == Open::Serve { serve_lock(path).map(Some) } else { Ok(None) }
 }
 
-fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
+/// What the server on this file says of itself ([`ServeLock::note`]); none when none is running.
+pub fn serving(database: &Path) -> Result<Option<String>, Error> {
+    let path = lock_path(database);
+    let io = |error: io::Error| Error::Io(path.clone(), error);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    match file.try_lock_shared() {
+        // A server that was killed left it behind.
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => fs::read_to_string(&path).map(Some).map_err(io),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
     name.push("-lock");
-    let path = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
+    let path = lock_path(database);
+    let mut looked_at = false;
     let io = |error: io::Error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::ReadOnly(database.to_owned())
@@ -102,6 +137,12 @@ fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
         let file = options.open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
+            Err(TryLockError::WouldBlock) if !looked_at => {
+                // Perhaps `serving` looks at what a killed server left behind.
+                looked_at = true;
+                thread::sleep(LOOK_PAUSE);
+                continue;
+            }
             Err(TryLockError::WouldBlock) => return Err(Error::Served(database.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
@@ -109,7 +150,10 @@ fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
         // guards nothing, and the next turn makes a new file.
         let ours = file.metadata().map_err(io)?;
         if fs::metadata(&path).is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
-            return Ok(ServeLock { path, _file: file });
+            let lock = ServeLock { path, file };
+            // A server that was killed may have left its own.
+            lock.note("")?;
+            return Ok(lock);
         }
     }
 }
@@ -136,6 +180,18 @@ pub fn open_writer(path: &Path) -> Result<Connection, Error> {
     // pages.
     set(&connection, "secure_delete", 1)?;
     equip(&connection)?;
+    Ok(connection)
+}
+
+/// Opens the connection of a command that changes nothing. It may write all the same, since only
+/// such a connection removes SQLite's own files beside the database when it is the last one.
+pub fn open_looker(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    crate::store::migrate::require_newest(&connection, path)?;
+    set(&connection, "query_only", 1)?;
     Ok(connection)
 }
 

@@ -29,6 +29,15 @@ pub enum Error {
         /// The number of steps this program knows.
         known: i64,
     },
+    /// The file has not taken every step yet, and may not be changed now.
+    Older {
+        /// The file.
+        path: PathBuf,
+        /// The number of steps the file has taken.
+        found: i64,
+        /// The number of steps this program knows.
+        known: i64,
+    },
     /// Another server serves the file.
     Served(PathBuf),
     /// The file or folder cannot be opened.
@@ -82,6 +91,12 @@ impl fmt::Display for Error {
                 f,
                 "{} was written by a newer plumm (schema {found}, this program knows {known}): \
                  install that version or restore an older backup",
+                path.display()
+            ),
+            Error::Older { path, found, known } => write!(
+                f,
+                "{} was written by an older plumm (schema {found}, this program needs {known}): \
+                 start `plumm serve` of this version once, which brings it up to date",
                 path.display()
             ),
             Error::Served(path) => write!(

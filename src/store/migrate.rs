@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::store::Read;
 use crate::store::error::Error;
 
 const SCHEMA_SQL: &str = include_str!("../../schema.sql");
@@ -40,6 +41,28 @@ pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
         return Err(Error::Newer { path: path.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// Fails when there are steps that the file has not taken yet.
+///
+/// # Errors
+/// [`Error::Older`], and as [`version`].
+pub fn require_newest(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let (found, known) = (version(connection, path)?, steps().len() as i64);
+    if found == known {
+        return Ok(());
+    }
+    Err(Error::Older { path: path.to_owned(), found, known })
+}
+
+impl Read<'_> {
+    /// How many steps the file has taken.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn schema_version(&self) -> Result<i64, Error> {
+        Ok(self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+    }
 }
 
 /// Takes the steps that the file has not taken yet.

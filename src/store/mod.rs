@@ -40,6 +40,8 @@ pub enum Open {
     Create,
     /// A command that needs a file to be there.
     Existing,
+    /// A command that changes nothing, not even the schema of a file of an older plumm.
+    Look,
 }
 
 /// The database of this program. Safe to share between threads.
@@ -52,7 +54,7 @@ pub struct Store {
     writer: Mutex<Connection>,
     written: WriteClock,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
-    _serve_lock: Option<ServeLock>,
+    serve_lock: Option<ServeLock>,
 }
 
 #[derive(Default)]
@@ -89,16 +91,21 @@ impl Store {
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
     pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
         let serve_lock = connection::prepare_file(path, open)?;
-        let mut writer = connection::open_writer(path)?;
-        migrate::migrate(&mut writer, path)?;
-        connection::require_writable(&writer, path)?;
+        let writer = if open == Open::Look {
+            connection::open_looker(path)?
+        } else {
+            let mut writer = connection::open_writer(path)?;
+            migrate::migrate(&mut writer, path)?;
+            connection::require_writable(&writer, path)?;
+            writer
+        };
         Ok(Store {
             path: path.to_owned(),
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
             writer: Mutex::new(writer),
             written: WriteClock::default(),
-            _serve_lock: serve_lock,
+            serve_lock,
         })
     }
 
@@ -106,6 +113,15 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Tells commands what they are to know of the server that runs on this file; nothing where it
+    /// was not opened by a server. Only the owner of the file can read it.
+    ///
+    /// # Errors
+    /// Any failure of the disk.
+    pub fn note_serving(&self, text: &str) -> Result<(), Error> {
+        self.serve_lock.as_ref().map_or(Ok(()), |it| it.note(text))
     }
 
     /// Runs queries on one consistent view of the database. Never waits for a writer.

@@ -557,6 +557,7 @@ fn every_help_shows_an_example() {
     for command in [
         "",
         "serve",
+        "status",
         "org create",
         "org set",
         "org activate",
@@ -1001,6 +1002,109 @@ fn a_database_of_a_newer_plumm_is_left_alone() {
     );
     place.plumm(&["org", "list"]).fails(&sentence);
     place.plumm(&["serve"]).fails(&sentence);
+}
+
+#[test]
+fn the_status_says_what_runs_and_what_there_is() {
+    let place = Place::with_acme();
+    place.plumm(&["org", "create", "Zürich AG", "--rate", "60"]).succeeds();
+    let before = fs::read(place.folder.database()).unwrap();
+    let idle = place.json(&["status"]);
+    let nothing = json!({
+        "running": false, "pid": null, "url": null, "started": null, "certificate_expires": null
+    });
+    assert_eq!(idle["server"], nothing);
+    assert_eq!(idle["database"]["path"], "./plumm.db");
+    assert_eq!(idle["database"]["bytes"], before.len());
+    let fresh = json!({
+        "name": "acme", "active": true, "users": {"active": 0, "inactive": 0}, "groups": 0,
+        "last_push": null, "tokens": 0, "next_token_expiry": null
+    });
+    assert_eq!((&idle["orgs"][0], &idle["orgs"][1]["active"]), (&fresh, &json!(false)));
+    assert_eq!(place.files(), ["plumm.db"]);
+    assert_eq!(fs::read(place.folder.database()).unwrap(), before, "it only looks");
+    let out = place.plumm(&["status"]);
+    assert!(out.succeeds().starts_with("Server       not running\nDatabase     ./plumm.db, "));
+
+    let serving = place.serve(&["--public-url", "https://scim.example.com"]);
+    let token = place.token();
+    let expiring = place.json(&["token", "create", "acme", "--expires", "30"]);
+    place.json(&["token", "create", "acme", "--expires", "90"]);
+    let mara = serving.send("POST", "/scim/v2/Users", &token, PUSH_USER);
+    assert_eq!(mara.0, 201);
+    let off = PUSH_USER.replace("ara.novak", "iro").replace("Mara.Novak", "miro");
+    let off = off.replace("\"active\":true", "\"active\":false");
+    let miro = serving.send("POST", "/scim/v2/Users", &token, &off);
+    assert_eq!(miro.0, 201, "{miro:?}");
+    let group = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"g"}"#;
+    assert_eq!(serving.send("POST", "/scim/v2/Groups", &token, group).0, 201);
+    let busy = place.json(&["status"]);
+    assert_eq!(busy["server"]["running"], true);
+    assert_eq!(busy["server"]["pid"], serving.child.id());
+    assert_eq!(busy["server"]["url"], "https://scim.example.com/scim/v2");
+    assert!(text(&busy["server"]["started"]).ends_with('Z'));
+    let acme = &busy["orgs"][0];
+    assert_eq!(acme["users"], json!({"active": 1, "inactive": 1}));
+    assert_eq!((&acme["groups"], &acme["tokens"]), (&json!(1), &json!(3)));
+    assert_eq!(acme["next_token_expiry"], expiring["expires"]);
+    assert!(text(&acme["last_push"]) >= text(&mara.1["meta"]["created"]), "{acme}");
+    let pushed = acme["last_push"].clone();
+    // What support does is no push, and what is deleted does not count.
+    let id = text(&miro.1["id"]);
+    place.plumm(&["user", "purge", "acme", &id, "--yes"]).succeeds();
+    let acme = &place.json(&["status"])["orgs"][0];
+    assert_eq!(acme["users"], json!({"active": 1, "inactive": 0}));
+    assert_eq!(acme["last_push"], pushed);
+    let out = place.plumm(&["status"]);
+    let lines: Vec<&str> = out.succeeds().lines().collect();
+    assert!(
+        lines[0].starts_with("Server       running at https://scim.example.com/scim/v2 since 2")
+    );
+    assert!(lines[4].starts_with("acme       yes        1       0         1       2"), "{lines:?}");
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    assert_eq!(place.json(&["status"])["server"], nothing);
+    assert_eq!(place.files(), ["plumm.db"]);
+}
+
+#[test]
+fn the_status_of_a_server_that_was_killed_is_not_running() {
+    let place = Place::new();
+    let mut serving = place.serve(&["--init", "acme"]);
+    assert_eq!(place.json(&["status"])["server"]["running"], true);
+    let lock = place.folder.path().join("plumm.db-lock");
+    assert!(fs::read_to_string(&lock).unwrap().contains(&serving.url));
+    serving.child.kill().unwrap();
+    serving.child.wait().unwrap();
+    assert!(lock.exists());
+    let status = place.json(&["status"]);
+    assert_eq!(
+        (&status["server"]["running"], &status["server"]["url"]),
+        (&json!(false), &Value::Null)
+    );
+    // Its successor does not speak with its words.
+    let again = place.serve(&[]);
+    assert_eq!(place.json(&["status"])["server"]["pid"], again.child.id());
+}
+
+#[test]
+fn the_status_of_what_cannot_be_read_is_a_sentence() {
+    let place = Place::new();
+    let missing = place.plumm(&["status"]);
+    assert_eq!((missing.code, place.files().len()), (Some(1), 0));
+    assert!(missing.err.contains("there is no database at ./plumm.db"), "{missing:?}");
+    place.plumm(&["org", "create", "acme"]).succeeds();
+    let connection = rusqlite::Connection::open(place.folder.database()).unwrap();
+    let known: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    connection.pragma_update(None, "user_version", known - 1).unwrap();
+    drop(connection);
+    let before = fs::read(place.folder.database()).unwrap();
+    place.plumm(&["status"]).fails(&format!(
+        "./plumm.db was written by an older plumm (schema {}, this program needs {known}): start \
+         `plumm serve` of this version once, which brings it up to date",
+        known - 1
+    ));
+    assert_eq!(fs::read(place.folder.database()).unwrap(), before);
+    assert_eq!(place.files(), ["plumm.db"]);
 }
 
 #[test]
