@@ -468,7 +468,7 @@ fn render(failure: Failure, request_id: &str) -> Response {
             log::error!("{request_id} {error}");
             match error {
                 store::error::Error::Conflict(_) => scim_error(&endpoints::in_use()),
-                store::error::Error::Busy => scim_error(&Error::new(
+                store::error::Error::Busy | store::error::Error::Undone => scim_error(&Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",
                 ))
@@ -518,6 +518,7 @@ mod tests {
         let cases = [
             (store::error::Error::Invalid("secret cause".to_owned()), 500),
             (store::error::Error::Busy, 503),
+            (store::error::Error::Undone, 503),
             (store::error::Error::Full, 507),
             (store::error::Error::Conflict("secret cause".to_owned()), 409),
         ];

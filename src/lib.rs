@@ -83,6 +83,7 @@
 //!
 //! store/mod.rs                   the database file: open, read, write
 //! store/connection.rs            how the file and each connection are opened
+//! store/writer.rs                group commit
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/error.rs                 what can go wrong with the file
 //! store/checkpoint.rs            the log is folded in when the file is idle

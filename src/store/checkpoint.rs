@@ -31,8 +31,10 @@ pub struct WriteClock {
 impl WriteClock {
     /// Notes that a change has just been committed.
     pub fn touch(&self) {
-        *lock(&self.last) = Some(Instant::now());
-        self.touched.notify_one();
+        // Who waits out the time since an earlier change looks again by himself.
+        if lock(&self.last).replace(Instant::now()).is_none() {
+            self.touched.notify_one();
+        }
     }
 }
 
@@ -43,8 +45,7 @@ impl Store {
     /// # Errors
     /// Any failure of the disk.
     pub fn checkpoint(&self) -> Result<bool, Error> {
-        let writer = lock(&self.writer);
-        checkpoint(&writer, READERS_WAIT)
+        checkpoint(&self.writer.alone(), READERS_WAIT)
     }
 
     /// Starts the thread that checkpoints an idle file. It ends when the returned value is dropped,

@@ -14,6 +14,8 @@ pub enum Error {
     Busy,
     /// The disk is full.
     Full,
+    /// The change was undone together with another one that failed.
+    Undone,
     /// The file or its folder cannot be written.
     ReadOnly(PathBuf),
     /// There is no file here.
@@ -65,6 +67,24 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
+impl Error {
+    /// The same failure for another change that it ended.
+    #[must_use]
+    pub fn again(&self) -> Error {
+        match self {
+            Error::Busy => Error::Busy,
+            Error::Full => Error::Full,
+            Error::Internal(error) => match error.sqlite_error() {
+                Some(code) => {
+                    Error::Internal(rusqlite::Error::SqliteFailure(*code, Some(error.to_string())))
+                }
+                None => Error::Undone,
+            },
+            _ => Error::Undone,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,6 +93,10 @@ impl fmt::Display for Error {
                 "the database is busy: another program has held it for 5 seconds; try again",
             ),
             Error::Full => f.write_str("the disk is full: make room and try again"),
+            Error::Undone => f.write_str(
+                "the change was undone, since the disk failed on one made at the same time; try \
+                 again",
+            ),
             Error::ReadOnly(path) => write!(
                 f,
                 "{} cannot be written: check the owner and permissions of the file and its folder",

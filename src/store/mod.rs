@@ -15,6 +15,7 @@ pub mod resource;
 pub mod schema;
 pub mod sort_sql;
 pub mod token;
+pub mod writer;
 
 use std::fmt;
 use std::ops::Deref;
@@ -27,6 +28,7 @@ use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::WriteClock;
 use crate::store::connection::ServeLock;
 use crate::store::error::Error;
+use crate::store::writer::Writer;
 
 /// The most connections that read at once; a further reader waits for one.
 const READERS_MAX: usize = 8;
@@ -51,7 +53,7 @@ pub struct Store {
     /// connection closes, if that one may write.
     readers: Mutex<Readers>,
     reader_returned: Condvar,
-    writer: Mutex<Connection>,
+    writer: Writer,
     written: WriteClock,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
     serve_lock: Option<ServeLock>,
@@ -103,7 +105,7 @@ impl Store {
             path: path.to_owned(),
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
-            writer: Mutex::new(writer),
+            writer: Writer::new(writer),
             written: WriteClock::default(),
             serve_lock,
         })
@@ -153,11 +155,7 @@ impl Store {
         now: Timestamp,
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
-        let writer = lock(&self.writer);
-        run(&writer, "BEGIN IMMEDIATE")?;
-        let _undo = Undo { connection: &writer };
-        let answer = work(&Write { read: Read { connection: &writer }, now })?;
-        run(&writer, "COMMIT")?;
+        let answer = self.writer.write(now, work)?;
         self.written.touch();
         Ok(answer)
     }
@@ -192,6 +190,10 @@ impl Write<'_> {
         &self,
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
+        // Without the transaction, the savepoint would be one of its own.
+        if self.connection.is_autocommit() {
+            return Err(Error::Undone.into());
+        }
         run(self.connection, "SAVEPOINT part")?;
         let answer = work(self);
         // SQLite itself has ended the whole change after some errors, such as a full disk.
@@ -238,23 +240,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
     connection.prepare_cached(sql)?.execute([])?;
     Ok(())
-}
-
-/// Undoes a change that has not been committed, also out of a panic: left open, its transaction
-/// would keep every other process from writing.
-struct Undo<'a> {
-    connection: &'a Connection,
-}
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        // SQLite itself has ended it after some errors, such as a full disk.
-        if !self.connection.is_autocommit()
-            && let Err(error) = run(self.connection, "ROLLBACK")
-        {
-            log::error!("a change could not be rolled back: {error}");
-        }
-    }
 }
 
 #[cfg(test)]

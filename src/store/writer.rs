@@ -1,0 +1,442 @@
+//! Group commit: changes that come at the same time share one transaction, and so one wait for the
+//! disk.
+//!
+//! Each thread makes its own change on the one writing connection. Who finds that others are
+//! waiting for the connection leaves the transaction open for them, and waits; who finds nobody
+//! commits, and tells the others. So a single writer does what it would do without any of this,
+//! and while one group is on its way to the disk the next one gathers.
+
+use std::mem;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use crate::scim::datetime::Timestamp;
+use crate::store::error::Error;
+use crate::store::{Read, Write, lock, run};
+
+/// The most changes in one transaction. More than can be at work at once, so that it only bounds
+/// how long the first of a group waits.
+const CHANGES_MAX: usize = 256;
+
+/// The writing connection, and who waits for it.
+pub struct Writer {
+    /// Threads that have come for the connection and do not have it yet.
+    coming: AtomicUsize,
+    desk: Mutex<Desk>,
+}
+
+struct Desk {
+    connection: Connection,
+    /// The changes that were made and not committed yet: the transaction is open as long as there
+    /// are any.
+    group: Option<Arc<Group>>,
+    changes: usize,
+}
+
+/// Changes that are committed together.
+#[derive(Default)]
+struct Group {
+    verdict: Mutex<Option<Result<(), Error>>>,
+    given: Condvar,
+}
+
+impl Group {
+    fn wait(&self) -> Result<(), Error> {
+        let verdict = lock(&self.verdict);
+        let verdict = self.given.wait_while(verdict, |it| it.is_none());
+        verdict.unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), again)
+    }
+}
+
+/// The same verdict for another one of the group.
+fn again(verdict: &Result<(), Error>) -> Result<(), Error> {
+    verdict.as_ref().copied().map_err(Error::again)
+}
+
+impl Writer {
+    /// A writer on this connection.
+    pub fn new(connection: Connection) -> Writer {
+        let desk = Desk { connection, group: None, changes: 0 };
+        Writer { coming: AtomicUsize::new(0), desk: Mutex::new(desk) }
+    }
+
+    /// Makes one change and returns when it is on disk, or is undone.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store: then nothing of it is there. A change
+    /// that fails leaves the others of its group alone.
+    pub fn write<T, E: From<Error>>(
+        &self,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut turn = self.turn();
+        turn.begin()?;
+        let write = Write { read: Read { connection: &turn.desk.connection }, now };
+        let answer = work(&write);
+        match answer.is_ok() {
+            true => turn.keep()?,
+            false => turn.undo(),
+        }
+        // A refusal too waits for what it was judged by.
+        match turn.close() {
+            Closed::Decided(verdict) => verdict?,
+            Closed::Left(group) => group.wait()?,
+        }
+        answer
+    }
+
+    /// The connection for something that is no change, such as a checkpoint; nothing is open on it.
+    pub fn alone(&self) -> Alone<'_> {
+        let mut turn = self.turn();
+        turn.commit_for_others();
+        Alone { turn }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        self.coming.fetch_add(1, Ordering::SeqCst);
+        let desk = lock(&self.desk);
+        self.coming.fetch_sub(1, Ordering::SeqCst);
+        Turn { writer: self, desk, part: Part::Nothing }
+    }
+}
+
+/// The connection in the hands of one thread.
+struct Turn<'a> {
+    writer: &'a Writer,
+    desk: MutexGuard<'a, Desk>,
+    part: Part,
+}
+
+/// What of the transaction is this thread's and not yet ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Nothing,
+    /// All of it.
+    Whole,
+    /// A savepoint after the changes of others.
+    Savepoint,
+}
+
+/// How a turn went out.
+enum Closed {
+    /// The transaction has ended, with this verdict on all that was in it.
+    Decided(Result<(), Error>),
+    /// Somebody else will end it.
+    Left(Arc<Group>),
+}
+
+impl Turn<'_> {
+    fn begin(&mut self) -> Result<(), Error> {
+        match self.desk.group {
+            None => run(&self.desk.connection, "BEGIN IMMEDIATE")?,
+            Some(_) => run(&self.desk.connection, "SAVEPOINT change")?,
+        }
+        self.part = if self.desk.group.is_none() { Part::Whole } else { Part::Savepoint };
+        Ok(())
+    }
+
+    /// Adds this thread's change to the group.
+    fn keep(&mut self) -> Result<(), Error> {
+        // SQLite has ended the whole transaction, and the change did not notice.
+        if self.desk.connection.is_autocommit() {
+            return Err(Error::Undone);
+        }
+        if self.part == Part::Savepoint {
+            run(&self.desk.connection, "RELEASE change")?;
+        }
+        self.part = Part::Nothing;
+        self.desk.group.get_or_insert_default();
+        self.desk.changes += 1;
+        Ok(())
+    }
+
+    /// Undoes this thread's change, where there is one.
+    fn undo(&mut self) {
+        let part = mem::replace(&mut self.part, Part::Nothing);
+        // SQLite itself has ended the whole transaction after some errors, such as a full disk.
+        if self.desk.connection.is_autocommit() {
+            let _ = self.decide(Err(Error::Undone));
+            return;
+        }
+        let undone = match part {
+            Part::Nothing => Ok(()),
+            Part::Whole => run(&self.desk.connection, "ROLLBACK"),
+            Part::Savepoint => run(&self.desk.connection, "ROLLBACK TO change")
+                .and_then(|()| run(&self.desk.connection, "RELEASE change")),
+        };
+        if let Err(error) = undone {
+            // What cannot be undone alone must not be committed with the others.
+            log::error!("a change could not be rolled back: {error}");
+            let _ = self.roll_back(Error::Undone);
+        }
+    }
+
+    /// Ends the turn: commits, unless somebody is coming who will.
+    fn close(mut self) -> Closed {
+        match &self.desk.group {
+            None => Closed::Decided(Ok(())),
+            Some(group) if self.is_left_to_others() => Closed::Left(Arc::clone(group)),
+            Some(_) => Closed::Decided(self.commit()),
+        }
+    }
+
+    fn is_left_to_others(&self) -> bool {
+        // Whoever is counted here will have a turn after this one, since it ends before the lock is
+        // given back.
+        self.writer.coming.load(Ordering::SeqCst) > 0 && self.desk.changes < CHANGES_MAX
+    }
+
+    /// Commits what is there, and tells those who wait for it.
+    fn commit(&mut self) -> Result<(), Error> {
+        if self.desk.group.is_none() {
+            return Ok(());
+        }
+        match run(&self.desk.connection, "COMMIT") {
+            Ok(()) => self.decide(Ok(())),
+            Err(error) => self.roll_back(error),
+        }
+    }
+
+    /// The same for a thread that has no part in it; those who have are told.
+    fn commit_for_others(&mut self) {
+        let _ = self.commit();
+    }
+
+    fn roll_back(&mut self, reason: Error) -> Result<(), Error> {
+        if !self.desk.connection.is_autocommit()
+            && let Err(error) = run(&self.desk.connection, "ROLLBACK")
+        {
+            log::error!("changes could not be rolled back: {error}");
+        }
+        self.decide(Err(reason))
+    }
+
+    fn decide(&mut self, verdict: Result<(), Error>) -> Result<(), Error> {
+        self.desk.changes = 0;
+        if let Some(group) = self.desk.group.take() {
+            *lock(&group.verdict) = Some(again(&verdict));
+            group.given.notify_all();
+        }
+        verdict
+    }
+}
+
+impl Drop for Turn<'_> {
+    /// Out of a panic, or an error of the store: what is half done is undone, and what others have
+    /// done is not forgotten.
+    fn drop(&mut self) {
+        self.undo();
+        if !self.is_left_to_others() {
+            self.commit_for_others();
+        }
+    }
+}
+
+/// The writing connection with nothing open on it; others wait until it is dropped.
+pub struct Alone<'a> {
+    turn: Turn<'a>,
+}
+
+impl Deref for Alone<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.turn.desk.connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{self, AssertUnwindSafe};
+    use std::sync::atomic::AtomicU64;
+    use std::thread;
+
+    use super::*;
+
+    /// A writer in a file of its own, and a second connection that sees what is committed.
+    struct House {
+        writer: Writer,
+        path: std::path::PathBuf,
+    }
+
+    impl House {
+        fn new() -> House {
+            static NEXT: AtomicU64 = AtomicU64::new(0);
+            let name = format!(
+                "plumm-writer-{}-{}.db",
+                std::process::id(),
+                NEXT.fetch_add(1, Ordering::Relaxed)
+            );
+            let path = std::env::temp_dir().join(name);
+            let connection = Connection::open(&path).unwrap();
+            connection
+                .execute_batch(
+                    "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;
+                     CREATE TABLE t (x INTEGER PRIMARY KEY);
+                     CREATE TABLE u (x REFERENCES t (x) DEFERRABLE INITIALLY DEFERRED)",
+                )
+                .unwrap();
+            House { writer: Writer::new(connection), path }
+        }
+
+        fn committed(&self) -> Vec<i64> {
+            let connection = Connection::open(&self.path).unwrap();
+            let mut rows = connection.prepare("SELECT x FROM t ORDER BY x").unwrap();
+            rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+
+        /// Adds a number, and holds the connection until this many others have come for it.
+        fn add(&self, x: i64, others: usize) -> Result<Vec<i64>, Error> {
+            self.with(others, |tx| {
+                tx.connection.execute("INSERT INTO t VALUES (?)", [x])?;
+                Ok(self.committed())
+            })
+        }
+
+        /// Waits until somebody has the connection.
+        fn until_held(&self) {
+            while self.writer.desk.try_lock().is_ok() {
+                thread::yield_now();
+            }
+        }
+
+        fn with<T>(
+            &self,
+            others: usize,
+            work: impl FnOnce(&Write) -> Result<T, Error>,
+        ) -> Result<T, Error> {
+            self.writer.write(Timestamp::from_nanoseconds(1), |tx| {
+                let answer = work(tx);
+                while self.writer.coming.load(Ordering::SeqCst) < others {
+                    thread::yield_now();
+                }
+                answer
+            })
+        }
+    }
+
+    impl Drop for House {
+        fn drop(&mut self) {
+            for ending in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(format!("{}{ending}", self.path.display()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_comes_together_is_committed_together() {
+        let house = House::new();
+        assert!(house.add(1, 0).unwrap().is_empty());
+        assert_eq!(house.committed(), [1]);
+        thread::scope(|scope| {
+            let first = scope.spawn(|| house.add(2, 2));
+            house.until_held();
+            // Nothing of the group can be seen from outside until its last one commits.
+            let others = [3, 4].map(|x| {
+                let house = &house;
+                scope.spawn(move || house.add(x, 0))
+            });
+            for change in others.into_iter().chain([first]) {
+                assert_eq!(change.join().unwrap().unwrap(), [1]);
+            }
+        });
+        assert_eq!(house.committed(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_change_that_fails_or_panics_leaves_the_others_alone() {
+        let house = House::new();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| house.add(1, 3));
+            house.until_held();
+            let fails = scope.spawn(|| {
+                house.with(0, |tx| {
+                    tx.connection.execute("INSERT INTO t VALUES (7)", [])?;
+                    tx.connection.execute("INSERT INTO t VALUES (7)", [])?;
+                    Ok(())
+                })
+            });
+            let panics = scope.spawn(|| {
+                let change = || {
+                    house.with(0, |tx| {
+                        tx.connection.execute("INSERT INTO t VALUES (8)", [])?;
+                        panic::resume_unwind(Box::new("no message on stderr"));
+                        #[allow(unreachable_code, reason = "says what it would return")]
+                        Ok(())
+                    })
+                };
+                panic::catch_unwind(AssertUnwindSafe(change)).is_err()
+            });
+            let last = scope.spawn(|| house.add(2, 0));
+            assert!(first.join().unwrap().is_ok());
+            assert!(fails.join().unwrap().is_err());
+            assert!(panics.join().unwrap());
+            assert!(last.join().unwrap().is_ok());
+        });
+        assert_eq!(house.committed(), [1, 2]);
+        assert!(house.add(3, 0).is_ok());
+        assert_eq!(house.committed(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_commit_that_fails_refuses_the_whole_group_and_the_next_goes_on() {
+        let house = House::new();
+        let dangling = |tx: &Write| {
+            tx.connection.execute("INSERT INTO u VALUES (99)", [])?;
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| house.with(1, dangling));
+            house.until_held();
+            let second = scope.spawn(|| house.add(1, 0));
+            assert!(matches!(first.join().unwrap(), Err(Error::Internal(_))));
+            assert!(matches!(second.join().unwrap(), Err(Error::Internal(_))));
+        });
+        assert!(house.committed().is_empty());
+        assert!(house.add(1, 0).is_ok());
+        assert_eq!(house.committed(), [1]);
+    }
+
+    #[test]
+    fn a_transaction_that_sqlite_has_ended_refuses_the_whole_group() {
+        let house = House::new();
+        let end = |tx: &Write| {
+            tx.connection.execute("INSERT INTO t VALUES (5)", [])?;
+            // As after a full disk.
+            tx.connection.execute("INSERT OR ROLLBACK INTO t VALUES (5)", [])?;
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| house.add(1, 1));
+            house.until_held();
+            let second = scope.spawn(|| house.with(0, end));
+            assert!(matches!(first.join().unwrap(), Err(Error::Undone)));
+            assert!(second.join().unwrap().is_err());
+        });
+        // A change that does not look must not be told that it was made.
+        let blind = house.with(0, |tx| {
+            assert!(end(tx).is_err());
+            assert!(matches!(tx.savepoint(|_| Ok::<_, Error>(())), Err(Error::Undone)));
+            Ok(())
+        });
+        assert!(matches!(blind, Err(Error::Undone)));
+        assert!(house.committed().is_empty());
+        assert!(house.add(1, 0).is_ok());
+    }
+
+    #[test]
+    fn who_wants_the_connection_alone_finds_nothing_open() {
+        let house = House::new();
+        thread::scope(|scope| {
+            let change = scope.spawn(|| house.add(1, 1));
+            house.until_held();
+            assert!(house.writer.alone().is_autocommit());
+            assert!(change.join().unwrap().is_ok());
+        });
+        assert_eq!(house.committed(), [1]);
+    }
+}
