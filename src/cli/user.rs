@@ -235,24 +235,38 @@ fn show(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError>
 }
 
 fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    // The log is read before the change, so that a server that writes meanwhile need not wait.
+    let (id, lines) = store.read(|read| {
+        let org = org::find(read, &who.org, session)?;
+        let stored = only_one(read, &org, who, session)?;
+        if yes {
+            let lines = read.lines_about(&stored.id)?;
+            return Ok((stored.id, lines));
+        }
+        let user = Summary::of(&stored)?;
+        Err(CliError::Misused {
+            message: format!(
+                "this would erase {} of organisation {}, {}, for good: the account, all its data, \
+                 and what the log says of its values. Nothing brings it back. Nothing has been \
+                 erased yet",
+                user.named(),
+                org.name,
+                user.state(),
+            ),
+            instead: session.command(&format!("user purge {} --yes", who.arguments())),
+        })
+    })?;
     let (org, user, another) = store.write(session.now(), |write| {
         let org = org::find(write, &who.org, session)?;
         let stored = only_one(write, &org, who, session)?;
         let user = Summary::of(&stored)?;
-        if !yes {
-            return Err(CliError::Misused {
-                message: format!(
-                    "this would erase {} of organisation {}, {}, for good: the account, all its \
-                     data, and what the log says of its values. Nothing brings it back. Nothing \
-                     has been erased yet",
-                    user.named(),
-                    org.name,
-                    user.state(),
-                ),
-                instead: session.command(&format!("user purge {} --yes", who.arguments())),
-            });
+        if stored.id != id {
+            return Err(CliError::Failed(format!(
+                "{} was changed while it was looked for: nothing was erased, run the command again",
+                user.named()
+            )));
         }
-        write.purge_resource(org.key, USER, &stored)?;
+        write.purge_resource(org.key, USER, &stored, &lines)?;
         note(write, &org, "purge", &user, 204)?;
         let another = find(write, &org, who, State::Deleted)?;
         Ok((org, user, another))

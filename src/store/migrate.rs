@@ -67,12 +67,22 @@ impl Read<'_> {
 
 /// Takes the steps that the file has not taken yet.
 ///
+/// Foreign keys are not enforced meanwhile, so that a step may replace a table that others refer
+/// to; they are checked before it is committed.
+///
 /// # Errors
 /// As [`version`], and any failure to write; the file then stands at the last whole step.
 pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     if version(connection, path)? == steps().len() as i64 {
         return Ok(());
     }
+    connection.pragma_update(None, "foreign_keys", false)?;
+    let done = take_steps(connection, path);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    done
+}
+
+fn take_steps(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     for (i, step) in steps().iter().enumerate() {
         let number = i as i64 + 1;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -81,6 +91,13 @@ pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
             continue;
         }
         tx.execute_batch(step)?;
+        let broken = "SELECT count(*) FROM pragma_foreign_key_check";
+        let broken: i64 = tx.query_row(broken, [], |row| row.get(0))?;
+        if broken > 0 {
+            return Err(Error::Invalid(format!(
+                "{broken} rows refer to what is not there; the file stays at schema {i}"
+            )));
+        }
         tx.pragma_update(None, "application_id", APPLICATION_ID)?;
         tx.pragma_update(None, "user_version", number)?;
         tx.commit()?;

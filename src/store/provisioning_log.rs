@@ -11,6 +11,14 @@ use crate::store::{Read, Write};
 /// Lines removed in one transaction when old ones are trimmed, so that writers do not wait long.
 const TRIM_ROWS: i64 = 5_000;
 
+/// Lines older than a time, among as many of the first ones as are removed at once. They stand in
+/// the order of time, unless the clock was set back. The newest line stays: the next one is
+/// numbered after it.
+const OLD_LINES: &str = "SELECT seq FROM (
+        SELECT seq, time FROM provisioning_log
+        WHERE seq < (SELECT max(seq) FROM provisioning_log) ORDER BY seq LIMIT ?2)
+    WHERE time < ?1";
+
 /// The actor of changes that support makes with a command.
 pub const CLI: &str = "cli";
 
@@ -50,15 +58,40 @@ pub struct LogLine<'a> {
     pub changes: &'a Value,
 }
 
+/// Where the log speaks of a resource, as far as it was read.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    seqs: Vec<i64>,
+    read_to: i64,
+}
+
 impl Read<'_> {
-    /// Whether there is a line older than this.
+    /// Whether there is a line to trim that is older than this, among the first ones.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn log_has_before(&self, time: Timestamp) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM provisioning_log WHERE time < ?)";
+        let sql = format!("SELECT EXISTS ({OLD_LINES})");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params![time.nanoseconds(), TRIM_ROWS], |row| row.get(0))?)
+    }
+
+    /// The lines about a resource. Reads the whole log: there is no index, which every change would
+    /// have to keep, for a purge now and then.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn lines_about(&self, resource: &str) -> Result<Lines, Error> {
+        self.lines_about_after(resource, 0)
+    }
+
+    fn lines_about_after(&self, resource: &str, after: i64) -> Result<Lines, Error> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
+        let read_to = self.connection.query_row(sql, [], |row| row.get(0))?;
+        let sql = "SELECT seq FROM provisioning_log WHERE seq > ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([time.nanoseconds()], |row| row.get(0))?)
+        let seqs = statement.query_map(params![after, resource], |row| row.get(0))?;
+        Ok(Lines { seqs: seqs.collect::<Result<_, _>>()?, read_to })
     }
 }
 
@@ -85,13 +118,18 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases what the log says of a resource's values. That something happened, and when, stays.
+    /// Erases what the log says of a resource's values: in the lines that were found before, and in
+    /// those written since. That something happened, and when, stays.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn forget_changes(&self, resource: &str) -> Result<(), Error> {
-        let sql = "UPDATE provisioning_log SET changes = '{}' WHERE resource = ?";
-        self.connection.prepare_cached(sql)?.execute([resource])?;
+    pub fn forget_changes(&self, resource: &str, found: &Lines) -> Result<(), Error> {
+        let since = self.lines_about_after(resource, found.read_to)?;
+        let sql = "UPDATE provisioning_log SET changes = '{}' WHERE seq = ? AND resource = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for seq in found.seqs.iter().chain(&since.seqs) {
+            statement.execute(params![seq, resource])?;
+        }
         Ok(())
     }
 
@@ -100,10 +138,9 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn trim_log(&self, before: Timestamp) -> Result<bool, Error> {
-        let sql = "DELETE FROM provisioning_log WHERE seq IN (
-            SELECT seq FROM provisioning_log WHERE time < ? LIMIT ?)";
+        let sql = format!("DELETE FROM provisioning_log WHERE seq IN ({OLD_LINES})");
         let values = params![before.nanoseconds(), TRIM_ROWS];
-        let removed = self.connection.prepare_cached(sql)?.execute(values)?;
+        let removed = self.connection.prepare_cached(&sql)?.execute(values)?;
         Ok(i64::try_from(removed).unwrap_or(0) == TRIM_ROWS)
     }
 }

@@ -10,6 +10,7 @@ use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::filter_sql::{self, SqlFilter};
 use crate::store::org::OrgKey;
+use crate::store::provisioning_log::Lines;
 use crate::store::{Read, Write};
 
 /// A resource as the file has it.
@@ -254,9 +255,9 @@ impl Write<'_> {
             columns.display,
             stored.seq,
         ])?;
-        if Columns::of(before).emails != columns.emails {
-            let sql = "DELETE FROM email WHERE resource = ?";
-            self.connection.prepare_cached(sql)?.execute([stored.seq])?;
+        let before = Columns::of(before);
+        if before.emails != columns.emails {
+            self.remove_emails(kind.org, stored.seq, &before)?;
             self.add_emails(kind.org, stored.seq, &columns)?;
         }
         Ok(Stored {
@@ -298,7 +299,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases a resource for good: its row, its addresses, and what the log says of its values.
+    /// Erases a resource for good: its row, its addresses, and what the log says of its values, in
+    /// these lines and in later ones.
     ///
     /// # Errors
     /// Failures of the store.
@@ -307,23 +309,30 @@ impl Write<'_> {
         org: OrgKey,
         resource_type: &str,
         stored: &Stored,
+        lines: &Lines,
     ) -> Result<(), Error> {
         self.leave_groups(stored.seq)?;
-        for sql in [
-            "DELETE FROM email WHERE resource = ?",
-            "DELETE FROM member WHERE grp = ?",
-            "DELETE FROM resource WHERE seq = ?",
-        ] {
+        self.remove_emails(org, stored.seq, &Columns::of(&stored.parse()?))?;
+        for sql in ["DELETE FROM member WHERE grp = ?", "DELETE FROM resource WHERE seq = ?"] {
             self.connection.prepare_cached(sql)?.execute([stored.seq])?;
         }
         if stored.deleted.is_none() {
             self.add_to_count(org, resource_type, -1)?;
         }
-        self.forget_changes(&stored.id)
+        self.forget_changes(&stored.id, lines)
     }
 
     fn add_emails(&self, org: OrgKey, seq: i64, columns: &Columns) -> Result<(), Error> {
         let sql = "INSERT OR IGNORE INTO email (org, value, resource) VALUES (?, ?, ?)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for value in &columns.emails {
+            statement.execute(params![org.0, value, seq])?;
+        }
+        Ok(())
+    }
+
+    fn remove_emails(&self, org: OrgKey, seq: i64, columns: &Columns) -> Result<(), Error> {
+        let sql = "DELETE FROM email WHERE org = ? AND value = ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         for value in &columns.emails {
             statement.execute(params![org.0, value, seq])?;

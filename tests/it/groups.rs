@@ -356,7 +356,7 @@ fn a_deleted_or_purged_user_leaves_every_group_and_comes_back_to_none() {
         .store
         .write(town.house.now, |tx| {
             tx.restore_resource(org, "User", &a)?;
-            tx.purge_resource(org, "User", &b)
+            tx.purge_resource(org, "User", &b, &tx.lines_about(&b.id)?)
         })
         .unwrap();
     assert_eq!(town.groups_of("a"), []);
@@ -392,8 +392,9 @@ fn a_group_that_loses_a_member_by_deletion_has_a_new_version() {
     town.house
         .store
         .write(town.house.now, |tx| {
-            let stored = tx.find(town.house.org.key, "User", town.id("b"), State::Present)?;
-            tx.purge_resource(town.house.org.key, "User", &stored.unwrap())
+            let org = town.house.org.key;
+            let stored = tx.find(org, "User", town.id("b"), State::Present)?.unwrap();
+            tx.purge_resource(org, "User", &stored, &tx.lines_about(&stored.id)?)
         })
         .unwrap();
     assert_eq!(town.read(&id)["meta"]["version"], "W/\"4\"");

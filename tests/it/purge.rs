@@ -54,7 +54,7 @@ fn a_purge_leaves_nothing_of_a_person_in_any_file() {
         let state = if i % 2 == 0 { State::Deleted } else { State::Present };
         let purged = house.store.write(house.now, |tx| {
             let stored = tx.find(house.org.key, "User", id, state)?.unwrap();
-            tx.purge_resource(house.org.key, "User", &stored)
+            tx.purge_resource(house.org.key, "User", &stored, &tx.lines_about(&stored.id)?)
         });
         purged.unwrap();
         if i == 29 {
