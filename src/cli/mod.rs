@@ -3,6 +3,7 @@
 pub mod org;
 pub mod schema;
 pub mod serve;
+pub mod tls;
 pub mod token;
 pub mod user;
 
@@ -65,6 +66,9 @@ enum Command {
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
+    /// TLS: a certificate of one's own
+    #[command(subcommand)]
+    Tls(tls::Command),
     /// API tokens: how an identity provider or an application comes in
     #[command(subcommand)]
     Token(token::Command),
@@ -86,6 +90,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {
             schema::run(&command, &session).and_then(|it| session.print(&it))

@@ -21,5 +21,6 @@ mod rules;
 mod schemas;
 mod socket;
 mod tidy;
+mod tls;
 mod users;
 mod versions;
