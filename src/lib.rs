@@ -13,6 +13,7 @@
 //! cli/serve.rs                   `plumm serve`
 //! cli/org.rs                     `plumm org`
 //! cli/token.rs                   `plumm token`
+//! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
@@ -22,6 +23,8 @@
 //! server/seats.rs                who is connected, who makes room, who is left at the end
 //! server/gate.rs                 how many requests are at work at once
 //! server/budget.rs               how much memory request bodies may take
+//! server/certificates.rs         the certificate and its key, from files that are renewed
+//! server/tls.rs                  TLS over a socket
 //! server/socket.rs               a TCP socket whose reads and writes share one deadline
 //! server/connection.rs           the life of one connection
 //! server/reader.rs               requests from the bytes a connection yields

@@ -4,6 +4,7 @@ pub mod org;
 pub mod schema;
 pub mod serve;
 pub mod status;
+pub mod tls;
 pub mod token;
 pub mod user;
 
@@ -68,6 +69,9 @@ enum Command {
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
+    /// TLS: a certificate of one's own
+    #[command(subcommand)]
+    Tls(tls::Command),
     /// API tokens: how an identity provider or an application comes in
     #[command(subcommand)]
     Token(token::Command),
@@ -90,6 +94,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {
             schema::run(&command, &session).and_then(|it| session.print(&it))

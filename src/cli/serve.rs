@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::json;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -19,7 +20,9 @@ use crate::auth;
 use crate::cli::{Answer, CliError, Session, days, org, quoted, status, token};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::scim::datetime::Timestamp;
 use crate::server::Server;
+use crate::server::certificates::{Certificates, Files};
 use crate::server::limits::Limits;
 use crate::store::error::Error;
 use crate::store::org::{Org, OrgSettings};
@@ -34,6 +37,8 @@ const INIT_LABEL: &str = "plumm serve --init";
 const EXIT_CUT_SHORT: i32 = 1;
 /// How often what no request should wait for is done.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How often the TLS certificate is looked at.
+const CERTIFICATE_LOOK: Duration = Duration::from_secs(3);
 
 /// How to serve.
 #[derive(Debug, clap::Args)]
@@ -52,6 +57,24 @@ pub struct Args {
         value_parser = listen
     )]
     listen: SocketAddr,
+    /// Serve HTTPS with this certificate, followed by those of its authorities
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "PLUMM_TLS_CERT",
+        hide_env_values = true,
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "PLUMM_TLS_KEY",
+        hide_env_values = true,
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
     /// Allow plain HTTP on an address that is not loopback, for a network you trust
     #[arg(
         long,
@@ -108,6 +131,7 @@ pub struct Args {
 /// Why it could not start.
 pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     refuse_open_network(args, session)?;
+    let certificates = certificates(args, session)?;
     let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
     let store = Arc::new(Store::open(session.db(), Open::Serve)?);
     let checkpointer = store.keep_checkpointed()?;
@@ -115,7 +139,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
 
-    let base = args.public_url.clone().unwrap_or_else(|| local_url(address)) + "/scim/v2";
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let base = args.public_url.clone().unwrap_or_else(|| local_url(scheme, address)) + "/scim/v2";
     welcome(args.init.as_deref(), &base, &store, session)?;
 
     let config = Config {
@@ -124,17 +149,38 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         trusted_proxies: args.trusted_proxies.clone(),
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
+    let started = session.now();
+    announce(&store, &app, &base, started, certificates.as_deref())?;
     let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
-    store.note_serving(&status::note(&base, session.now(), app.metrics().certificate_expiry()))?;
-    let server = Server::start_within(limits, listener, Arc::clone(&app))
-        .map_err(|it| failed("the server cannot be started", &it))?;
-    log::info!("listening on http://{}", server.local_addr());
-    let housekeeper = Housekeeper::start(&app).map_err(|it| failed("no thread is left", &it))?;
+    let server = match &certificates {
+        Some(it) => Server::start_tls(limits, listener, Arc::clone(&app), Arc::clone(it)),
+        None => Server::start_within(limits, listener, Arc::clone(&app)),
+    };
+    let server = server.map_err(|it| failed("the server cannot be started", &it))?;
+    log::info!("listening on {scheme}://{}", server.local_addr());
+    let no_thread = |it: io::Error| failed("no thread is left", &it);
+    let housekeeper = {
+        let app = Arc::clone(&app);
+        Regular::start("housekeeping", HOUSEKEEPING, move || app.keep_house()).map_err(no_thread)?
+    };
+    let renewal = certificates.clone().map(|it| {
+        let (store, app) = (Arc::clone(&store), Arc::clone(&app));
+        let look = move || {
+            it.look(Clock::System.now());
+            if app.metrics().certificate_expiry() != Some(it.expires())
+                && let Err(error) = announce(&store, &app, &base, started, Some(&it))
+            {
+                log::warn!("`plumm status` cannot be told of the new certificate: {error}");
+            }
+        };
+        Regular::start("certificate", CERTIFICATE_LOOK, look)
+    });
+    let renewal = renewal.transpose().map_err(no_thread)?;
 
-    let signal = signals.forever().next();
-    let name = if signal == Some(SIGINT) { "SIGINT" } else { "SIGTERM" };
+    let name = wait_for_the_end(&mut signals, certificates.as_deref(), session);
     log::info!("{name} received: finishing the requests in hand");
     server.stop();
+    drop(renewal);
     drop(housekeeper);
     app.shut_down();
     drop(checkpointer);
@@ -142,28 +188,70 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The thread that calls `App::keep_house`, until it is dropped.
-struct Housekeeper {
+/// Says what runs here, to `plumm status` and in the metrics.
+fn announce(
+    store: &Store,
+    app: &App,
+    base: &str,
+    started: Timestamp,
+    certificates: Option<&Certificates>,
+) -> Result<(), Error> {
+    let expires = certificates.map(Certificates::expires);
+    if let Some(seconds) = expires {
+        app.metrics().set_certificate_expiry(seconds);
+    }
+    store.note_serving(&status::note(base, started, expires))
+}
+
+/// The certificate and key that `--tls-cert` and `--tls-key` name; clap sees to it that they come
+/// together.
+fn certificates(args: &Args, session: &Session) -> Result<Option<Arc<Certificates>>, CliError> {
+    let (Some(certificate), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let loaded = Certificates::load(Files { certificate, key }, session.now());
+    loaded.map(|it| Some(Arc::new(it))).map_err(|it| CliError::Failed(it.to_string()))
+}
+
+/// Waits for SIGTERM or SIGINT, whose name is returned. SIGHUP, by custom, reads files again.
+fn wait_for_the_end(
+    signals: &mut Signals,
+    certificates: Option<&Certificates>,
+    session: &Session,
+) -> &'static str {
+    for signal in signals.forever() {
+        match (signal, certificates) {
+            (SIGHUP, Some(it)) => it.reload(session.now()),
+            (SIGHUP, None) => log::info!("SIGHUP received: there is no file to be read again"),
+            (SIGINT, _) => return "SIGINT",
+            _ => break,
+        }
+    }
+    "SIGTERM"
+}
+
+/// A thread that does something again and again, with this pause before each time, until it is
+/// dropped.
+struct Regular {
     /// Closing it ends the thread.
     end: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Housekeeper {
-    fn start(app: &Arc<App>) -> io::Result<Housekeeper> {
+impl Regular {
+    fn start(name: &str, pause: Duration, work: impl Fn() + Send + 'static) -> io::Result<Regular> {
         let (end, ended) = mpsc::channel();
-        let app = Arc::clone(app);
         let work = move || {
-            while ended.recv_timeout(HOUSEKEEPING) == Err(RecvTimeoutError::Timeout) {
-                app.keep_house();
+            while ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                work();
             }
         };
-        let thread = thread::Builder::new().name("housekeeping".to_owned()).spawn(work)?;
-        Ok(Housekeeper { end: Some(end), thread: Some(thread) })
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(work)?;
+        Ok(Regular { end: Some(end), thread: Some(thread) })
     }
 }
 
-impl Drop for Housekeeper {
+impl Drop for Regular {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
@@ -175,21 +263,23 @@ impl Drop for Housekeeper {
 /// The API token would cross a network where anyone on the way can read it.
 fn refuse_open_network(args: &Args, session: &Session) -> Result<(), CliError> {
     let address = args.listen;
-    if args.insecure_http || address.ip().to_canonical().is_loopback() {
+    if args.tls_cert.is_some() || args.insecure_http || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
     let port = address.port();
     Err(CliError::Misused {
         message: format!(
             "plain HTTP on {address} would carry API tokens across the network where others can \
-             read them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add \
-             --insecure-http if you trust the network"
+             read them: give a certificate with --tls-cert and --tls-key, or listen on 127.0.0.1 \
+             behind a reverse proxy that speaks TLS, or add --insecure-http if you trust the \
+             network"
         ),
         instead: session.command(&format!("serve --listen 127.0.0.1:{port}")),
     })
 }
 
 /// The first SIGTERM or SIGINT asks for an orderly end; the second one ends the process at once.
+/// SIGHUP is only received.
 fn watch_signals() -> io::Result<Signals> {
     let asked_before = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
@@ -197,7 +287,7 @@ fn watch_signals() -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, EXIT_CUT_SHORT, Arc::clone(&asked_before))?;
         flag::register(signal, Arc::clone(&asked_before))?;
     }
-    Signals::new([SIGTERM, SIGINT])
+    Signals::new([SIGTERM, SIGINT, SIGHUP])
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
@@ -220,13 +310,13 @@ fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
 }
 
 /// Where this host reaches the listener.
-fn local_url(address: SocketAddr) -> String {
+fn local_url(scheme: &str, address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 /// Says where the server is to be reached; on a first run makes what `--init` asks for and shows
@@ -449,7 +539,7 @@ mod tests {
             ("[::]:80", "http://[::1]:80"),
             ("10.0.0.7:80", "http://10.0.0.7:80"),
         ] {
-            assert_eq!(local_url(address.parse().unwrap()), expected);
+            assert_eq!(local_url("http", address.parse().unwrap()), expected);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::http::request::Method;
 use crate::http::response::Response;
 use crate::server::budget::Budget;
+use crate::server::certificates::Certificates;
 use crate::server::gate::Gate;
 use crate::server::head::{Framing, Refusal};
 use crate::server::limits::Deadlines;
@@ -43,6 +44,14 @@ pub struct Service {
     pub budget: Budget,
     /// How long each part of a connection's life may take.
     pub deadlines: Deadlines,
+    /// What connections under TLS are served with; without it they are plain HTTP.
+    pub certificates: Option<Arc<Certificates>>,
+}
+
+/// What a connection reads and writes: the socket itself, or TLS over it.
+pub trait Stream: Read + Write {
+    /// Says that nothing more will be sent. The peer sees the end of the stream.
+    fn finish(&mut self);
 }
 
 /// Who is at the other end.
@@ -65,7 +74,7 @@ pub struct Connection<'a, S> {
     out: Vec<u8>,
 }
 
-impl<'a, S: Read + Write> Connection<'a, S> {
+impl<'a, S: Stream> Connection<'a, S> {
     /// A connection on which nothing was read or written yet.
     pub fn new(service: &'a Service, stream: S, socket: Socket) -> Connection<'a, S> {
         Connection { service, stream, socket, reader: Reader::default(), out: Vec::new() }
@@ -81,11 +90,23 @@ impl<'a, S: Read + Write> Connection<'a, S> {
                 Err(error) => return self.note_timeout(&error),
             }
         }
+        self.socket.allow(self.service.deadlines.linger);
+        self.stream.finish();
     }
 
     /// Tells a client for whom there is no seat to come again.
-    pub fn turn_away(mut self) {
+    pub fn turn_away(self) {
         let response = self.service.app.refuse(503, NO_SEAT).with_header("Retry-After", "1");
+        self.part_with(response);
+    }
+
+    /// Tells a client that speaks plain HTTP where TLS is spoken what to do.
+    pub fn demand_tls(self) {
+        let response = self.service.app.refuse(400, PLAIN_HTTP);
+        self.part_with(response);
+    }
+
+    fn part_with(mut self, response: Response) {
         if self.answer(response, LAST).is_ok() {
             self.linger();
         }
@@ -198,13 +219,14 @@ impl<'a, S: Read + Write> Connection<'a, S> {
     /// Closes after a last answer. Closing with input unread would reset the connection, and the
     /// client could lose the answer (RFC 9112 section 9.6): so the sending side closes first, and
     /// for a moment what still comes is thrown away.
-    fn linger(&mut self) {
-        self.socket.finish();
+    pub fn linger(&mut self) {
         self.socket.allow(self.service.deadlines.linger);
+        self.stream.finish();
         let mut thrown_away = [0; LINGER_READ_BYTES];
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            match self.stream.read(&mut thrown_away) {
+            // From the socket: nobody needs to decrypt it first.
+            match self.socket.read(&mut thrown_away) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => left = left.saturating_sub(count),
             }
@@ -216,6 +238,8 @@ const LATE_HEAD: &str = "The head of the request did not arrive in time. Send th
 const LATE_BODY: &str = "The body of the request did not arrive in time. Send less, or faster.";
 const NO_SEAT: &str = "All connections are in use. Try again in a second, and keep connections \
                        open between requests instead of opening more.";
+const PLAIN_HTTP: &str = "This is plain HTTP, and this port speaks HTTPS. Begin the base URL with \
+                          https:// instead of http://.";
 const UNWRITABLE: &str = "The answer could not be written. This is a fault of the server, not of \
                           the request; its log says more.";
 
@@ -254,6 +278,10 @@ mod tests {
         }
     }
 
+    impl Stream for Paper {
+        fn finish(&mut self) {}
+    }
+
     /// What is written for a response, in how many calls, and whether the connection goes on.
     fn answer(response: Response) -> (String, usize, bool) {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -268,6 +296,7 @@ mod tests {
             gate: Gate::new(1),
             budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
+            certificates: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());

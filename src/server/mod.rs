@@ -1,10 +1,12 @@
 //! Sockets: the accept loop, a thread for each connection, and the orderly end of service.
 //!
+//! Under TLS, `certificates` holds what a client is shown and `tls` is the stream.
 //! Bytes become a request in `section`, `head`, `chunk` and `reader`; a response becomes
 //! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
 //! connections, `gate` the one on requests at work and `budget` the one on their bodies.
 
 mod budget;
+pub mod certificates;
 mod chunk;
 mod connection;
 mod gate;
@@ -15,6 +17,7 @@ mod render;
 mod seats;
 mod section;
 mod socket;
+mod tls;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -24,16 +27,21 @@ use std::{io, thread};
 
 use crate::app::App;
 use crate::server::budget::Budget;
+use crate::server::certificates::Certificates;
 use crate::server::connection::{Connection, Peer, Service};
 use crate::server::gate::Gate;
 use crate::server::limits::Limits;
 use crate::server::seats::{Seat, Seats};
 use crate::server::socket::Socket;
+use crate::server::tls::{Greeting, TlsStream};
 
 /// The stack of a connection's thread. The default of 2 MiB would be a gigabyte for all of them.
 const STACK_BYTES: usize = 256 * 1024;
 /// Clients told to come again at once; beyond them, connections are closed without a word.
 const TURNED_AWAY_MAX: usize = 32;
+/// What such a client may take of a thread for its TLS handshake. There is less room for them than
+/// for connections, so it is less than the deadline of those.
+const TURN_AWAY_HANDSHAKE: Duration = Duration::from_secs(2);
 /// The pause after an error of `accept`, such as running out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Such trouble is said once in this time, not at each attempt.
@@ -71,12 +79,36 @@ impl Server {
         listener: TcpListener,
         app: Arc<App>,
     ) -> io::Result<Server> {
+        Server::start_service(limits, listener, app, None)
+    }
+
+    /// Serves the application under TLS on this listener, within these limits.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address or no thread can be started.
+    pub fn start_tls(
+        limits: Limits,
+        listener: TcpListener,
+        app: Arc<App>,
+        certificates: Arc<Certificates>,
+    ) -> io::Result<Server> {
+        Server::start_service(limits, listener, app, Some(certificates))
+    }
+
+    fn start_service(
+        limits: Limits,
+        listener: TcpListener,
+        app: Arc<App>,
+        certificates: Option<Arc<Certificates>>,
+    ) -> io::Result<Server> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(false)?;
         let seats = Arc::new(Seats::new(&limits));
         let gate = Gate::new(limits.requests_at_work);
         let budget = Budget::new(limits.bodies_bytes);
-        let service = Arc::new(Service { app, gate, budget, deadlines: limits.deadlines });
+        let deadlines = limits.deadlines;
+        let service = Arc::new(Service { app, gate, budget, deadlines, certificates });
         let door = Door { service, seats: Arc::clone(&seats), turned_away: Arc::new(()) };
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())
@@ -175,20 +207,66 @@ impl Door {
             let counted = Arc::clone(&self.turned_away);
             spawn(move || {
                 let _counted = counted;
-                let socket = Socket::new(tcp);
-                Connection::new(&service, socket.clone(), socket).turn_away();
+                turn_away(&service, Socket::new(tcp), address);
             });
         }
     }
 }
 
-/// One connection from its first byte to its last. TLS has its place here: a stream over
-/// `socket.clone()` in the middle, and `secure: true`.
+/// One connection from its first byte to its last.
 fn converse(service: &Service, seat: &Seat, tcp: Arc<TcpStream>, address: IpAddr) {
     let _open = service.app.metrics().connections_open.hold();
     let socket = Socket::new(tcp);
-    let peer = Peer { address, secure: false };
-    Connection::new(service, socket.clone(), socket).converse(seat, peer);
+    let Some(certificates) = &service.certificates else {
+        let peer = Peer { address, secure: false };
+        return Connection::new(service, socket.clone(), socket).converse(seat, peer);
+    };
+    socket.allow(service.deadlines.idle);
+    let greeting = tls::greeting(&socket);
+    if greeting == Greeting::Other || !seat.rise() {
+        return;
+    }
+    socket.allow(service.deadlines.head);
+    if let Some(stream) = secure(service, certificates, &socket, greeting, address) {
+        let peer = Peer { address, secure: true };
+        Connection::new(service, stream, socket).converse(seat, peer);
+    }
+}
+
+fn turn_away(service: &Service, socket: Socket, address: IpAddr) {
+    let Some(certificates) = &service.certificates else {
+        return Connection::new(service, socket.clone(), socket).turn_away();
+    };
+    socket.allow(TURN_AWAY_HANDSHAKE);
+    let greeting = tls::greeting(&socket);
+    if let Some(stream) = secure(service, certificates, &socket, greeting, address) {
+        Connection::new(service, stream, socket).turn_away();
+    }
+}
+
+/// TLS on this socket; `None` when it comes to nothing, and then the client was told why as far as
+/// it can be.
+fn secure(
+    service: &Service,
+    certificates: &Certificates,
+    socket: &Socket,
+    greeting: Greeting,
+    address: IpAddr,
+) -> Option<TlsStream> {
+    let plain = || Connection::new(service, socket.clone(), socket.clone());
+    match greeting {
+        Greeting::Tls => match TlsStream::accept(certificates.config(), socket.clone()) {
+            Ok(stream) => return Some(stream),
+            Err(error) => {
+                log::debug!("no TLS with {address}: {error}");
+                // An alert may be on its way, and closing with input unread would take it back.
+                plain().linger();
+            }
+        },
+        Greeting::Http => plain().demand_tls(),
+        Greeting::Other => {}
+    }
+    None
 }
 
 fn spawn(work: impl FnOnce() + Send + 'static) {

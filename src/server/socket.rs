@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::io;
-use std::io::{Read, Write};
+use std::io::{IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use crate::server::connection::Stream;
 
 /// A socket that gives up at a moment, not after a silence: the time that is left bounds each read
 /// and each write, so a peer that sends a byte now and then gains nothing. Clones share the
@@ -28,10 +30,16 @@ impl Socket {
         self.deadline.set(Instant::now() + time);
     }
 
-    /// Says that nothing more will be sent. The peer sees the end of the stream.
-    pub fn finish(&self) {
-        // The peer may have gone; there is nobody left to tell.
-        let _ = self.tcp.shutdown(Shutdown::Write);
+    /// Waits for a byte and leaves it to be read; `None` at the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// When the connection fails or its deadline passes.
+    pub fn peek(&self) -> io::Result<Option<u8>> {
+        self.tcp.set_read_timeout(Some(self.remaining()?))?;
+        let mut first = [0];
+        let count = self.tcp.peek(&mut first).map_err(plain_timeout)?;
+        Ok((count > 0).then_some(first[0]))
     }
 
     fn remaining(&self) -> io::Result<Duration> {
@@ -56,8 +64,21 @@ impl Write for Socket {
         (&*self.tcp).write(bytes).map_err(plain_timeout)
     }
 
+    /// Several TLS records go out in one call.
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.remaining()?))?;
+        (&*self.tcp).write_vectored(parts).map_err(plain_timeout)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl Stream for Socket {
+    fn finish(&mut self) {
+        // The peer may have gone; there is nobody left to tell.
+        let _ = self.tcp.shutdown(Shutdown::Write);
     }
 }
 

@@ -1,8 +1,9 @@
 //! What an operator types, and what the real program answers: words, exit codes, JSON, files.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::house::Folder;
+use crate::tls::{self, Client};
 
 const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
 /// How long a test waits for what must come.
@@ -501,8 +503,8 @@ fn serve_refuses_what_cannot_be_served() {
     }
     place.plumm(&["serve", "--listen", "0.0.0.0:8080"]).is_misuse(
         "plain HTTP on 0.0.0.0:8080 would carry API tokens across the network where others can \
-         read them: listen on 127.0.0.1 behind a reverse proxy that speaks TLS, or add \
-         --insecure-http if you trust the network",
+         read them: give a certificate with --tls-cert and --tls-key, or listen on 127.0.0.1 \
+         behind a reverse proxy that speaks TLS, or add --insecure-http if you trust the network",
         "plumm serve --listen 127.0.0.1:8080",
     );
     assert_eq!(place.files(), [""; 0]);
@@ -570,6 +572,7 @@ fn every_help_shows_an_example() {
         "user show",
         "user purge",
         "user restore",
+        "tls self-signed",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let ran = place.plumm(&args);
@@ -1136,4 +1139,137 @@ fn a_rate_that_a_command_sets_counts_from_the_next_request_on() {
     assert_eq!([0; 3].map(|_| serving.test_credentials(&token)), [200, 429, 429]);
     place.plumm(&["org", "set", "acme", "--rate", "6000000"]).succeeds();
     assert_eq!([0; 3].map(|_| serving.test_credentials(&token)), [200; 3]);
+}
+
+/// The status of a request by a client that trusts this certificate file alone.
+fn https_status(place: &Place, serving: &Serving, certificate: &str) -> Result<u16, String> {
+    let pem = fs::read_to_string(place.folder.path().join(certificate)).unwrap();
+    let address = serving.url.strip_prefix("https://").unwrap().parse().unwrap();
+    let client = Client::connect(address, tls::trusting(&pem));
+    client.map(|mut it| it.call(tls::GET).0).map_err(|it| it.to_string())
+}
+
+#[test]
+fn a_self_signed_certificate_serves_whoever_trusts_it() {
+    let place = Place::new();
+    let made = place.plumm(&["tls", "self-signed"]);
+    let text = made.succeeds();
+    assert!(text.starts_with("plumm-cert.pem is the certificate for localhost, 127.0.0.1, ::1, "));
+    assert!(text.contains("  plumm serve --tls-cert plumm-cert.pem --tls-key plumm-key.pem\n"));
+    let path = |name: &str| place.folder.path().join(name);
+    let mode = |name: &str| path(name).metadata().unwrap().mode() & 0o777;
+    assert_eq!(mode("plumm-key.pem"), 0o600);
+    let key = fs::read(path("plumm-key.pem")).unwrap();
+    let again = |out: &[&str]| place.plumm(&[&["tls", "self-signed"], out].concat());
+    let sentence = |file: &str| {
+        format!(
+            "{file} is there already and is not overwritten: move it away, or choose other files \
+             with --out-cert and --out-key"
+        )
+    };
+    again(&[]).fails(&sentence("plumm-key.pem"));
+    again(&["--out-key", "other.pem"]).fails(&sentence("plumm-cert.pem"));
+    assert_eq!(place.files(), ["plumm-cert.pem", "plumm-key.pem"]);
+    assert_eq!(fs::read(path("plumm-key.pem")).unwrap(), key);
+    again(&["--host", "https://a"]).is_misuse(
+        "invalid value 'https://a' for '--host <NAME_OR_IP>': it must be a name such as \
+         scim.example.com, or an IP address",
+        "plumm tls self-signed --help",
+    );
+    let args = ["tls", "self-signed", "--host", "a.example", "--days", "20", "--out-cert", "c.pem"];
+    let value = place.json(&[&args[..], &["--out-key", "k.pem"]].concat());
+    assert_eq!(keys(&value), ["certificate", "key", "hosts", "expires", "sha256"]);
+    assert_eq!(value["hosts"], json!(["a.example"]));
+
+    let (cert, key) = ("plumm-cert.pem", "plumm-key.pem");
+    let serving = place.serve(&["--init", "acme", "--tls-cert", cert, "--tls-key", key]);
+    assert_eq!(https_status(&place, &serving, cert), Ok(200));
+    let refused = https_status(&place, &serving, "c.pem").unwrap_err();
+    assert!(refused.contains("UnknownIssuer") || refused.contains("NotValidForName"), "{refused}");
+    let url = serving.url.clone();
+    let (code, printed) = serving.stop("TERM");
+    assert_eq!(code, Some(0));
+    assert!(printed.contains(&format!("  Base URL   {url}/scim/v2\n")), "{printed}");
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_over_on_sighup_and_when_its_file_changes() {
+    let place = Place::new();
+    let make = |name: &str, days: &str| {
+        let (cert, key) = (format!("{name}-cert.pem"), format!("{name}-key.pem"));
+        let args = ["tls", "self-signed", "--days", days, "--out-cert", &cert, "--out-key", &key];
+        text(&place.json(&args)["expires"])
+    };
+    make("plumm", "20");
+    let (second, third) = (make("second", "200"), make("third", "300"));
+    let path = |name: &str| place.folder.path().join(name);
+    let copy = |from: &str, what: &str| {
+        // In one step, as tools for renewal do it.
+        fs::copy(path(&format!("{from}-{what}.pem")), path("next")).unwrap();
+        fs::rename(path("next"), path(&format!("plumm-{what}.pem"))).unwrap();
+    };
+    fs::set_permissions(path("plumm-key.pem"), Permissions::from_mode(0o640)).unwrap();
+    let args = ["--tls-cert", "plumm-cert.pem", "--tls-key", "plumm-key.pem"];
+    let mut serving = place.serve(&args);
+    let early = &serving.seen;
+    assert!(early.iter().any(|it| it.contains("WARN") && it.contains("expires at")), "{early:?}");
+    assert!(early.iter().any(|it| it.contains("WARN") && it.contains("chmod 600")), "{early:?}");
+
+    for what in ["cert", "key"] {
+        copy("second", what);
+    }
+    serving.signal("HUP");
+    serving.wait_for(&format!("is in use, until {second}"));
+    assert_eq!(https_status(&place, &serving, "second-cert.pem"), Ok(200));
+
+    copy("third", "cert");
+    let line = serving.wait_for("the TLS certificate cannot be renewed");
+    assert!(line.contains("ERROR") && line.contains("does not belong"), "{line}");
+    assert_eq!(https_status(&place, &serving, "second-cert.pem"), Ok(200));
+    copy("third", "key");
+    serving.wait_for(&format!("is in use, until {third}"));
+    assert_eq!(https_status(&place, &serving, "third-cert.pem"), Ok(200));
+    assert_eq!(serving.stop("TERM").0, Some(0));
+}
+
+#[test]
+fn sighup_does_not_end_a_server_without_tls() {
+    let place = Place::with_acme();
+    let token = place.token();
+    let mut serving = place.serve(&[]);
+    serving.signal("HUP");
+    serving.wait_for("SIGHUP received");
+    assert_eq!(serving.test_credentials(&token), 200);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+}
+
+#[test]
+fn serve_takes_certificate_and_key_together_and_says_what_is_wrong_with_them() {
+    let place = Place::new();
+    for (given, missing) in [("--tls-cert", "--tls-key"), ("--tls-key", "--tls-cert")] {
+        let ran = place.plumm(&["serve", given, "x.pem"]);
+        let sentence =
+            format!("the following required arguments were not provided:\n  {missing} <PEM>");
+        assert!(ran.err.contains(&sentence), "{ran:?}");
+        assert_eq!(ran.code, Some(2));
+    }
+    let mut command = place.command(&["serve"]);
+    command.envs([("PLUMM_TLS_CERT", "no.pem"), ("PLUMM_TLS_KEY", "")]);
+    let ran = run(command);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let mut command = place.command(&["serve"]);
+    command.envs([("PLUMM_TLS_CERT", "no.pem"), ("PLUMM_TLS_KEY", "no.pem")]);
+    run(command)
+        .fails("the certificate no.pem cannot be read: there is no such file: --tls-cert names it");
+    place.plumm(&["tls", "self-signed"]).succeeds();
+    let files = ["--tls-cert", "plumm-key.pem", "--tls-key", "plumm-cert.pem"];
+    place.plumm(&[&["serve"], &files[..]].concat()).fails(
+        "plumm-key.pem holds a key and no certificate: --tls-cert names the certificate, --tls-key \
+         the key",
+    );
+    assert_eq!(place.files(), ["plumm-cert.pem", "plumm-key.pem"], "no database was made");
+    // Under TLS any address may be listened on; this one belongs to no host.
+    let files = ["--tls-cert", "plumm-cert.pem", "--tls-key", "plumm-key.pem"];
+    let ran = place.plumm(&[&["serve", "--listen", "192.0.2.1:8443"], &files[..]].concat());
+    assert!(ran.err.contains("this host does not have the address"), "{ran:?}");
 }

@@ -22,5 +22,6 @@ mod rules;
 mod schemas;
 mod socket;
 mod tidy;
+mod tls;
 mod users;
 mod versions;
