@@ -14,6 +14,8 @@ pub enum Error {
     Busy,
     /// The disk is full.
     Full,
+    /// The disk failed to read, write or open a file.
+    Disk(rusqlite::Error),
     /// The file or its folder cannot be written.
     ReadOnly(PathBuf),
     /// There is no file here.
@@ -47,6 +49,7 @@ impl From<rusqlite::Error> for Error {
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
             ErrorCode::DiskFull => Error::Full,
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Error::Disk(error),
             // The index that was violated; its text is for the log, nothing decides by it.
             _ if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
                 Error::Conflict(error.to_string())
@@ -64,6 +67,11 @@ impl fmt::Display for Error {
                 "the database is busy: another program has held it for 5 seconds; try again",
             ),
             Error::Full => f.write_str("the disk is full: make room and try again"),
+            Error::Disk(error) => write!(
+                f,
+                "the disk failed ({error}): look at the host's log, its quotas and limits; plumm \
+                 goes on as soon as the disk does"
+            ),
             Error::ReadOnly(path) => write!(
                 f,
                 "{} cannot be written: check the owner and permissions of the file and its folder",
