@@ -31,7 +31,7 @@ SPARE = {"rss KiB": 8 * 1024, "threads": 8, "descriptors": 8, "db KiB": 4 * 1024
 # What one more stored user may cost, in KiB; the log of its changes is with it in the file.
 PER_USER = {"rss KiB": 4, "db KiB": 8}
 # Beside the users, the file keeps a line for each change (`--log-days`), of so many KiB.
-PER_LOG_LINE = 1.5
+PER_LOG_LINE = 0.7
 
 
 class Soak:
