@@ -468,7 +468,7 @@ fn render(failure: Failure, request_id: &str) -> Response {
             log::error!("{request_id} {error}");
             match error {
                 store::error::Error::Conflict(_) => scim_error(&endpoints::in_use()),
-                store::error::Error::Busy | store::error::Error::Undone => scim_error(&Error::new(
+                store::error::Error::Busy => scim_error(&Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",
                 ))
@@ -478,6 +478,15 @@ fn render(failure: Failure, request_id: &str) -> Response {
                     "The server's disk is full, and nothing of this request was applied. Make \
                      room, then send it again.",
                 )),
+                store::error::Error::Disk(_)
+                | store::error::Error::Undone
+                | store::error::Error::ReadOnly(_)
+                | store::error::Error::Io(..) => scim_error(&Error::new(
+                    503,
+                    "The server's disk failed on this request. The reason stands in the server's \
+                     log; send the request again.",
+                ))
+                .with_header("Retry-After", RETRY_AFTER_SECONDS),
                 _ => scim_error(&internal(request_id)),
             }
         }
@@ -506,7 +515,12 @@ mod tests {
 
     #[test]
     fn too_much_to_do_is_answered_with_when_to_come_again() {
-        for failure in [unauthorized(Refusal::Busy), Failure::Store(store::error::Error::Busy)] {
+        let read_only = store::error::Error::ReadOnly("plumm.db".into());
+        for failure in [
+            unauthorized(Refusal::Busy),
+            Failure::Store(store::error::Error::Busy),
+            Failure::Store(read_only),
+        ] {
             let response = render(failure, "1");
             let retry_after = response.header("Retry-After");
             assert_eq!((response.status, retry_after), (503, Some(RETRY_AFTER_SECONDS)));

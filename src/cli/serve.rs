@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -287,6 +287,8 @@ fn watch_signals() -> io::Result<Signals> {
         flag::register_conditional_shutdown(signal, EXIT_CUT_SHORT, Arc::clone(&asked_before))?;
         flag::register(signal, Arc::clone(&asked_before))?;
     }
+    // A file that may not grow any further is a failed write, and no reason to end the program.
+    flag::register(SIGXFSZ, Arc::default())?;
     Signals::new([SIGTERM, SIGINT, SIGHUP])
 }
 

@@ -282,7 +282,7 @@ fn cannot_open(error: rusqlite::Error, path: &Path) -> Error {
 
 fn cannot_write(error: impl Into<Error>, path: &Path) -> Error {
     match error.into() {
-        Error::Internal(inner)
+        Error::Internal(inner) | Error::Disk(inner)
             if matches!(
                 inner.sqlite_error_code(),
                 Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen)

@@ -16,6 +16,8 @@ pub enum Error {
     Full,
     /// The change was undone together with another one that failed.
     Undone,
+    /// The disk failed to read, write or open a file.
+    Disk(rusqlite::Error),
     /// The file or its folder cannot be written.
     ReadOnly(PathBuf),
     /// There is no file here.
@@ -58,6 +60,7 @@ impl From<rusqlite::Error> for Error {
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
             ErrorCode::DiskFull => Error::Full,
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Error::Disk(error),
             // The index that was violated; its text is for the log, nothing decides by it.
             _ if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
                 Error::Conflict(error.to_string())
@@ -74,15 +77,16 @@ impl Error {
         match self {
             Error::Busy => Error::Busy,
             Error::Full => Error::Full,
-            Error::Internal(error) => match error.sqlite_error() {
-                Some(code) => {
-                    Error::Internal(rusqlite::Error::SqliteFailure(*code, Some(error.to_string())))
-                }
-                None => Error::Undone,
-            },
+            Error::Disk(error) => again(error).map_or(Error::Undone, Error::Disk),
+            Error::Internal(error) => again(error).map_or(Error::Undone, Error::Internal),
             _ => Error::Undone,
         }
     }
+}
+
+fn again(error: &rusqlite::Error) -> Option<rusqlite::Error> {
+    let code = *error.sqlite_error()?;
+    Some(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
 }
 
 impl fmt::Display for Error {
@@ -96,6 +100,11 @@ impl fmt::Display for Error {
             Error::Undone => f.write_str(
                 "the change was undone, since the disk failed on one made at the same time; try \
                  again",
+            ),
+            Error::Disk(error) => write!(
+                f,
+                "the disk failed ({error}): look at the host's log, its quotas and limits; plumm \
+                 goes on as soon as the disk does"
             ),
             Error::ReadOnly(path) => write!(
                 f,

@@ -22,16 +22,16 @@ const PUSH_USER: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Us
     "emails":[{"primary":true,"value":"mara.novak@example.com"}],"active":true}"#;
 
 /// A folder of a test's own, with the program to be run in it.
-struct Place {
-    folder: Folder,
+pub struct Place {
+    pub folder: Folder,
 }
 
 /// What a command answered.
 #[derive(Debug)]
-struct Run {
+pub struct Run {
     code: Option<i32>,
     out: String,
-    err: String,
+    pub err: String,
 }
 
 impl Place {
@@ -40,13 +40,13 @@ impl Place {
     }
 
     /// A place with the activated organisation acme.
-    fn with_acme() -> Place {
+    pub fn with_acme() -> Place {
         let place = Place::new();
         place.plumm(&["org", "create", "acme", "--activate"]).succeeds();
         place
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PLUMM);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PLUMM_") {
@@ -58,27 +58,20 @@ impl Place {
         command
     }
 
-    fn plumm(&self, args: &[&str]) -> Run {
+    pub fn plumm(&self, args: &[&str]) -> Run {
         run(self.command(args))
     }
 
     /// The JSON value that a command prints.
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         let all = [args, &["--json"]].concat();
         serde_json::from_str(self.plumm(&all).succeeds()).unwrap()
     }
 
     /// A running server on a port of its own.
-    fn serve(&self, args: &[&str]) -> Serving {
+    pub fn serve(&self, args: &[&str]) -> Serving {
         let all = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
-        let mut command = self.command(&all);
-        let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
-        let log = lines(child.stderr.take().unwrap());
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let mut serving = Serving { child, log, seen: Vec::new(), url: String::new(), out };
-        let line = serving.wait_for("listening on ");
-        serving.url = line.split_once("listening on ").unwrap().1.to_owned();
-        serving
+        Serving::start(self.command(&all))
     }
 
     fn files(&self) -> Vec<String> {
@@ -90,14 +83,14 @@ impl Place {
     }
 
     /// A token of acme.
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         text(&self.json(&["token", "create", "acme"])["token"])
     }
 }
 
 impl Run {
     #[track_caller]
-    fn succeeds(&self) -> &str {
+    pub fn succeeds(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.err, "");
         &self.out
@@ -105,7 +98,7 @@ impl Run {
 
     /// Exit code 1, with this sentence alone on standard error.
     #[track_caller]
-    fn fails(&self, sentence: &str) {
+    pub fn fails(&self, sentence: &str) {
         assert_eq!(self.err, format!("error: {sentence}\n"));
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""));
     }
@@ -119,8 +112,8 @@ impl Run {
 }
 
 /// A server at work; killed when the test ends before it does.
-struct Serving {
-    child: Child,
+pub struct Serving {
+    pub child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
     url: String,
@@ -128,6 +121,17 @@ struct Serving {
 }
 
 impl Serving {
+    /// A server that a command has started.
+    pub fn start(mut command: Command) -> Serving {
+        let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut serving = Serving { child, log, seen: Vec::new(), url: String::new(), out };
+        let line = serving.wait_for("listening on ");
+        serving.url = line.split_once("listening on ").unwrap().1.to_owned();
+        serving
+    }
+
     /// The first log line with this text.
     #[track_caller]
     fn wait_for(&mut self, text: &str) -> String {
@@ -149,7 +153,7 @@ impl Serving {
         self.get("/scim/v2/Users?startIndex=1&count=2", token).0
     }
 
-    fn get(&self, target: &str, token: &str) -> (u16, String) {
+    pub fn get(&self, target: &str, token: &str) -> (u16, String) {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
         let request = agent.get(format!("{}{target}", self.url));
@@ -158,7 +162,7 @@ impl Serving {
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
-    fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
+    pub fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
         let request = ureq::http::Request::builder()
@@ -179,7 +183,7 @@ impl Serving {
     }
 
     /// Ends the server in an orderly way; returns its exit code and what it printed.
-    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+    pub fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let code = self.child.wait().unwrap().code();
         let mut printed = String::new();
@@ -195,7 +199,7 @@ impl Drop for Serving {
     }
 }
 
-fn run(mut command: Command) -> Run {
+pub fn run(mut command: Command) -> Run {
     let output = command.output().unwrap();
     Run {
         code: output.status.code(),
