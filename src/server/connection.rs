@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tiny_http::HTTPVersion;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::http::request::Method;
@@ -193,10 +194,10 @@ impl<'a, S: Read + Write> Connection<'a, S> {
     fn linger(&mut self) {
         self.socket.finish();
         self.socket.allow(self.service.deadlines.linger);
-        let mut thrown_away = [0; LINGER_READ_BYTES];
+        let mut thrown_away = Zeroizing::new([0; LINGER_READ_BYTES]);
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            match self.stream.read(&mut thrown_away) {
+            match self.stream.read(&mut *thrown_away) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => left = left.saturating_sub(count),
             }

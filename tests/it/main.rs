@@ -19,6 +19,7 @@ mod requirements;
 mod rfc;
 mod rules;
 mod schemas;
+mod secrets;
 mod socket;
 mod tidy;
 mod users;
