@@ -4,7 +4,7 @@
 //! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
 //! connections, `gate` the one on requests at work and `budget` the one on their bodies.
 
-mod budget;
+pub mod budget;
 mod chunk;
 mod connection;
 mod gate;

@@ -7,6 +7,7 @@ mod bad_input;
 mod breakages;
 mod bulk;
 mod cli;
+mod corpus;
 mod groups;
 mod house;
 mod idle;
