@@ -350,8 +350,10 @@ impl App {
     }
 }
 
-/// The path as the log may have it: who is asked about at login is personal data.
+/// The path as the log may have it: who is asked about at login is personal data, and a token that
+/// someone pasted into the URL is a secret.
 fn shown_path(path: &str) -> &str {
+    let path = path.find("plm").map_or(path, |at| &path[..at + 3]);
     match path.find("/users/") {
         Some(at) if path.trim_start_matches('/').starts_with("access") => &path[..at + 7],
         _ => path,

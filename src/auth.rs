@@ -15,6 +15,7 @@ use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use base64ct::{Base64, Base64Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::http::request::client_of;
 use crate::id;
@@ -43,8 +44,8 @@ const REFUSAL_SECONDS: i64 = 1;
 /// Client addresses whose refusals are counted; further ones are not until some are forgotten.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// A token's whole text. Its `Debug` shows nothing.
-pub struct Secret(String);
+/// A token's whole text. Its `Debug` shows nothing, and dropping it overwrites it.
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// The text.
@@ -98,8 +99,15 @@ pub fn mint(
     expires: Option<Timestamp>,
 ) -> Result<Issued, Error> {
     let id = id::token();
-    let body = format!("{PREFIX}{id}_{}", id::secret());
-    let text = format!("{body}{}", check_of(&body));
+    let secret = id::secret();
+    // All the room at once: a text that grows would leave copies behind.
+    let length = PREFIX.len() + id.len() + 1 + secret.len() + CHECK_CHARS;
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    for part in [PREFIX, &id, "_", &secret] {
+        text.push_str(part);
+    }
+    let check = check_of(&text);
+    text.push_str(&check);
     let (_, secret) = parts(&text).ok_or_else(|| Error::Invalid("a new token".to_owned()))?;
     let hash = Argon2::default().hash_password_with_salt(secret.as_bytes(), &id::salt());
     let hash = hash.map_err(|it| Error::Invalid(format!("argon2: {it}")))?;
@@ -204,6 +212,7 @@ impl Auth {
         }
         let (id, secret) = parts(&text).ok_or(Refusal::Malformed)?;
         let (body, check) = text.split_at(text.len() - CHECK_CHARS);
+        // Both come from the client, so how long this takes tells nothing of any token here.
         if check != check_of(body) {
             return Err(Refusal::Mistyped);
         }
@@ -249,10 +258,7 @@ impl Auth {
 
     /// The whole proof, once per token and process.
     fn verify(&self, text: &str, secret: &str, token: &Token) -> Result<(), Refusal> {
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update(text);
-        let remembered: [u8; 32] = hash.finalize().into();
+        let remembered = sha256(&[&self.key, text.as_bytes()]);
         if lock(&self.verified).contains(&remembered) {
             return Ok(());
         }
@@ -315,23 +321,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case
 /// and also doubled (an administrator pasted the word, too), `Basic` with the token as the
 /// password, and the bare token (Okta's "Header" authentication).
-fn token_in(header: &str) -> String {
+fn token_in(header: &str) -> Zeroizing<String> {
     let mut rest = header.trim();
     if rest.len() > HEADER_BYTES_MAX {
-        return rest.chars().take(1).collect();
+        return Zeroizing::new(rest.chars().take(1).collect());
     }
     while let Some(inner) = after_scheme(rest, "bearer") {
         rest = inner;
     }
     let Some(encoded) = after_scheme(rest, "basic") else {
-        return rest.to_owned();
+        return Zeroizing::new(rest.to_owned());
     };
     let bare = encoded.trim_end_matches('=');
-    let decoded = Base64::decode_vec(encoded).or_else(|_| Base64Unpadded::decode_vec(bare));
-    let decoded = decoded.ok().and_then(|it| String::from_utf8(it).ok()).unwrap_or_default();
-    let (user, password) = decoded.split_once(':').unwrap_or(("", &decoded));
+    let mut room = Zeroizing::new([0; HEADER_BYTES_MAX]);
+    let length = Base64::decode(encoded, &mut *room).map(<[u8]>::len);
+    let length = length.or_else(|_| Base64Unpadded::decode(bare, &mut *room).map(<[u8]>::len));
+    let decoded = str::from_utf8(&room[..length.unwrap_or(0)]).unwrap_or_default();
+    let (user, password) = decoded.split_once(':').unwrap_or(("", decoded));
     let token = if user.starts_with(PREFIX) { user } else { password };
-    if token.is_empty() { "basic".to_owned() } else { token.trim().to_owned() }
+    let token = if token.is_empty() { "basic" } else { token.trim() };
+    Zeroizing::new(token.to_owned())
 }
 
 fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
@@ -350,12 +359,22 @@ fn parts(text: &str) -> Option<(&str, &str)> {
 }
 
 fn check_of(body: &str) -> String {
-    let digest = Sha256::digest(body.as_bytes());
+    let digest = sha256(&[body.as_bytes()]);
     digest[..CHECK_CHARS / 2].iter().map(|it| format!("{it:02x}")).collect()
 }
 
 fn tag(secret: &str) -> Vec<u8> {
-    Sha256::digest(secret.as_bytes())[..TAG_BYTES].to_vec()
+    sha256(&[secret.as_bytes()])[..TAG_BYTES].to_vec()
+}
+
+/// The hasher overwrites what it holds when it is dropped, so it must not be moved: a move leaves a
+/// copy behind.
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|it| hash.update(it));
+    let mut digest = [0; 32];
+    hash.finalize_into_reset((&mut digest).into());
+    digest
 }
 
 #[cfg(test)]
@@ -375,18 +394,22 @@ mod tests {
             &format!("Basic {}", basic.trim_end_matches('=')),
             &format!("basic {user}"),
         ] {
-            assert_eq!(token_in(header), "plm_a_b", "{header}");
+            assert_eq!(*token_in(header), "plm_a_b", "{header}");
         }
-        assert_eq!(token_in("Bearer"), "");
-        assert_eq!(token_in(""), "");
-        assert_eq!(token_in("non-token"), "non-token");
-        assert_eq!(token_in("Basic %%%"), "basic");
-        assert_eq!(token_in("bearerplm_a_b"), "bearerplm_a_b");
+        for (header, expected) in [
+            ("Bearer", ""),
+            ("", ""),
+            ("non-token", "non-token"),
+            ("Basic %%%", "basic"),
+            ("bearerplm_a_b", "bearerplm_a_b"),
+        ] {
+            assert_eq!(*token_in(header), expected, "{header}");
+        }
     }
 
     #[test]
     fn a_secret_shows_nothing() {
-        assert_eq!(format!("{:?}", Secret("plm_a_b".to_owned())), "Secret");
+        assert_eq!(format!("{:?}", Secret(Zeroizing::new("plm_a_b".to_owned()))), "Secret");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use rand::distr::{Alphanumeric, SampleString};
 use uuid::Builder;
+use zeroize::Zeroizing;
 
 /// Length of a token's public id, in characters of `[a-z0-9]`: 62 random bits.
 const TOKEN_ID_CHARS: usize = 12;
@@ -27,8 +28,10 @@ pub fn token() -> String {
 
 /// A new secret of a token.
 #[must_use]
-pub fn secret() -> String {
-    Alphanumeric.sample_string(&mut rand::rng(), SECRET_CHARS)
+pub fn secret() -> Zeroizing<String> {
+    let mut secret = Zeroizing::new(String::with_capacity(SECRET_CHARS));
+    Alphanumeric.append_string(&mut rand::rng(), &mut secret, SECRET_CHARS);
+    secret
 }
 
 /// A salt for a password hash.

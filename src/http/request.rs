@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use zeroize::Zeroize;
+
 /// A request method. Anything SCIM does not use is kept by name, so that 405 can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -129,6 +131,16 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
+    }
+}
+
+// The token is in a header field, and in the target when a client errs; a body may hold a password.
+impl Drop for Request {
+    fn drop(&mut self) {
+        self.path.zeroize();
+        self.query.zeroize();
+        self.headers.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.body.zeroize();
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tiny_http::HTTPVersion;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::http::request::Method;
@@ -222,11 +223,11 @@ impl<'a, S: Stream> Connection<'a, S> {
     pub fn linger(&mut self) {
         self.socket.allow(self.service.deadlines.linger);
         self.stream.finish();
-        let mut thrown_away = [0; LINGER_READ_BYTES];
+        let mut thrown_away = Zeroizing::new([0; LINGER_READ_BYTES]);
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
             // From the socket: nobody needs to decrypt it first.
-            match self.socket.read(&mut thrown_away) {
+            match self.socket.read(&mut *thrown_away) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => left = left.saturating_sub(count),
             }

@@ -5,7 +5,7 @@
 //! bytes in `render`; `connection` is what happens between the two. `seats` holds the cap on
 //! connections, `gate` the one on requests at work and `budget` the one on their bodies.
 
-mod budget;
+pub mod budget;
 pub mod certificates;
 mod chunk;
 mod connection;

@@ -11,7 +11,7 @@ use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
 use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
-use crate::house::House;
+use crate::house::{House, user};
 
 const GET: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST /healthz HTTP/1.1\r\nHost: h\r\n";
@@ -221,6 +221,61 @@ fn a_request_cut_short_is_refused() {
         assert_eq!(client.answer().status, 400, "{bytes:?}");
         client.assert_closed();
     }
+    server.stop();
+}
+
+/// A client may go away at any byte. Nothing of a part is applied, and no thread stays behind.
+#[test]
+fn a_request_cut_short_at_any_byte_changes_nothing() {
+    let house = House::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start(listener, Arc::clone(&house.app)).unwrap();
+    let body = user("bob@example.com").to_string();
+    let head =
+        format!("POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: {}", house.token());
+    let length = body.len();
+    let (first, second) = body.split_at(length / 2);
+    let (one, two) = (first.len(), second.len());
+    let requests = [
+        format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}"),
+        format!(
+            "{head}\r\nTransfer-Encoding: chunked\r\n\r\n{one:x};a\r\n{first}\r\n{two:x}\r\n\
+             {second}\r\n0\r\nT: u\r\n\r\n"
+        ),
+    ];
+    for request in &requests {
+        for end in 0..request.len() {
+            // Once it closes one side and reads, and once it is simply gone.
+            let mut client = Client::connect(&server);
+            client.send(&request[..end]).socket.get_ref().shutdown(Shutdown::Write).unwrap();
+            if end == 0 {
+                client.assert_closed();
+            } else {
+                assert_eq!(client.answer().status, 400, "after {end} bytes");
+            }
+            Client::connect(&server).send(&request[..end]);
+        }
+    }
+    assert_eq!(house.count("userName pr"), 0);
+    // It was not refused for another reason.
+    assert_eq!(Client::connect(&server).send(&requests[1]).answer().status, 201);
+    server.stop();
+    let started = Instant::now();
+    while Arc::strong_count(&house.app) > 1 {
+        assert!(started.elapsed() < PATIENCE, "a connection is still served");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_upgrade_is_not_taken_up() {
+    let server = serve();
+    let mut client = Client::connect(&server);
+    let upgrade =
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    let answer = client.send(GET.replace("Host", &format!("{upgrade}Host"))).answer();
+    assert_eq!((answer.status, answer.header("Upgrade")), (200, None));
+    client.assert_serves();
     server.stop();
 }
 
