@@ -15,6 +15,8 @@
 //! cli/token.rs                   `plumm token`
 //! cli/schema.rs                  `plumm schema`
 //! cli/user.rs                    `plumm user`
+//! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
+//! cli/schedule.rs                backups that a running server makes by itself
 //!
 //! server/mod.rs                  the accept loop, a thread for each connection, the end of service
 //! server/limits.rs               caps on connections and the deadlines
@@ -91,6 +93,10 @@
 //! store/filter_sql.rs            a condition as SQL
 //! store/member_sql.rs            members and groups in a condition, as SQL
 //! store/provisioning_log.rs      what changed, by whom
+//! store/view.rs                  a file read as it is, with nothing changed or left beside it
+//! store/check.rs                 whether a file is whole, and what it holds
+//! store/backup.rs                a whole copy in one file, at any moment
+//! store/restore.rs               a copy in the place of the database
 //! ```
 
 pub mod access;

@@ -1,7 +1,7 @@
 //! How the file and each connection to it are opened: permissions, pragmas, functions.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -23,6 +23,14 @@ const FILE_BYTES_MIN: u64 = 512;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to switch to the write-ahead log.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
+/// What the name of the file that servers lock adds to that of the database.
+const LOCK_SUFFIX: &str = "-lock";
+/// What a server that never checkpoints writes into that file, for the commands beside it.
+const EXTERNAL_CHECKPOINT: &str = "external-checkpoint\n";
+/// How often, and after which pause, the lock is tried: a command that asks whether a server is at
+/// work holds it for an instant.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// The page cache of the writing connection, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The page cache of one reading connection, in KiB.
@@ -38,13 +46,57 @@ const STATEMENTS_MAX: usize = 128;
 pub struct ServeLock {
     path: PathBuf,
     _file: File,
+    /// Whether it says [`EXTERNAL_CHECKPOINT`], and stays to say so.
+    noted: bool,
 }
 
 impl Drop for ServeLock {
     fn drop(&mut self) {
-        // Removed while still locked; whoever opened it before will notice (see `serve_lock`).
-        let _ = fs::remove_file(&self.path);
+        if !self.noted {
+            // Removed while still locked; whoever opened it before will notice (see `serve_lock`).
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// The file that belongs to a database and stands beside it, by what its name adds.
+pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The path without symbolic links, as SQLite takes it: the files beside a database stand beside
+/// the file itself, whatever name it was opened by. There may be no file yet.
+pub fn resolved(database: &Path) -> PathBuf {
+    let of_folder = || {
+        let name = database.file_name()?;
+        Some(fs::canonicalize(folder_of(database)).ok()?.join(name))
+    };
+    let found = fs::canonicalize(database).ok().or_else(of_folder);
+    found.unwrap_or_else(|| database.to_owned())
+}
+
+/// The folder that a file is in.
+pub fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(it) if it != Path::new("") => it,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether a server is at work on this database.
+pub fn is_served(database: &Path) -> bool {
+    // Never made here: whoever only asks leaves nothing behind.
+    let file = File::open(beside(&resolved(database), LOCK_SUFFIX));
+    file.is_ok_and(|it| matches!(it.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Whether the last server on this database left checkpoints to another program. Commands then do
+/// not checkpoint either, whether or not that server still runs.
+pub fn is_checkpointed_elsewhere(database: &Path) -> bool {
+    let note = fs::read_to_string(beside(&resolved(database), LOCK_SUFFIX));
+    note.is_ok_and(|it| it == EXTERNAL_CHECKPOINT)
 }
 
 /// Sees that the file is there, and readable by its owner only; takes the serving lock for a
@@ -83,25 +135,37 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
             Err(error) => return Err(io(error)),
         },
     }
-    if open == Open::Serve { serve_lock(path).map(Some) } else { Ok(None) }
+    match open {
+        Open::Serve => serve_lock(path, false).map(Some),
+        Open::ServeReplicated => serve_lock(path, true).map(Some),
+        Open::Create | Open::Existing => Ok(None),
+    }
 }
 
-fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-lock");
-    let path = PathBuf::from(name);
+/// Takes the lock of a server; `external` notes in it that another program checkpoints.
+///
+/// # Errors
+/// [`Error::Served`] when a server is at work, and failures of the disk.
+pub fn serve_lock(database: &Path, external: bool) -> Result<ServeLock, Error> {
+    let path = beside(&resolved(database), LOCK_SUFFIX);
     let io = |error: io::Error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::ReadOnly(database.to_owned())
         }
         _ => Error::Io(path.clone(), error),
     };
+    let mut attempts = 0;
     loop {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(io)?;
+        let mut file = options.open(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
+            Err(TryLockError::WouldBlock) if attempts < LOCK_ATTEMPTS => {
+                attempts += 1;
+                thread::sleep(LOCK_PAUSE);
+                continue;
+            }
             Err(TryLockError::WouldBlock) => return Err(Error::Served(database.to_owned())),
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
@@ -109,18 +173,27 @@ fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
         // guards nothing, and the next turn makes a new file.
         let ours = file.metadata().map_err(io)?;
         if fs::metadata(&path).is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
-            return Ok(ServeLock { path, _file: file });
+            file.set_len(0).map_err(io)?;
+            if external {
+                file.write_all(EXTERNAL_CHECKPOINT.as_bytes()).map_err(io)?;
+            }
+            return Ok(ServeLock { path, _file: file, noted: external });
         }
     }
 }
 
-/// Opens the writing connection.
-pub fn open_writer(path: &Path) -> Result<Connection, Error> {
+/// Opens the writing connection. With `external` another program checkpoints, and this connection
+/// never does, at no size of the log and not when it closes.
+pub fn open_writer(path: &Path, external: bool) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     // First of all: switching to WAL may itself have to wait for another process.
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    if external {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        set(&connection, "wal_autocheckpoint", 0)?;
+    }
     // Before the first change: a foreign file must not even be switched to WAL.
     crate::store::migrate::version(&connection, path)?;
     if connection.is_readonly("main")? {

@@ -1,5 +1,7 @@
 //! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
 
+pub mod backup;
+pub mod check;
 pub mod checkpoint;
 pub mod connection;
 pub mod error;
@@ -11,9 +13,11 @@ pub mod migrate;
 pub mod org;
 pub mod provisioning_log;
 pub mod resource;
+pub mod restore;
 pub mod schema;
 pub mod sort_sql;
 pub mod token;
+pub mod view;
 
 use std::fmt;
 use std::ops::Deref;
@@ -35,6 +39,8 @@ const READERS_MAX: usize = 8;
 pub enum Open {
     /// The server: makes the file when there is none, and is alone in serving it.
     Serve,
+    /// The server, with another program that replicates the write-ahead log and checkpoints it.
+    ServeReplicated,
     /// A command that may make the file.
     Create,
     /// A command that needs a file to be there.
@@ -50,6 +56,8 @@ pub struct Store {
     reader_returned: Condvar,
     writer: Mutex<Connection>,
     written: WriteClock,
+    /// Whether checkpoints are another program's.
+    external_checkpoint: bool,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
     _serve_lock: Option<ServeLock>,
 }
@@ -88,7 +96,12 @@ impl Store {
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
     pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
         let serve_lock = connection::prepare_file(path, open)?;
-        let mut writer = connection::open_writer(path)?;
+        let external_checkpoint = match open {
+            Open::Serve => false,
+            Open::ServeReplicated => true,
+            Open::Create | Open::Existing => connection::is_checkpointed_elsewhere(path),
+        };
+        let mut writer = connection::open_writer(path, external_checkpoint)?;
         migrate::migrate(&mut writer, path)?;
         connection::require_writable(&writer, path)?;
         Ok(Store {
@@ -97,6 +110,7 @@ impl Store {
             reader_returned: Condvar::new(),
             writer: Mutex::new(writer),
             written: WriteClock::default(),
+            external_checkpoint,
             _serve_lock: serve_lock,
         })
     }

@@ -12,39 +12,39 @@ use serde_json::{Value, json};
 
 use crate::house::Folder;
 
-const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
+pub const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const PUSH_USER: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],
     "userName":"Mara.Novak@example.com","name":{"givenName":"Mara","familyName":"Novak"},
     "emails":[{"primary":true,"value":"mara.novak@example.com"}],"active":true}"#;
 
 /// A folder of a test's own, with the program to be run in it.
-struct Place {
-    folder: Folder,
+pub struct Place {
+    pub folder: Folder,
 }
 
 /// What a command answered.
 #[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub struct Run {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place { folder: Folder::new() }
     }
 
     /// A place with the activated organisation acme.
-    fn with_acme() -> Place {
+    pub fn with_acme() -> Place {
         let place = Place::new();
         place.plumm(&["org", "create", "acme", "--activate"]).succeeds();
         place
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(PLUMM);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("PLUMM_") {
@@ -56,18 +56,18 @@ impl Place {
         command
     }
 
-    fn plumm(&self, args: &[&str]) -> Run {
+    pub fn plumm(&self, args: &[&str]) -> Run {
         run(self.command(args))
     }
 
     /// The JSON value that a command prints.
-    fn json(&self, args: &[&str]) -> Value {
+    pub fn json(&self, args: &[&str]) -> Value {
         let all = [args, &["--json"]].concat();
         serde_json::from_str(self.plumm(&all).succeeds()).unwrap()
     }
 
     /// A running server on a port of its own.
-    fn serve(&self, args: &[&str]) -> Serving {
+    pub fn serve(&self, args: &[&str]) -> Serving {
         let all = [&["serve", "--listen", "127.0.0.1:0"], args].concat();
         let mut command = self.command(&all);
         let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
@@ -79,7 +79,7 @@ impl Place {
         serving
     }
 
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
@@ -88,14 +88,14 @@ impl Place {
     }
 
     /// A token of acme.
-    fn token(&self) -> String {
+    pub fn token(&self) -> String {
         text(&self.json(&["token", "create", "acme"])["token"])
     }
 }
 
 impl Run {
     #[track_caller]
-    fn succeeds(&self) -> &str {
+    pub fn succeeds(&self) -> &str {
         assert_eq!(self.code, Some(0), "{self:?}");
         assert_eq!(self.err, "");
         &self.out
@@ -103,32 +103,32 @@ impl Run {
 
     /// Exit code 1, with this sentence alone on standard error.
     #[track_caller]
-    fn fails(&self, sentence: &str) {
+    pub fn fails(&self, sentence: &str) {
         assert_eq!(self.err, format!("error: {sentence}\n"));
         assert_eq!((self.code, self.out.as_str()), (Some(1), ""));
     }
 
     /// Exit code 2, with this sentence and this proposal on standard error.
     #[track_caller]
-    fn is_misuse(&self, sentence: &str, proposal: &str) {
+    pub fn is_misuse(&self, sentence: &str, proposal: &str) {
         assert_eq!(self.err, format!("error: {sentence}\n\nTry: {proposal}\n"));
         assert_eq!((self.code, self.out.as_str()), (Some(2), ""));
     }
 }
 
 /// A server at work; killed when the test ends before it does.
-struct Serving {
-    child: Child,
+pub struct Serving {
+    pub child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
-    url: String,
+    pub url: String,
     out: BufReader<ChildStdout>,
 }
 
 impl Serving {
     /// The first log line with this text.
     #[track_caller]
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         if let Some(it) = self.seen.iter().find(|it| it.contains(text)) {
             return it.clone();
         }
@@ -143,11 +143,11 @@ impl Serving {
     }
 
     /// The status that Okta's *Test API Credentials* gets with this token.
-    fn test_credentials(&self, token: &str) -> u16 {
+    pub fn test_credentials(&self, token: &str) -> u16 {
         self.get("/scim/v2/Users?startIndex=1&count=2", token).0
     }
 
-    fn get(&self, target: &str, token: &str) -> (u16, String) {
+    pub fn get(&self, target: &str, token: &str) -> (u16, String) {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
         let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
         let request = agent.get(format!("{}{target}", self.url));
@@ -156,28 +156,17 @@ impl Serving {
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     }
 
-    fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{target}", self.url))
-            .header("Authorization", format!("Bearer {token}"))
-            .header("Content-Type", "application/scim+json")
-            .body(body.to_owned())
-            .unwrap();
-        let mut response = agent.run(request).unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+    pub fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
+        send(&self.url, method, target, token, body)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
 
     /// Ends the server in an orderly way; returns its exit code and what it printed.
-    fn stop(mut self, signal: &str) -> (Option<i32>, String) {
+    pub fn stop(mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
         let code = self.child.wait().unwrap().code();
         let mut printed = String::new();
@@ -191,6 +180,22 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A request to a server at this URL; several threads may send at once.
+pub fn send(url: &str, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{url}{target}"))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Content-Type", "application/scim+json")
+        .body(body.to_owned())
+        .unwrap();
+    let mut response = agent.run(request).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
 fn run(mut command: Command) -> Run {
@@ -216,7 +221,7 @@ fn lines(log: ChildStderr) -> Receiver<String> {
 }
 
 #[track_caller]
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod auth;
+mod backup;
 mod bad_input;
 mod breakages;
 mod bulk;
