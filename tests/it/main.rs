@@ -21,6 +21,8 @@ mod rfc;
 mod rules;
 mod schemas;
 mod socket;
+mod standby;
 mod tidy;
+mod upgrade;
 mod users;
 mod versions;
