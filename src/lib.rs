@@ -17,6 +17,8 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
+//! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
+//! cli/schedule.rs                backups that a running server makes by itself
 //!
 //! server/mod.rs                  the accept loop, a thread for each connection, the end of service
 //! server/limits.rs               caps on connections and the deadlines
@@ -89,6 +91,7 @@
 //! store/writer.rs                group commit
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/error.rs                 what can go wrong with the file
+//! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/checkpoint.rs            the log is folded in when the file is idle
 //! store/org.rs                   organisations
 //! store/token.rs                 API tokens
@@ -101,6 +104,10 @@
 //! store/member_sql.rs            members and groups in a condition, as SQL
 //! store/provisioning_log.rs      what changed, by whom
 //! store/census.rs                how many accounts and groups there are
+//! store/view.rs                  a file read as it is, with nothing changed or left beside it
+//! store/check.rs                 whether a file is whole, and what it holds
+//! store/backup.rs                a whole copy in one file, at any moment
+//! store/restore.rs               a copy in the place of the database
 //! ```
 
 pub mod access;

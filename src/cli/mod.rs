@@ -1,6 +1,8 @@
 //! What an operator types: the grammar, what commands print, and with which exit code they end.
 
+pub mod backup;
 pub mod org;
+pub mod schedule;
 pub mod schema;
 pub mod serve;
 pub mod status;
@@ -81,6 +83,12 @@ enum Command {
     /// User accounts: look at them, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
+    /// Copy the database to a file, at any moment
+    Backup(backup::Backup),
+    /// Go back to a copy
+    Restore(backup::Restore),
+    /// Say whether a database or a copy is whole, and what it holds
+    Check(backup::Check),
 }
 
 /// Runs the command these arguments ask for, and returns the exit code.
@@ -100,6 +108,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             schema::run(&command, &session).and_then(|it| session.print(&it))
         }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
+        Command::Restore(args) => {
+            backup::restore(&args, &session).and_then(|it| session.print(&it))
+        }
+        Command::Check(args) => backup::check(&args, &session),
     };
     match done {
         Ok(()) => EXIT_DONE,

@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 
 use crate::app::App;
 use crate::auth;
+use crate::cli::schedule::{Backups, Schedule};
 use crate::cli::{Answer, CliError, Session, days, org, quoted, status, token};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -123,6 +124,17 @@ pub struct Args {
         value_parser = |it: &str| days(it, LOG_DAYS_MAX)
     )]
     log_days: u32,
+    /// Backups that the server makes by itself.
+    #[command(flatten)]
+    backups: Schedule,
+    /// Leave checkpoints to a program that replicates the write-ahead log, such as Litestream
+    #[arg(
+        long,
+        env = "PLUMM_EXTERNAL_CHECKPOINT",
+        hide_env_values = true,
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    external_checkpoint: bool,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -133,8 +145,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     refuse_open_network(args, session)?;
     let certificates = certificates(args, session)?;
     let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
-    let store = Arc::new(Store::open(session.db(), Open::Serve)?);
-    let checkpointer = store.keep_checkpointed()?;
+    let backup_dir = args.backups.checked_dir()?;
+    let open = if args.external_checkpoint { Open::ServeReplicated } else { Open::Serve };
+    let store = Arc::new(Store::open(session.db(), open)?);
+    let checkpointer =
+        if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
     let listener = bind(args.listen)?;
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
@@ -176,12 +191,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         Regular::start("certificate", CERTIFICATE_LOOK, look)
     });
     let renewal = renewal.transpose().map_err(no_thread)?;
+    let backups = backup_dir.map(|it| Backups::start(&args.backups, session.db(), it));
+    let backups = backups.transpose().map_err(no_thread)?;
 
     let name = wait_for_the_end(&mut signals, certificates.as_deref(), session);
     log::info!("{name} received: finishing the requests in hand");
     server.stop();
-    drop(renewal);
-    drop(housekeeper);
+    drop((renewal, housekeeper, backups));
     app.shut_down();
     drop(checkpointer);
     log::info!("stopped");

@@ -45,6 +45,21 @@ impl Timestamp {
         exact.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
     }
 
+    /// The time to the second as a part of a file's name: `20110513T044234Z`.
+    #[must_use]
+    pub fn stamp(self) -> String {
+        let seconds = self.nanoseconds.div_euclid(1_000_000_000);
+        let exact = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+        exact.strftime("%Y%m%dT%H%M%SZ").to_string()
+    }
+
+    /// Reads what [`Timestamp::stamp`] writes, and nothing else.
+    #[must_use]
+    pub fn parse_stamp(text: &str) -> Option<Timestamp> {
+        // The basic form of ISO 8601, which jiff reads too; the other forms are turned away.
+        Timestamp::parse(text).filter(|it| it.stamp() == text)
+    }
+
     /// Reads an xsd:dateTime. One without an offset is taken as UTC; a date alone is refused. A
     /// point outside the years this type holds becomes its nearest end, so that it still compares.
     #[must_use]
@@ -104,6 +119,17 @@ mod tests {
         let written = |text: &str| Timestamp::parse(text).unwrap().http_date();
         assert_eq!(written("1994-11-06T08:49:37.999Z"), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(written("1969-12-31T23:59:59.5Z"), "Wed, 31 Dec 1969 23:59:59 GMT");
+    }
+
+    #[test]
+    fn stamps() {
+        let text = "20110513T044234Z";
+        let read = Timestamp::parse_stamp(text).unwrap();
+        assert_eq!(read.to_string(), "2011-05-13T04:42:34.000Z");
+        assert_eq!(read.stamp(), text);
+        for other in ["2011-05-13T04:42:34Z", "20110513T064234+02", "20111313T044234Z", "x", ""] {
+            assert_eq!(Timestamp::parse_stamp(other), None, "{other}");
+        }
     }
 
     #[test]

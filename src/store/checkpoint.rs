@@ -2,7 +2,6 @@
 //! shutdown: a copy of an idle file is whole.
 
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::store::connection::beside;
 use crate::store::error::Error;
 use crate::store::{Store, lock};
 
@@ -40,11 +40,15 @@ impl WriteClock {
 
 impl Store {
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether it could be
-    /// done now: a long read may still need the log.
+    /// done now: a long read may still need the log, and where another program checkpoints it is
+    /// left to that one.
     ///
     /// # Errors
     /// Any failure of the disk.
     pub fn checkpoint(&self) -> Result<bool, Error> {
+        if self.external_checkpoint {
+            return Ok(false);
+        }
         checkpoint(&self.writer.alone(), READERS_WAIT)
     }
 
@@ -95,9 +99,7 @@ impl Store {
     }
 
     fn log_has_bytes(&self) -> bool {
-        let mut name = self.path().as_os_str().to_owned();
-        name.push("-wal");
-        fs::metadata(PathBuf::from(name)).is_ok_and(|it| it.len() > 0)
+        fs::metadata(beside(self.path(), "-wal")).is_ok_and(|it| it.len() > 0)
     }
 }
 

@@ -1,8 +1,8 @@
 //! How the file and each connection to it are opened: permissions, pragmas, functions.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
 use crate::store::Open;
 use crate::store::error::Error;
+use crate::store::serve_lock::ServeLock;
 
 /// The smallest database there is, in bytes: one page.
 const FILE_BYTES_MIN: u64 = 512;
@@ -23,8 +24,6 @@ const FILE_BYTES_MIN: u64 = 512;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to switch to the write-ahead log.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
-/// A command that looks whether a server is running holds the lock for less than this.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// The page cache of the writing connection, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The page cache of one reading connection, in KiB.
@@ -34,27 +33,29 @@ const JOURNAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Prepared statements kept per connection; rusqlite keeps 16 unless told.
 const STATEMENTS_MAX: usize = 128;
 
-/// The lock that makes one server the only one on a file: a file beside it, locked by the operating
-/// system, so that a crash leaves nothing to clean up. Not the database itself: closing any handle
-/// of that file would drop SQLite's own locks.
-pub struct ServeLock {
-    path: PathBuf,
-    file: File,
+/// The file that belongs to a database and stands beside it, by what its name adds.
+pub fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
-impl ServeLock {
-    /// Replaces what the file says of the server that holds it.
-    pub fn note(&self, text: &str) -> Result<(), Error> {
-        let io = |error: io::Error| Error::Io(self.path.clone(), error);
-        self.file.set_len(0).map_err(io)?;
-        self.file.write_all_at(text.as_bytes(), 0).map_err(io)
-    }
+/// The path without symbolic links, as SQLite takes it: the files beside a database stand beside
+/// the file itself, whatever name it was opened by. There may be no file yet.
+pub fn resolved(database: &Path) -> PathBuf {
+    let of_folder = || {
+        let name = database.file_name()?;
+        Some(fs::canonicalize(folder_of(database)).ok()?.join(name))
+    };
+    let found = fs::canonicalize(database).ok().or_else(of_folder);
+    found.unwrap_or_else(|| database.to_owned())
 }
 
-impl Drop for ServeLock {
-    fn drop(&mut self) {
-        // Removed while still locked; whoever opened it before will notice (see `serve_lock`).
-        let _ = fs::remove_file(&self.path);
+/// The folder that a file is in.
+pub fn folder_of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(it) if it != Path::new("") => it,
+        _ => Path::new("."),
     }
 }
 
@@ -96,75 +97,24 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
             Err(error) => return Err(io(error)),
         },
     }
-    if open == Open::Serve { serve_lock(path).map(Some) } else { Ok(None) }
-}
-
-/// What the server on this file says of itself ([`ServeLock::note`]); none when none is running.
-pub fn serving(database: &Path) -> Result<Option<String>, Error> {
-    let path = lock_path(database);
-    let io = |error: io::Error| Error::Io(path.clone(), error);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    match file.try_lock_shared() {
-        // A server that was killed left it behind.
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => fs::read_to_string(&path).map(Some).map_err(io),
-        Err(TryLockError::Error(error)) => Err(io(error)),
+    match open {
+        Open::Serve => ServeLock::take(path, false).map(Some),
+        Open::ServeReplicated => ServeLock::take(path, true).map(Some),
+        Open::Create | Open::Existing | Open::Look => Ok(None),
     }
 }
 
-fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-lock");
-    PathBuf::from(name)
-}
-
-fn serve_lock(database: &Path) -> Result<ServeLock, Error> {
-    let path = lock_path(database);
-    let mut looked_at = false;
-    let io = |error: io::Error| match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            Error::ReadOnly(database.to_owned())
-        }
-        _ => Error::Io(path.clone(), error),
-    };
-    loop {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) if !looked_at => {
-                // Perhaps `serving` looks at what a killed server left behind.
-                looked_at = true;
-                thread::sleep(LOOK_PAUSE);
-                continue;
-            }
-            Err(TryLockError::WouldBlock) => return Err(Error::Served(database.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        // The server before may have removed the name after it was opened here: then this lock
-        // guards nothing, and the next turn makes a new file.
-        let ours = file.metadata().map_err(io)?;
-        if fs::metadata(&path).is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
-            let lock = ServeLock { path, file };
-            // A server that was killed may have left its own.
-            lock.note("")?;
-            return Ok(lock);
-        }
-    }
-}
-
-/// Opens the writing connection.
-pub fn open_writer(path: &Path) -> Result<Connection, Error> {
+/// Opens the writing connection. With `external` another program checkpoints, and this connection
+/// never does, at no size of the log and not when it closes.
+pub fn open_writer(path: &Path, external: bool) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     // First of all: switching to WAL may itself have to wait for another process.
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    if external {
+        leave_checkpoints(&connection)?;
+    }
     // Before the first change: a foreign file must not even be switched to WAL.
     crate::store::migrate::version(&connection, path)?;
     if connection.is_readonly("main")? {
@@ -185,14 +135,23 @@ pub fn open_writer(path: &Path) -> Result<Connection, Error> {
 
 /// Opens the connection of a command that changes nothing. It may write all the same, since only
 /// such a connection removes SQLite's own files beside the database when it is the last one.
-pub fn open_looker(path: &Path) -> Result<Connection, Error> {
+pub fn open_looker(path: &Path, external: bool) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    if external {
+        leave_checkpoints(&connection)?;
+    }
     crate::store::migrate::require_newest(&connection, path)?;
     set(&connection, "query_only", 1)?;
     Ok(connection)
+}
+
+/// No checkpoint by this connection, at no size of the log and not when it closes.
+fn leave_checkpoints(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    set(connection, "wal_autocheckpoint", 0)
 }
 
 /// Switches to the write-ahead log. SQLite does not wait for another process here, because the

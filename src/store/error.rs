@@ -42,6 +42,8 @@ pub enum Error {
         /// The number of steps this program knows.
         known: i64,
     },
+    /// The file is damaged, or not all of it is there: what is wrong with it, in sentences.
+    NotWhole(PathBuf, Vec<String>),
     /// Another server serves the file.
     Served(PathBuf),
     /// The file or folder cannot be opened.
@@ -132,6 +134,9 @@ impl fmt::Display for Error {
                  start `plumm serve` of this version once, which brings it up to date",
                 path.display()
             ),
+            Error::NotWhole(path, faults) => {
+                write!(f, "{} is not whole: {}", path.display(), faults.join("; "))
+            }
             Error::Served(path) => write!(
                 f,
                 "{} is already served by another plumm: stop that one first",

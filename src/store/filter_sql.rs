@@ -660,7 +660,7 @@ mod tests {
             std::fs::create_dir_all(&folder).unwrap();
             let path = folder.join("plumm.db");
             drop(Store::open(&path, Open::Create).unwrap());
-            let connection = connection::open_writer(&path).unwrap();
+            let connection = connection::open_writer(&path, false).unwrap();
             let sql = "INSERT INTO org (id, name, name_folded, active, username_format,
                 identity_changes, created) VALUES (7, 'a', 'a', 1, 'email', 'refuse', 0)";
             connection.execute(sql, []).unwrap();

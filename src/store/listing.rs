@@ -404,7 +404,7 @@ mod tests {
     #[ignore = "takes minutes"]
     fn a_page_by_cursor_costs_the_same_anywhere() {
         let house = House::new("million");
-        let connection = crate::store::connection::open_writer(house.store.path()).unwrap();
+        let connection = crate::store::connection::open_writer(house.store.path(), false).unwrap();
         let rows = 1_000_000;
         let started = Instant::now();
         let sql = format!(

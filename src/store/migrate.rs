@@ -22,6 +22,20 @@ fn steps() -> Vec<&'static str> {
         .collect()
 }
 
+/// How many steps this program knows: the newest schema.
+pub fn newest() -> i64 {
+    steps().len() as i64
+}
+
+/// Makes the tables of an old schema in an empty database, to compare others with.
+///
+/// # Errors
+/// Failures of SQLite.
+pub fn make_former(connection: &Connection, schema: i64) -> Result<(), Error> {
+    let count = usize::try_from(schema).unwrap_or(0);
+    steps().iter().take(count).try_for_each(|it| Ok(connection.execute_batch(it)?))
+}
+
 /// How many steps a file has taken, once it is known to be ours.
 ///
 /// # Errors
@@ -36,7 +50,7 @@ pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     if (!empty && application != APPLICATION_ID) || found < 0 {
         return Err(Error::Foreign(path.to_owned()));
     }
-    let known = steps().len() as i64;
+    let known = newest();
     if found > known {
         return Err(Error::Newer { path: path.to_owned(), found, known });
     }
@@ -73,7 +87,7 @@ impl Read<'_> {
 /// # Errors
 /// As [`version`], and any failure to write; the file then stands at the last whole step.
 pub fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    if version(connection, path)? == steps().len() as i64 {
+    if version(connection, path)? == newest() {
         return Ok(());
     }
     connection.pragma_update(None, "foreign_keys", false)?;

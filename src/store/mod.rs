@@ -1,6 +1,8 @@
 //! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
 
+pub mod backup;
 pub mod census;
+pub mod check;
 pub mod checkpoint;
 pub mod connection;
 pub mod error;
@@ -12,9 +14,12 @@ pub mod migrate;
 pub mod org;
 pub mod provisioning_log;
 pub mod resource;
+pub mod restore;
 pub mod schema;
+pub mod serve_lock;
 pub mod sort_sql;
 pub mod token;
+pub mod view;
 pub mod writer;
 
 use std::fmt;
@@ -26,8 +31,8 @@ use rusqlite::Connection;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::WriteClock;
-use crate::store::connection::ServeLock;
 use crate::store::error::Error;
+use crate::store::serve_lock::ServeLock;
 use crate::store::writer::Writer;
 
 /// The most connections that read at once; a further reader waits for one.
@@ -38,6 +43,8 @@ const READERS_MAX: usize = 8;
 pub enum Open {
     /// The server: makes the file when there is none, and is alone in serving it.
     Serve,
+    /// The server, with another program that replicates the write-ahead log and checkpoints it.
+    ServeReplicated,
     /// A command that may make the file.
     Create,
     /// A command that needs a file to be there.
@@ -55,6 +62,8 @@ pub struct Store {
     reader_returned: Condvar,
     writer: Writer,
     written: WriteClock,
+    /// Whether checkpoints are another program's.
+    external_checkpoint: bool,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
     serve_lock: Option<ServeLock>,
 }
@@ -93,10 +102,17 @@ impl Store {
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
     pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
         let serve_lock = connection::prepare_file(path, open)?;
+        let external_checkpoint = match open {
+            Open::Serve => false,
+            Open::ServeReplicated => true,
+            Open::Create | Open::Existing | Open::Look => {
+                serve_lock::is_checkpointed_elsewhere(path)
+            }
+        };
         let writer = if open == Open::Look {
-            connection::open_looker(path)?
+            connection::open_looker(path, external_checkpoint)?
         } else {
-            let mut writer = connection::open_writer(path)?;
+            let mut writer = connection::open_writer(path, external_checkpoint)?;
             migrate::migrate(&mut writer, path)?;
             connection::require_writable(&writer, path)?;
             writer
@@ -107,6 +123,7 @@ impl Store {
             reader_returned: Condvar::new(),
             writer: Writer::new(writer),
             written: WriteClock::default(),
+            external_checkpoint,
             serve_lock,
         })
     }

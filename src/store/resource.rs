@@ -38,8 +38,16 @@ impl Stored {
     /// # Errors
     /// [`Error::Invalid`] when the file was changed by other hands.
     pub fn parse(&self) -> Result<Map<String, Value>, Error> {
-        let parsed = serde_json::from_str(&self.document);
-        parsed.map_err(|it| Error::Invalid(format!("resource {}: {it}", self.id)))
+        Stored::parse_text(&self.id, &self.document)
+    }
+
+    /// The same for a document that was read alone, of the resource with this id.
+    ///
+    /// # Errors
+    /// As [`Stored::parse`].
+    pub fn parse_text(id: &str, document: &str) -> Result<Map<String, Value>, Error> {
+        let parsed = serde_json::from_str(document);
+        parsed.map_err(|it| Error::Invalid(format!("resource {id}: {it}")))
     }
 }
 
@@ -349,18 +357,18 @@ impl Write<'_> {
 }
 
 /// What the row repeats of the document, for the indexes.
-struct Columns {
-    user_name: Option<String>,
-    external_id: Option<String>,
-    display_name: Option<String>,
-    active: Option<bool>,
+pub(crate) struct Columns {
+    pub(crate) user_name: Option<String>,
+    pub(crate) external_id: Option<String>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) active: Option<bool>,
     /// What members and groups are called in answers.
-    display: Option<String>,
-    emails: Vec<String>,
+    pub(crate) display: Option<String>,
+    pub(crate) emails: Vec<String>,
 }
 
 impl Columns {
-    fn of(document: &Map<String, Value>) -> Columns {
+    pub(crate) fn of(document: &Map<String, Value>) -> Columns {
         let text = |name: &str| document.get(name).and_then(Value::as_str);
         let folded = |name: &str| text(name).map(|it| fold(it).into_owned());
         let values = document.get("emails").and_then(Value::as_array).into_iter().flatten();

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::house::Folder;
 use crate::tls::{self, Client};
 
-const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
+pub const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 const PUSH_USER: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],
     "userName":"Mara.Novak@example.com","name":{"givenName":"Mara","familyName":"Novak"},
     "emails":[{"primary":true,"value":"mara.novak@example.com"}],"active":true}"#;
@@ -29,13 +29,13 @@ pub struct Place {
 /// What a command answered.
 #[derive(Debug)]
 pub struct Run {
-    code: Option<i32>,
-    out: String,
+    pub code: Option<i32>,
+    pub out: String,
     pub err: String,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place { folder: Folder::new() }
     }
 
@@ -74,7 +74,7 @@ impl Place {
         Serving::start(self.command(&all))
     }
 
-    fn files(&self) -> Vec<String> {
+    pub fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
@@ -105,7 +105,7 @@ impl Run {
 
     /// Exit code 2, with this sentence and this proposal on standard error.
     #[track_caller]
-    fn is_misuse(&self, sentence: &str, proposal: &str) {
+    pub fn is_misuse(&self, sentence: &str, proposal: &str) {
         assert_eq!(self.err, format!("error: {sentence}\n\nTry: {proposal}\n"));
         assert_eq!((self.code, self.out.as_str()), (Some(2), ""));
     }
@@ -116,7 +116,7 @@ pub struct Serving {
     pub child: Child,
     log: Receiver<String>,
     seen: Vec<String>,
-    url: String,
+    pub url: String,
     out: BufReader<ChildStdout>,
 }
 
@@ -134,7 +134,7 @@ impl Serving {
 
     /// The first log line with this text.
     #[track_caller]
-    fn wait_for(&mut self, text: &str) -> String {
+    pub fn wait_for(&mut self, text: &str) -> String {
         if let Some(it) = self.seen.iter().find(|it| it.contains(text)) {
             return it.clone();
         }
@@ -149,7 +149,7 @@ impl Serving {
     }
 
     /// The status that Okta's *Test API Credentials* gets with this token.
-    fn test_credentials(&self, token: &str) -> u16 {
+    pub fn test_credentials(&self, token: &str) -> u16 {
         self.get("/scim/v2/Users?startIndex=1&count=2", token).0
     }
 
@@ -163,21 +163,10 @@ impl Serving {
     }
 
     pub fn send(&self, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{target}", self.url))
-            .header("Authorization", format!("Bearer {token}"))
-            .header("Content-Type", "application/scim+json")
-            .body(body.to_owned())
-            .unwrap();
-        let mut response = agent.run(request).unwrap();
-        let text = response.body_mut().read_to_string().unwrap();
-        (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
+        send(&self.url, method, target, token, body)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
     }
@@ -197,6 +186,22 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A request to a server at this URL; several threads may send at once.
+pub fn send(url: &str, method: &str, target: &str, token: &str, body: &str) -> (u16, Value) {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent = ureq::Agent::new_with_config(config.timeout_global(Some(PATIENCE)).build());
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{url}{target}"))
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Content-Type", "application/scim+json")
+        .body(body.to_owned())
+        .unwrap();
+    let mut response = agent.run(request).unwrap();
+    let text = response.body_mut().read_to_string().unwrap();
+    (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
 }
 
 pub fn run(mut command: Command) -> Run {
@@ -222,7 +227,7 @@ fn lines(log: ChildStderr) -> Receiver<String> {
 }
 
 #[track_caller]
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod auth;
+mod backup;
 mod bad_input;
 mod breakages;
 mod bulk;
@@ -24,7 +25,9 @@ mod rules;
 mod schemas;
 mod secrets;
 mod socket;
+mod standby;
 mod tidy;
 mod tls;
+mod upgrade;
 mod users;
 mod versions;

@@ -1,0 +1,145 @@
+//! `plumm backup`, `plumm restore`, `plumm check`: copies of the database.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::{Answer, CliError, Session, printable, quoted, table};
+use crate::store::backup;
+use crate::store::check::{self, OrgContent, Report};
+use crate::store::restore;
+
+/// The resource types that a report counts.
+const USER: &str = "User";
+const GROUP: &str = "Group";
+
+/// What to back up to.
+#[derive(Debug, Args)]
+#[command(after_help = "Example, beside a running server or without one:\n  \
+                        plumm backup /backups/plumm-monday.db")]
+pub struct Backup {
+    /// The file to make; it must not be there yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// What to restore.
+#[derive(Debug, Args)]
+#[command(after_help = "Example, after the server has been stopped:\n  \
+                        plumm restore /backups/plumm-monday.db --force")]
+pub struct Restore {
+    /// The copy to go back to; it stays as it is
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the database that is there; it is kept under another name
+    #[arg(long)]
+    force: bool,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plumm check /backups/plumm-monday.db")]
+pub struct Check {
+    /// The file to look at, instead of the database; it is not changed
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Makes a backup.
+///
+/// # Errors
+/// Why there is none.
+pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
+    let report = backup::backup(session.db(), &args.file)?;
+    let text =
+        format!("The backup {} is made and checked.\n{}", args.file.display(), summary(&report));
+    Ok(Answer { json: as_json(&args.file, &report), text })
+}
+
+/// Puts a copy in the place of the database.
+///
+/// # Errors
+/// Why nothing was restored.
+pub fn restore(args: &Restore, session: &Session) -> Result<Answer, CliError> {
+    let restored = restore::restore(session.db(), &args.file, args.force, session.now())?;
+    let mut text =
+        format!("{} holds what {} holds.\n", session.db().display(), args.file.display());
+    if let Some(kept) = &restored.kept {
+        text += &format!(
+            "What was there before is kept as {}: remove it when you are sure.\n",
+            kept.display()
+        );
+    }
+    text += &format!(
+        "Start the server now: {}. API tokens are those of the copy, and the identity provider \
+         does not push again by itself what it has changed since.\n{}",
+        session.command("serve"),
+        summary(&restored.report)
+    );
+    let mut json = as_json(session.db(), &restored.report);
+    json["kept"] = restored.kept.map(|it| it.to_string_lossy().into_owned()).into();
+    Ok(Answer { json, text })
+}
+
+/// Says whether a file is whole, and what it holds. With `--json` the value is printed in either
+/// case.
+///
+/// # Errors
+/// When it is not whole, and when it cannot be read.
+pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
+    let file = args.file.as_deref().unwrap_or(session.db());
+    let report = check::check(file, &env::temp_dir())?;
+    if session.json || report.is_whole() {
+        let text = format!("{} is whole.\n{}", file.display(), summary(&report));
+        session.print(&Answer { json: as_json(file, &report), text })?;
+    }
+    let Err(error) = report.require_whole(file) else {
+        return Ok(());
+    };
+    let restore = format!("restore {} --force", quoted("BACKUP"));
+    Err(CliError::Failed(match args.file {
+        Some(_) => error.to_string(),
+        None => format!("{error}. To go back to a backup: {}", session.command(&restore)),
+    }))
+}
+
+fn summary(report: &Report) -> String {
+    let mut text = match report.last_change {
+        Some((number, time)) => format!("Last change   number {number}, {time}\n"),
+        None => "Last change   none yet\n".to_owned(),
+    };
+    text += &format!("Schema        {}", report.schema);
+    if report.schema < report.known {
+        text += &format!(" (brought to {} when the server opens it)", report.known);
+    }
+    let rows = report
+        .orgs
+        .iter()
+        .map(|it| [printable(&it.name), count(it, USER).to_string(), count(it, GROUP).to_string()]);
+    text + "\n\n" + &table(["ORGANISATION", "USERS", "GROUPS"], rows)
+}
+
+fn as_json(file: &Path, report: &Report) -> Value {
+    let orgs = report
+        .orgs
+        .iter()
+        .map(|it| json!({ "name": it.name, "users": count(it, USER), "groups": count(it, GROUP) }));
+    let last_change = report
+        .last_change
+        .map(|(number, time)| json!({ "number": number, "time": time.to_string() }));
+    json!({
+        "file": file.to_string_lossy(),
+        "whole": report.is_whole(),
+        "faults": report.faults,
+        "schema": report.schema,
+        "schema_newest": report.known,
+        "orgs": orgs.collect::<Value>(),
+        "last_change": last_change,
+    })
+}
+
+fn count(org: &OrgContent, resource_type: &str) -> i64 {
+    org.counts.get(resource_type).copied().unwrap_or(0)
+}

@@ -1,0 +1,173 @@
+//! A whole copy of the database in one file, made at any moment.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::store::check::{Report, check};
+use crate::store::connection::{beside, folder_of};
+use crate::store::error::Error;
+use crate::store::view::with_view;
+
+/// What the name of a copy that is not finished adds to the name it will have.
+pub const PARTIAL_SUFFIX: &str = ".partial";
+/// What SQLite may leave beside a copy that was cut short, by what the name adds.
+pub const LEFTOVER_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// Copies a database to a new file, also while a server is at work on it: writers do not wait. The
+/// copy is checked, and on disk when this returns; until then it has another name.
+///
+/// # Errors
+/// When `target` exists or cannot be written, and when the database or the copy is not whole; there
+/// is no new file then.
+pub fn backup(database: &Path, target: &Path) -> Result<Report, Error> {
+    let taken = || {
+        let error = "is there already, and a backup never replaces a file: choose another name";
+        Error::Io(target.to_owned(), io::Error::new(ErrorKind::AlreadyExists, error))
+    };
+    if fs::symlink_metadata(database).is_err() {
+        return Err(Error::Missing(database.to_owned()));
+    }
+    if fs::symlink_metadata(target).is_ok() {
+        return Err(taken());
+    }
+    let partial = Partial::create(target)?;
+    let report = partial.fill(database)?;
+    // A hard link takes the name only when nobody else has it by now; not every disk has them.
+    match fs::hard_link(&partial.path, target) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
+        Err(_) if fs::symlink_metadata(target).is_ok() => return Err(taken()),
+        Err(_) => partial.rename(target)?,
+    }
+    drop(partial);
+    sync_folder(target)?;
+    Ok(report)
+}
+
+/// A copy in the making, beside the file it will be. It is removed when it is dropped.
+pub struct Partial {
+    path: PathBuf,
+    /// Locked, so that two programs do not write one copy. What a killed one has left is not.
+    file: File,
+}
+
+impl Partial {
+    /// Begins a copy that will be `target`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written, and when another program makes the same copy.
+    pub fn create(target: &Path) -> Result<Partial, Error> {
+        let path = beside(target, PARTIAL_SUFFIX);
+        let failed = |error: io::Error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                Error::ReadOnly(target.to_owned())
+            }
+            ErrorKind::NotFound => {
+                let error = io::Error::new(ErrorKind::NotFound, "its folder does not exist");
+                Error::Io(target.to_owned(), error)
+            }
+            ErrorKind::StorageFull => Error::Full,
+            _ => Error::Io(path.clone(), error),
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let error = io::Error::new(ErrorKind::ResourceBusy, "another program writes it");
+                return Err(Error::Io(path, error));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        file.set_len(0).map_err(failed)?;
+        let partial = Partial { path, file };
+        partial.remove_leftovers();
+        Ok(partial)
+    }
+
+    /// Copies a database into it, checks the copy and puts it on disk.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the copy is not whole.
+    pub fn fill(&self, database: &Path) -> Result<Report, Error> {
+        let folder = folder_of(&self.path);
+        with_view(database, folder, |source| {
+            // Only of our own files: another program's database is none of our business.
+            crate::store::migrate::version(source, database)?;
+            self.copy(source)
+        })?;
+        self.seal()?;
+        let report = check(&self.path, folder)?;
+        // Whatever is wrong with the copy is wrong with what it was made of.
+        let report = report.require_whole(database)?;
+        self.file.sync_all().map_err(|it| Error::Io(self.path.clone(), it))?;
+        Ok(report)
+    }
+
+    /// Gives it its name, in place of a file that may have it now.
+    ///
+    /// # Errors
+    /// Failures of the disk.
+    pub fn rename(&self, target: &Path) -> Result<(), Error> {
+        fs::rename(&self.path, target).map_err(|it| Error::Io(target.to_owned(), it))
+    }
+
+    /// All pages in one step: a backup in small ones begins anew at each write, and never ends.
+    fn copy(&self, source: &Connection) -> Result<(), Error> {
+        let mut connection = self.open()?;
+        let backup = Backup::new(source, &mut connection)?;
+        match backup.step(-1)? {
+            StepResult::Done => Ok(()),
+            _ => Err(Error::Busy),
+        }
+    }
+
+    /// Makes it a file of its own: without a write-ahead log, it opens also where nothing can be
+    /// written beside it. The server goes back to the log when it opens the file.
+    fn seal(&self) -> Result<(), Error> {
+        let connection = self.open()?;
+        let sql = "PRAGMA journal_mode = delete";
+        let mode: String = connection.query_row(sql, [], |row| row.get(0))?;
+        if mode == "delete" {
+            return Ok(());
+        }
+        Err(Error::Invalid(format!("the journal mode of the copy is {mode}")))
+    }
+
+    fn open(&self) -> Result<Connection, Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        // Nobody relies on it yet; it is synced as a whole at the end.
+        connection.pragma_update(None, "synchronous", 0)?;
+        Ok(connection)
+    }
+
+    fn remove_leftovers(&self) {
+        for suffix in LEFTOVER_SUFFIXES {
+            let _ = fs::remove_file(beside(&self.path, suffix));
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        self.remove_leftovers();
+    }
+}
+
+/// Puts on disk which files the folder of this one has.
+///
+/// # Errors
+/// Failures of the disk.
+pub fn sync_folder(file: &Path) -> Result<(), Error> {
+    let folder = folder_of(file);
+    let synced = File::open(folder).and_then(|it| it.sync_all());
+    synced.map_err(|it| Error::Io(folder.to_owned(), it))
+}

@@ -1,0 +1,343 @@
+//! Whether a database file is whole, and what it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::scim::datetime::Timestamp;
+use crate::store::connection::{beside, resolved};
+use crate::store::error::Error;
+use crate::store::migrate;
+use crate::store::resource::{Columns, Stored};
+use crate::store::serve_lock::is_served;
+use crate::store::view::{PARTS, with_view};
+
+/// The most faults of one kind that are told; a damaged file has thousands.
+const FAULTS_MAX: usize = 10;
+/// The length of the header of a SQLite file, in bytes.
+const HEADER_BYTES: usize = 100;
+
+/// What a file holds, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The schema of the file; 0 when that cannot be told.
+    pub schema: i64,
+    /// The newest schema this program knows.
+    pub known: i64,
+    /// The organisations, by name.
+    pub orgs: Vec<OrgContent>,
+    /// The number and time of the last line of the provisioning log.
+    pub last_change: Option<(i64, Timestamp)>,
+    /// What is wrong, in sentences. Without one the file is whole.
+    pub faults: Vec<String>,
+}
+
+/// What an organisation has in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrgContent {
+    /// Its name.
+    pub name: String,
+    /// How many resources of each type, deleted ones not counted.
+    pub counts: BTreeMap<String, i64>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// The report of a whole file.
+    ///
+    /// # Errors
+    /// [`Error::NotWhole`] with the faults, for this file.
+    pub fn require_whole(self, path: &Path) -> Result<Report, Error> {
+        if self.is_whole() {
+            return Ok(self);
+        }
+        Err(Error::NotWhole(path.to_owned(), self.faults))
+    }
+
+    fn fault(what: impl Into<String>) -> Report {
+        Report { known: migrate::newest(), faults: vec![what.into()], ..Report::default() }
+    }
+}
+
+/// Examines a file, also while a server is at work on it. The file is not changed, and nothing is
+/// left beside it. `scratch` is a folder for a private copy, should one be needed.
+///
+/// # Errors
+/// When the file cannot be read. What is wrong with it is in the report.
+pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
+    // A server at work has judged the header, and its file must not be opened here (see `view`).
+    if !is_served(path)
+        && let Some(fault) = header_fault(path)?
+    {
+        return Ok(Report::fault(fault));
+    }
+    with_view(path, scratch, |connection| examine(connection, path))
+}
+
+/// What the first bytes and the length give away, before SQLite sees the file.
+fn header_fault(path: &Path) -> Result<Option<String>, Error> {
+    let io = |error| Error::Io(path.to_owned(), error);
+    let file = File::open(path).map_err(io)?;
+    let found = file.metadata().map_err(io)?;
+    if !found.is_file() {
+        return Err(io(std::io::Error::new(ErrorKind::InvalidInput, "is no regular file")));
+    }
+    if found.len() == 0 {
+        return Ok(Some("it is empty".to_owned()));
+    }
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(io)?;
+    if header.len() < HEADER_BYTES || !header.starts_with(b"SQLite format 3\0") {
+        return Ok(Some("it is no SQLite database".to_owned()));
+    }
+    let number =
+        |at: usize| header[at..at + 4].iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    // The page size is 2 bytes long, and 1 stands for 65,536.
+    let page_bytes = match number(16) >> 16 {
+        1 => 65_536,
+        other => other,
+    };
+    let path = resolved(path);
+    let whole_alone = !PARTS.iter().any(|it| beside(&path, it).exists());
+    // The number of pages counts only when the two change counters agree.
+    let expected = if number(24) == number(92) { number(28) * page_bytes } else { 0 };
+    if whole_alone && found.len() < expected {
+        return Ok(Some(format!(
+            "it has {} bytes and should have {expected}: the copy was cut short, or made while \
+             the database was being written",
+            found.len()
+        )));
+    }
+    Ok(None)
+}
+
+/// Examines what a connection sees of the file at `path`, in one transaction.
+fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
+    let schema = match migrate::version(connection, path) {
+        Ok(0) => {
+            return Ok(Report::fault("it is a SQLite database in which plumm has made nothing"));
+        }
+        Ok(it) => it,
+        Err(Error::Foreign(_)) => {
+            return Ok(Report::fault("it is a database, but not one of plumm"));
+        }
+        Err(Error::Newer { found, known, .. }) => {
+            return Ok(Report::fault(format!(
+                "it was written by a newer plumm (schema {found}, this program knows {known}), \
+                 which is needed to check it"
+            )));
+        }
+        Err(error) => return damaged(error).map(Report::fault),
+    };
+    let mut report = Report { schema, known: migrate::newest(), ..Report::default() };
+    let checks = [pages, tables, references, counts, documents, members];
+    for check in checks {
+        match check(connection, schema) {
+            Ok(faults) => report.faults.extend(faults),
+            Err(error) => report.faults.push(damaged(error)?),
+        }
+        // What follows from a fault is no second fault.
+        if !report.is_whole() {
+            return Ok(report);
+        }
+    }
+    report.orgs = content(connection)?;
+    report.last_change = last_change(connection)?;
+    Ok(report)
+}
+
+/// A failure that says something of the file becomes a fault; any other one stays a failure.
+fn damaged(error: Error) -> Result<String, Error> {
+    match error {
+        Error::Internal(inner) => match inner.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Ok(format!("it is damaged ({inner})"))
+            }
+            // A statement does not fit the tables, or a column does not hold what it should.
+            Some(ErrorCode::Unknown) | None => Ok(format!("it is damaged ({inner})")),
+            _ => Err(Error::Internal(inner)),
+        },
+        Error::Invalid(what) => Ok(what),
+        other => Err(other),
+    }
+}
+
+fn pages(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
+    let sql = format!("PRAGMA integrity_check({FAULTS_MAX})");
+    let mut statement = connection.prepare(&sql)?;
+    let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let mut faults = Vec::new();
+    for line in found {
+        let line = line?;
+        if line != "ok" {
+            let line: Vec<&str> = line.lines().filter(|it| !it.starts_with("***")).collect();
+            faults.push(format!("it is damaged ({})", line.join(", ")));
+        }
+    }
+    Ok(faults)
+}
+
+/// Compares the tables with those of a new file of this schema. Other tables are no fault: a
+/// program that replicates the file may have added some.
+fn tables(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    let model = Connection::open_in_memory()?;
+    migrate::make_former(&model, schema)?;
+    let expected = definitions(&model)?;
+    let found = definitions(connection)?;
+    let differing = expected.iter().filter(|(name, sql)| found.get(*name) != Some(*sql));
+    let faults = differing.take(FAULTS_MAX);
+    Ok(faults.map(|(name, _)| format!("{name} is not as schema {schema} has it")).collect())
+}
+
+fn definitions(connection: &Connection) -> Result<BTreeMap<String, String>, Error> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn references(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
+    let mut statement = connection.prepare("PRAGMA foreign_key_check")?;
+    let mut rows = statement.query([])?;
+    let mut faults = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+        faults.push(format!("a row of {table} belongs to a row of {parent} that is not there"));
+        if faults.len() == FAULTS_MAX {
+            break;
+        }
+    }
+    Ok(faults)
+}
+
+/// How many resources there are, against the counters that lists answer from. Copies made with `cp`
+/// under writes have been seen to pass every check of SQLite and to fail this one.
+fn counts(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
+    let sql = "SELECT org, type, sum(counted), sum(present) FROM (
+            SELECT org, type, count AS counted, 0 AS present FROM resource_count
+            UNION ALL
+            SELECT org, type, 0, count(*) FROM resource WHERE deleted IS NULL GROUP BY org, type
+        ) GROUP BY org, type HAVING sum(counted) <> sum(present) LIMIT ?";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([FAULTS_MAX as i64], |row| {
+        let (org, name): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (counted, present): (i64, i64) = (row.get(2)?, row.get(3)?);
+        Ok(format!(
+            "organisation {org} has {present} resources of type {name}, and its counter says \
+             {counted}"
+        ))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What the columns and the e-mail rows repeat, against the documents.
+fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    let display = if schema >= 2 { "display" } else { "NULL" };
+    let sql = format!(
+        "SELECT seq, org, id, document, user_name, external_id, display_name, active, {display}
+         FROM resource ORDER BY seq"
+    );
+    let mut resources = connection.prepare(&sql)?;
+    let mut resources = resources.query([])?;
+    // Beside the rows in the same order, so that no row is looked up.
+    let mut emails =
+        connection.prepare("SELECT resource, org, value FROM email ORDER BY resource")?;
+    let mut emails = emails.query([])?;
+    let mut email: Option<(i64, i64, String)> = None;
+    let mut more = true;
+    let mut faults = Vec::new();
+    while let Some(row) = resources.next()?
+        && faults.len() < FAULTS_MAX
+    {
+        let (seq, org, id): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let mut found = BTreeSet::new();
+        let mut in_org = true;
+        loop {
+            if email.is_none() && more {
+                email = match emails.next()? {
+                    Some(it) => Some((it.get(0)?, it.get(1)?, it.get(2)?)),
+                    None => None,
+                };
+                more = email.is_some();
+            }
+            match email.take_if(|it| it.0 <= seq) {
+                Some((_, of, value)) => {
+                    in_org &= of == org;
+                    found.insert(value);
+                }
+                None => break,
+            }
+        }
+        let document = Stored::parse_text(&id, row.get_ref(3)?.as_str().unwrap_or_default())?;
+        let expected = Columns::of(&document);
+        let display: Option<String> = row.get(8)?;
+        let same = document.get("id").and_then(|it| it.as_str()) == Some(&id)
+            && expected.user_name == row.get(4)?
+            && expected.external_id == row.get(5)?
+            && expected.display_name == row.get(6)?
+            && expected.active == row.get(7)?
+            && (schema < 2 || expected.display == display);
+        if !same {
+            faults.push(format!("the columns of resource {id} do not say what its document says"));
+        }
+        if !in_org || found != expected.emails.into_iter().collect() {
+            faults.push(format!("the e-mail rows of resource {id} are not those of its document"));
+        }
+    }
+    Ok(faults)
+}
+
+/// That members and their group belong to one organisation, and are not deleted. That they are
+/// there at all is a reference.
+fn members(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    if schema < 2 {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT team.id, resource.id FROM member
+        JOIN resource AS team ON team.seq = member.grp
+        JOIN resource ON resource.seq = member.resource
+        WHERE team.org <> resource.org OR resource.deleted IS NOT NULL LIMIT ?";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([FAULTS_MAX as i64], |row| {
+        let (group, member): (String, String) = (row.get(0)?, row.get(1)?);
+        Ok(format!("group {group} has the member {member}, which it cannot have"))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn content(connection: &Connection) -> Result<Vec<OrgContent>, Error> {
+    let mut orgs: Vec<OrgContent> = Vec::new();
+    let sql = "SELECT org.name, resource_count.type, resource_count.count
+        FROM org LEFT JOIN resource_count ON resource_count.org = org.id
+        ORDER BY org.name_folded";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if orgs.last().is_none_or(|it| it.name != name) {
+            orgs.push(OrgContent { name, counts: BTreeMap::new() });
+        }
+        if let (Some(of), Some(org)) = (row.get::<_, Option<String>>(1)?, orgs.last_mut()) {
+            org.counts.insert(of, row.get(2)?);
+        }
+    }
+    Ok(orgs)
+}
+
+fn last_change(connection: &Connection) -> Result<Option<(i64, Timestamp)>, Error> {
+    let sql = "SELECT seq, time FROM provisioning_log ORDER BY seq DESC LIMIT 1";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some((row.get(0)?, Timestamp::from_nanoseconds(row.get(1)?))))
+}
