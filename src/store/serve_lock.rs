@@ -1,4 +1,4 @@
-//! The lock that makes one server the only one on a file, and what that server says of itself in it.
+//! The lock that makes one server the only one on a file, and what the server says of itself there.
 //!
 //! It is a file beside the database, locked by the operating system, so that a crash leaves nothing
 //! to clean up. Not the database itself: closing any handle of that file would drop SQLite's own
