@@ -212,7 +212,25 @@ impl Turn<'_> {
         {
             log::error!("changes could not be rolled back: {error}");
         }
+        if let Err(error) = self.bury() {
+            log::error!("what was refused may come back if the program is killed now: {error}");
+        }
         self.decide(Err(reason))
+    }
+
+    /// Sees that a refused change stays refused. A commit whose last step failed has left its pages
+    /// in the log, whole and marked as committed; only this process knows better. The next commit
+    /// overwrites them: here is one that changes nothing.
+    fn bury(&self) -> Result<(), Error> {
+        let connection = &self.desk.connection;
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // The value is the same, and its page is written all the same.
+        let sql = format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT");
+        let buried = connection.execute_batch(&sql);
+        if buried.is_err() && !connection.is_autocommit() {
+            run(connection, "ROLLBACK")?;
+        }
+        Ok(buried?)
     }
 
     fn decide(&mut self, verdict: Result<(), Error>) -> Result<(), Error> {
