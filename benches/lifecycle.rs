@@ -1,264 +1,293 @@
-//! The real server over loopback, beside the disk's own rate in the same run.
+//! The real server over loopback, beside the disk's own rate and a hyper server in the same run.
 //!
-//! Machines are noisy, so every rate is also given as a ratio to D: one insert of 900 bytes a
-//! transaction by one thread, WAL and synchronous FULL, on the same disk a moment before.
-//! `cargo bench --bench lifecycle` prints a table; nothing is asserted about time.
+//! Machines are noisy, so every rate is also given as a ratio: to D, which is one insert of 900 bytes
+//! a transaction by one thread, WAL and synchronous FULL, on the same disk in the same run; or to a
+//! hyper server that answers the same bytes from memory. Nothing is asserted about time.
+//!
+//! `cargo bench --bench lifecycle` prints the table; `PLUMM_BENCH_USERS=1000000` has a million users
+//! loaded before, over SCIM.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod load;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use rusqlite::Connection;
+use load::{
+    BINARY, Client, Database, Failure, Measured, Process, Target, Timed, commit_rate, get, id_in,
+    lookup, measure, patch_active, patch_title, post, user,
+};
 
-/// Users that are there before anything is measured.
+/// Users that are there before anything is measured, unless `PLUMM_BENCH_USERS` says otherwise.
 const USERS: usize = 5_000;
 /// How long each line is measured.
 const SECONDS: f64 = 3.0;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// Users whose ids are known, for requests by id.
+const KNOWN: usize = 1_000;
+/// Connections that load, and users in one Bulk request.
+const LOADERS: usize = 4;
+const BULK: usize = 500;
 
 fn main() -> Result<(), Failure> {
+    let users = match env::var("PLUMM_BENCH_USERS") {
+        Ok(text) => text.parse()?,
+        Err(_) => USERS,
+    };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lifecycle");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder)?;
-    let disk = commit_rate(&folder.join("disk.db"))?;
+    let disk = commit_rate(&folder.join("disk.db"), SECONDS)?;
     println!("D, one 900-byte insert a transaction: {disk:.0}/s");
-    let server = Server::start(&folder)?;
-    println!("start-up to \"listening\": {:.1} ms", server.started.as_secs_f64() * 1e3);
     println!("binary: {:.1} MB", fs::metadata(BINARY)?.len() as f64 / 1e6);
-    println!("memory, idle: {:.1} MiB", server.memory_mib()?);
-    let ids = server.load(USERS)?;
-    println!("memory, {USERS} users loaded: {:.1} MiB", server.memory_mib()?);
-    println!("\n{:<24} {:>5} {:>11} {:>7} {:>10}", "request", "conn", "requests/s", "x D", "p99");
-    let next = AtomicUsize::new(USERS);
-    for connections in [1, 8] {
-        let lookup = |i: usize| {
-            let name = user_name(i * 7919 % USERS).replace('@', "%40");
-            get(&format!("/Users?filter=userName%20eq%20%22{name}%22&startIndex=1&count=100"))
-        };
-        measure(&server, disk, "lookup by userName", connections, 200, lookup)?;
-        let by_id = |i: usize| get(&format!("/Users/{}", ids[i * 7919 % ids.len()]));
-        measure(&server, disk, "GET by id", connections, 200, by_id)?;
-        let page = |i: usize| get(&format!("/Users?startIndex={}&count=100", i % 50 * 100 + 1));
-        measure(&server, disk, "page of 100", connections, 200, page)?;
-        let post = |_| post(next.fetch_add(1, Ordering::Relaxed));
-        measure(&server, disk, "POST", connections, 201, post)?;
-        let toggle = |i: usize| {
-            let patch = format!(
-                "{{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":\
-                 [{{\"op\":\"replace\",\"value\":{{\"active\":{}}}}}]}}",
-                i / ids.len() % 2 == 1
-            );
-            ("PATCH", format!("/Users/{}", ids[i % ids.len()]), patch)
-        };
-        measure(&server, disk, "PATCH active", connections, 200, toggle)?;
-    }
-    println!("\nmemory at the end: {:.1} MiB", server.memory_mib()?);
+    let database = Database::new(&folder)?;
+    let server = database.serve(false)?;
+    println!("start-up, empty: {:.1} ms", ms(server.started));
+    println!("memory, idle: {:.1} MiB", server.process.memory_mib()?);
+    let begun = Instant::now();
+    load(&server.target, users)?;
+    println!("{users} users loaded by Bulk: {:.0}/s", users as f64 / begun.elapsed().as_secs_f64());
+    println!("memory, then: {:.1} MiB", server.process.memory_mib()?);
     drop(server);
+    let server = database.serve(false)?;
+    println!("start-up, {users} users: {:.1} ms", ms(server.started));
+    let target = &server.target;
+    let (next, changes) = (AtomicUsize::new(users), AtomicUsize::new(0));
+    let bench = Bench { users, disk, next, changes, ids: some_ids(target, users)? };
+
+    println!(
+        "\n{:<34} {:>5} {:>11} {:>7} {:>9} {:>9}",
+        "", "conn", "requests/s", "x D", "p50", "p99"
+    );
+    for connections in [1, 8, 64] {
+        let measured = measure(target, connections, SECONDS, |_, it| bench.lifecycle(it))?;
+        bench.print("lifecycle (4 writes in 6 requests)", connections, &measured);
+    }
+    for connections in [1, 8] {
+        bench.line(target, "POST", connections, 201, |_| post(bench.fresh()))?;
+        bench.line(target, "PATCH title", connections, 200, |i| {
+            patch_title(bench.id(i), bench.another())
+        })?;
+    }
+    for connections in [1, 8] {
+        bench.line(target, "lookup by userName", connections, 200, |i| lookup(bench.any(i)))?;
+        bench.line(target, "GET by id", connections, 200, |i| bench.by_id(i))?;
+        bench.line(target, "page of 100, the first", connections, 200, |_| page(1))?;
+        let last = bench.next.load(Ordering::Relaxed) - 99;
+        bench.line(target, "page of 100, the last", connections, 200, |_| page(last))?;
+    }
+    backup(&database, &bench, target)?;
+    println!("\nmemory at the end: {:.1} MiB", server.process.memory_mib()?);
+    let (bytes, plain) = beside_hyper(&bench, target)?;
+    drop(server);
+    let tls = database.serve(true)?;
+    let by_id = measure(&tls.target, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
+    println!("GET by id under TLS, 8 connections: {:.0}/s", by_id.rate);
+    match hyper(&folder, &bytes) {
+        Ok((_process, hyper)) => {
+            let hyper = measure(&hyper, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
+            println!(
+                "hyper, the same bytes from memory: {:.0}/s; plumm is {:.2} of it plain, {:.2} under \
+                 TLS",
+                hyper.rate,
+                plain / hyper.rate,
+                by_id.rate / hyper.rate
+            );
+        }
+        Err(error) => println!("no hyper server to compare with: {error}"),
+    }
+    drop(tls);
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
-const BINARY: &str = env!("CARGO_BIN_EXE_plumm");
-
-/// One insert a transaction, as durable as plumm's.
-fn commit_rate(path: &Path) -> Result<f64, Failure> {
-    let connection = Connection::open(path)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    connection.pragma_update(None, "synchronous", 2)?;
-    connection.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, document TEXT)")?;
-    let document = "x".repeat(900);
-    let mut insert = connection.prepare("INSERT INTO t (document) VALUES (?)")?;
-    let begun = Instant::now();
-    let mut count = 0;
-    while begun.elapsed().as_secs_f64() < SECONDS {
-        insert.execute([&document])?;
-        count += 1;
-    }
-    Ok(f64::from(count) / begun.elapsed().as_secs_f64())
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
-/// The real program on a port of its own; killed when dropped.
-struct Server {
-    child: Child,
-    address: String,
-    token: String,
-    started: Duration,
-}
-
-impl Server {
-    fn start(folder: &Path) -> Result<Server, Failure> {
-        let database: PathBuf = folder.join("plumm.db");
-        let run = |arguments: &[&str]| {
-            Command::new(BINARY).arg("--db").arg(&database).args(arguments).output()
-        };
-        run(&["org", "create", "acme", "--activate"])?;
-        let made = run(&["--json", "token", "create", "acme"])?;
-        let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
-        let token = made["token"].as_str().ok_or("no token")?.to_owned();
-        let begun = Instant::now();
-        let mut child = Command::new(BINARY)
-            .arg("--db")
-            .arg(&database)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let stderr = child.stderr.take().ok_or("no stderr")?;
-        let mut lines = BufReader::new(stderr).lines();
-        let mut address = None;
-        for line in lines.by_ref() {
-            if let Some((_, it)) = line?.split_once("listening on http://") {
-                address = Some(it.to_owned());
-                break;
-            }
-        }
-        let started = begun.elapsed();
-        thread::spawn(move || lines.for_each(drop));
-        Ok(Server { child, address: address.ok_or("it did not listen")?, token, started })
-    }
-
-    fn load(&self, users: usize) -> Result<Vec<String>, Failure> {
-        let mut client = Client::connect(self)?;
-        let mut ids = Vec::with_capacity(users);
-        for i in 0..users {
-            let (status, body) = client.call(&post(i))?;
-            let body: serde_json::Value = serde_json::from_slice(body)?;
-            let id = body["id"].as_str().filter(|_| status == 201);
-            ids.push(id.ok_or_else(|| format!("{status}: {body}"))?.to_owned());
-        }
-        Ok(ids)
-    }
-
-    /// Resident memory, as the kernel counts it.
-    fn memory_mib(&self) -> Result<f64, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|it| it.starts_with("VmRSS:")).ok_or("no VmRSS")?;
-        let kib: f64 = line.split_whitespace().nth(1).ok_or("no figure")?.parse()?;
-        Ok(kib / 1024.0)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-type Call = (&'static str, String, String);
-
-fn get(target: &str) -> Call {
-    ("GET", target.to_owned(), String::new())
-}
-
-fn user_name(i: usize) -> String {
-    format!("user{i:07}@example.com")
-}
-
-fn post(i: usize) -> Call {
-    let name = user_name(i);
-    let body = format!(
-        "{{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:User\"],\"userName\":\"{name}\",\
-         \"name\":{{\"givenName\":\"Test\",\"familyName\":\"User {i}\"}},\"emails\":[{{\"primary\":\
-         true,\"value\":\"{name}\",\"type\":\"work\"}}],\"displayName\":\"Test User {i}\",\
-         \"locale\":\"en-US\",\"externalId\":\"00u{i:017}\",\"groups\":[],\"password\":\"1mz050nq\",\
-         \"title\":\"Engineer\",\"active\":true}}"
-    );
-    ("POST", "/Users".to_owned(), body)
-}
-
-/// One keep-alive connection.
-struct Client {
-    stream: BufReader<TcpStream>,
-    prefix: String,
-    out: Vec<u8>,
-    body: Vec<u8>,
-}
-
-impl Client {
-    fn connect(server: &Server) -> Result<Client, Failure> {
-        let stream = TcpStream::connect(&server.address)?;
-        stream.set_nodelay(true)?;
-        let prefix = format!(
-            " HTTP/1.1\r\nHost: {}\r\nAccept: application/scim+json\r\nAuthorization: Bearer {}\r\n",
-            server.address, server.token
-        );
-        let stream = BufReader::with_capacity(64 * 1024, stream);
-        Ok(Client { stream, prefix, out: Vec::new(), body: Vec::new() })
-    }
-
-    fn call(&mut self, (method, target, body): &Call) -> Result<(u16, &[u8]), Failure> {
-        self.out.clear();
-        write!(self.out, "{method} /scim/v2{target}{}", self.prefix)?;
-        if !body.is_empty() {
-            let length = body.len();
-            write!(
-                self.out,
-                "Content-Type: application/scim+json\r\nContent-Length: {length}\r\n"
-            )?;
-        }
-        write!(self.out, "\r\n{body}")?;
-        self.stream.get_mut().write_all(&self.out)?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).ok_or("no status")?.parse()?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            if line == "\r\n" {
-                break;
-            }
-            if let Some(value) = line.strip_prefix("Content-Length: ") {
-                length = value.trim().parse()?;
-            }
-        }
-        self.body.resize(length, 0);
-        self.stream.read_exact(&mut self.body)?;
-        Ok((status, &self.body))
-    }
-}
-
-/// Sends one kind of request over some connections for a while and prints its line.
-fn measure(
-    server: &Server,
+struct Bench {
+    users: usize,
     disk: f64,
-    name: &str,
-    connections: usize,
-    expected: u16,
-    call: impl Fn(usize) -> Call + Sync,
-) -> Result<(), Failure> {
+    /// The number of the next user that is not there yet.
+    next: AtomicUsize,
+    /// The number of the next change.
+    changes: AtomicUsize,
+    ids: Vec<String>,
+}
+
+impl Bench {
+    fn fresh(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn another(&self) -> usize {
+        self.changes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn any(&self, i: usize) -> usize {
+        i * 7919 % self.users
+    }
+
+    fn id(&self, i: usize) -> &str {
+        &self.ids[i % self.ids.len()]
+    }
+
+    fn by_id(&self, i: usize) -> load::Call {
+        get(format!("/Users/{}", self.id(i)))
+    }
+
+    /// What Okta sends about one person, from the first day to the return.
+    fn lifecycle(&self, client: &mut Timed) -> Result<(), Failure> {
+        let i = self.fresh();
+        client.expect(200, &lookup(i))?;
+        let id = id_in(client.expect(201, &post(i))?)?;
+        let path = format!("/Users/{id}");
+        client.expect(200, &get(path.as_str()))?;
+        client.expect(200, &("PUT", path, user(i, "Lead")))?;
+        client.expect(200, &patch_active(&id, false))?;
+        client.expect(200, &patch_active(&id, true))?;
+        Ok(())
+    }
+
+    fn line(
+        &self,
+        target: &Target,
+        name: &str,
+        connections: usize,
+        status: u16,
+        call: impl Fn(usize) -> load::Call + Sync,
+    ) -> Result<(), Failure> {
+        let turn = |i, it: &mut Timed| it.expect(status, &call(i)).map(|_| ());
+        self.print(name, connections, &measure(target, connections, SECONDS, turn)?);
+        Ok(())
+    }
+
+    fn print(&self, name: &str, connections: usize, measured: &Measured) {
+        let (rate, times) = (measured.rate, measured.rate / self.disk);
+        let (p50, p99) = (measured.quantile_ms(0.5), measured.quantile_ms(0.99));
+        println!(
+            "{name:<34} {connections:>5} {rate:>11.0} {times:>7.2} {p50:>6.2} ms {p99:>6.2} ms"
+        );
+    }
+}
+
+fn once(client: &mut Timed, call: &load::Call) -> Result<(), Failure> {
+    client.expect(200, call).map(|_| ())
+}
+
+fn page(start: usize) -> load::Call {
+    get(format!("/Users?startIndex={start}&count=100"))
+}
+
+/// Creates the first users, over SCIM as everything else.
+fn load(target: &Target, users: usize) -> Result<(), Failure> {
     let next = AtomicUsize::new(0);
-    let begun = Instant::now();
-    let mut times = thread::scope(|scope| -> Result<Vec<Duration>, Failure> {
-        let worker = || -> Result<Vec<Duration>, Failure> {
-            let mut client = Client::connect(server)?;
-            let mut times = Vec::new();
-            while begun.elapsed().as_secs_f64() < SECONDS {
-                let call = call(next.fetch_add(1, Ordering::Relaxed));
-                let sent = Instant::now();
-                let (status, body) = client.call(&call)?;
-                times.push(sent.elapsed());
-                if status != expected {
-                    return Err(format!("{status}: {}", String::from_utf8_lossy(body)).into());
-                }
+    let work = || -> Result<(), Failure> {
+        let mut client = Client::connect(target)?;
+        loop {
+            let first = next.fetch_add(BULK, Ordering::Relaxed);
+            if first >= users {
+                return Ok(());
             }
-            Ok(times)
-        };
-        let workers: Vec<_> = (0..connections).map(|_| scope.spawn(worker)).collect();
-        let mut all = Vec::new();
-        for worker in workers {
-            all.extend(worker.join().map_err(|_| "a worker panicked")??);
+            let last = (first + BULK).min(users);
+            let operations = (first..last).map(|i| {
+                format!(
+                    "{{\"method\":\"POST\",\"path\":\"/Users\",\"bulkId\":\"{i}\",\"data\":{}}}",
+                    user(i, "Engineer")
+                )
+            });
+            let body = format!(
+                "{{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:BulkRequest\"],\
+                 \"Operations\":[{}]}}",
+                operations.collect::<Vec<_>>().join(",")
+            );
+            let answer = client.expect(200, &("POST", "/Bulk".to_owned(), body))?;
+            let made = String::from_utf8_lossy(answer).matches("\"status\":\"201\"").count();
+            if made != last - first {
+                return Err(format!("{made} of {} users were created", last - first).into());
+            }
         }
-        Ok(all)
-    })?;
-    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
-    times.sort_unstable();
-    let p99 = times[times.len() * 99 / 100].as_secs_f64() * 1e3;
-    println!("{name:<24} {connections:>5} {rate:>11.0} {:>7.2} {p99:>7.2} ms", rate / disk);
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..LOADERS).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().map_err(|_| "a worker panicked")??;
+        }
+        Ok(())
+    })
+}
+
+/// The ids of users from all over the list.
+fn some_ids(target: &Target, users: usize) -> Result<Vec<String>, Failure> {
+    let mut client = Client::connect(target)?;
+    let known = KNOWN.min(users);
+    (0..known).map(|i| id_in(client.expect(200, &lookup(i * users / known))?)).collect()
+}
+
+/// Writers at a steady 300 a second, without and with an online backup beside them.
+fn backup(database: &Database, bench: &Bench, target: &Target) -> Result<(), Failure> {
+    const WRITERS: usize = 4;
+    const PAUSE: Duration = Duration::from_micros(13_333);
+    let paced = |seconds: f64| {
+        measure(target, WRITERS, seconds, |i, it| {
+            let sent = Instant::now();
+            it.expect(200, &patch_title(bench.id(i), bench.another()))?;
+            thread::sleep(PAUSE.saturating_sub(sent.elapsed()));
+            Ok(())
+        })
+    };
+    let before = paced(SECONDS)?;
+    let mut child = database.command(&["backup", "copy.db"]).stdout(Stdio::null()).spawn()?;
+    let begun = Instant::now();
+    // Until the backup ends, in pieces short enough to say when that was.
+    let (mut sent, mut slowest) = (0, Duration::ZERO);
+    let status = loop {
+        let piece = paced(0.25)?;
+        sent += piece.times.len();
+        slowest = slowest.max(piece.times.last().copied().unwrap_or_default());
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+    };
+    let during = sent as f64 / begun.elapsed().as_secs_f64();
+    println!(
+        "\nbackup: {status}, {:.1} s; writers {:.0}/s before, {during:.0}/s meanwhile ({:.2}); slowest \
+         write {:.1} ms",
+        begun.elapsed().as_secs_f64(),
+        before.rate,
+        during / before.rate,
+        ms(slowest)
+    );
     Ok(())
+}
+
+/// The bytes of one answer, and how many a second plumm gives on 8 connections.
+fn beside_hyper(bench: &Bench, target: &Target) -> Result<(Vec<u8>, f64), Failure> {
+    let bytes = Client::connect(target)?.expect(200, &bench.by_id(0))?.to_owned();
+    let plain = measure(target, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
+    println!("GET by id, 8 connections: {:.0}/s", plain.rate);
+    Ok((bytes, plain.rate))
+}
+
+/// A hyper server that answers these bytes from memory (`benches/baseline`).
+fn hyper(folder: &Path, bytes: &[u8]) -> Result<(Process, Target), Failure> {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--package", "plumm-baseline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()?;
+    if !built.success() {
+        return Err("it could not be built".into());
+    }
+    let file = folder.join("answer.json");
+    fs::write(&file, bytes)?;
+    let binary = Path::new(BINARY).with_file_name("plumm-baseline");
+    let mut child = Command::new(binary).arg(file).stdout(Stdio::piped()).spawn()?;
+    let stdout = child.stdout.take().ok_or("no stdout")?;
+    let process = Process { child };
+    let mut address = String::new();
+    BufReader::new(stdout).read_line(&mut address)?;
+    let target = Target { address: address.trim().to_owned(), token: "-".to_owned(), roots: None };
+    Ok((process, target))
 }

@@ -1,5 +1,7 @@
 //! A resource's metadata (RFC 7643 section 3.1 `meta`) and versions (RFC 7644 section 3.14).
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
@@ -38,6 +40,26 @@ impl Meta {
             "version": self.version_tag(),
         })
     }
+
+    /// The text of the `meta` attribute, which every resource of a page has.
+    pub fn write(&self, text: &mut String) {
+        text.push_str("{\"resourceType\":");
+        write_json(text, &self.resource_type);
+        // Neither times nor versions have anything to escape but the quotes of the tag.
+        let (created, modified, version) = (self.created, self.last_modified, self.version);
+        // A String takes whatever is written to it.
+        let _ = write!(
+            text,
+            ",\"created\":\"{created}\",\"lastModified\":\"{modified}\",\"location\":"
+        );
+        write_json(text, &self.location);
+        let _ = write!(text, ",\"version\":\"W/\\\"{version}\\\"\"}}");
+    }
+}
+
+fn write_json(text: &mut String, value: &str) {
+    // A string is always JSON.
+    text.push_str(&serde_json::to_string(value).unwrap_or_default());
 }
 
 /// The weak entity tag of a version (RFC 7644 section 3.14).

@@ -4,16 +4,24 @@ use serde_json::{Map, Value};
 
 use crate::scim::meta::Meta;
 
+/// Room for `meta`, whose URL is seldom longer than this leaves.
+const META_BYTES: usize = 384;
+
 /// The answer for a resource: its stored document with what is computed spliced in, `meta` last.
 /// The document is not parsed: a page of a hundred would cost ten times as much.
 #[must_use]
 pub fn splice(document: &str, computed: &Map<String, Value>, meta: &Meta) -> String {
-    let mut text = document.strip_suffix('}').unwrap_or(document).to_owned();
+    let mut text = String::with_capacity(document.len() + META_BYTES);
+    text.push_str(document.strip_suffix('}').unwrap_or(document));
     for (name, value) in computed {
         // A document always has `schemas`, so a comma is due.
-        text.push_str(&format!(",\"{name}\":{value}"));
+        text.push_str(&format!(",\"{name}\":"));
+        // A value is always JSON.
+        text.push_str(&serde_json::to_string(value).unwrap_or_default());
     }
-    text.push_str(&format!(",\"meta\":{}}}", meta.to_json()));
+    text.push_str(",\"meta\":");
+    meta.write(&mut text);
+    text.push('}');
     text
 }
 

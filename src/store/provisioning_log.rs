@@ -104,6 +104,8 @@ impl Write<'_> {
         let sql = "INSERT INTO provisioning_log
             (time, org, actor, client, method, type, resource, outcome, changes)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let changes = serde_json::to_string(line.changes);
+        let changes = changes.map_err(|it| Error::Invalid(it.to_string()))?;
         self.connection.prepare_cached(sql)?.execute(params![
             self.now.nanoseconds(),
             line.org.0,
@@ -113,7 +115,7 @@ impl Write<'_> {
             line.resource_type,
             line.resource,
             line.outcome,
-            line.changes.to_string(),
+            changes,
         ])?;
         Ok(())
     }
