@@ -376,10 +376,14 @@ fn a_secret_stands_in_no_line_of_the_log() {
     body["password"] = "correct horse battery staple".into();
     house.post("/Users", &body).expect(201);
     house.get(&format!("/Users?filter={}", encoded("title eq \"staple\""))).expect(200);
+    // Whoever wants to come in is nobody's business either.
+    let access = house.issue(Scope::Access);
+    house.with_token(&access, "GET", "/access/v1/users/unnamed@example.com", "").expect(404);
     let text = String::from_utf8(LINES.0.lock().unwrap().clone()).unwrap();
     let line = text.lines().find(|it| it.contains(" - POST /scim/v2/Users 201 "));
     assert!(line.is_some_and(|it| it.ends_with(" ms")), "{text}");
-    for secret in [&secret[..secret.len() - 7], "staple"] {
+    assert!(text.contains(" - GET /access/v1/users/ 404 "), "{text}");
+    for secret in [&secret[..secret.len() - 7], "staple", "unnamed"] {
         assert!(!text.contains(secret), "{text}");
     }
 }

@@ -9,6 +9,7 @@ mod breakages;
 mod bulk;
 mod cli;
 mod corpus;
+mod docs;
 mod durability;
 mod groups;
 mod house;

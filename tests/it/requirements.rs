@@ -102,7 +102,8 @@ fn exists(test: &str, sources: &[(String, String)]) -> bool {
     text.is_some_and(|it| it.contains(&format!("fn {name}(")))
 }
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// The Rust files of a folder and those below it.
+pub fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
