@@ -354,8 +354,11 @@ impl App {
 /// someone pasted into the URL is a secret.
 fn shown_path(path: &str) -> &str {
     let path = path.find("plm").map_or(path, |at| &path[..at + 3]);
+    let first = path.trim_start_matches('/');
     match path.find("/users/") {
-        Some(at) if path.trim_start_matches('/').starts_with("access") => &path[..at + 7],
+        Some(at) if first.starts_with("access") => &path[..at + 7],
+        // Perhaps the same in other letters.
+        _ if !first.starts_with("scim") => &path[..path.find('%').unwrap_or(path.len())],
         _ => path,
     }
 }
