@@ -13,6 +13,7 @@ use crate::access;
 use crate::auth::{Auth, Principal, Refusal};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::endpoints::bookmarks::Bookmarks;
 use crate::endpoints::{self, Context, Failure, health};
 use crate::http::forwarded;
 use crate::http::request::{Method, Request};
@@ -48,6 +49,7 @@ pub struct App {
     clock: Clock,
     auth: Auth,
     rates: Rates,
+    bookmarks: Bookmarks,
     metrics: Metrics,
     /// The definitions where identity changes are refused, and where they are allowed.
     refuse: Arc<Definitions>,
@@ -90,6 +92,7 @@ impl App {
             clock,
             auth: Auth::default(),
             rates: Rates::default(),
+            bookmarks: Bookmarks::default(),
             refuse: Arc::new(Definitions::builtin(IdentityChanges::Refuse)),
             allow: Arc::new(Definitions::builtin(IdentityChanges::Allow)),
             own: Mutex::default(),
@@ -234,6 +237,7 @@ impl App {
         let context = Context {
             store: &self.store,
             change: None,
+            bookmarks: &self.bookmarks,
             definitions: &definitions,
             principal: &principal,
             now: call.now,

@@ -53,6 +53,7 @@
 //! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
 //! endpoints/bulk.rs              several operations in one request
 //! endpoints/query.rs             lists of resources
+//! endpoints/bookmarks.rs         where the last pages of a list ended, for who walks it by index
 //! endpoints/cursor.rs            where a page ended, as text for the client
 //! endpoints/render.rs            resources as answers
 //! endpoints/discovery.rs         ServiceProviderConfig, ResourceTypes, Schemas
@@ -99,6 +100,8 @@
 //! store/schema.rs                schemas of an organisation
 //! store/member.rs                who is a member of which group
 //! store/listing.rs               pages of lists
+//! store/long_reads.rs            few long reads at once, so that short ones never wait for them
+//! store/selective.rs             what an index does for a condition
 //! store/sort_sql.rs              what a list is sorted by, as SQL
 //! store/filter_sql.rs            a condition as SQL
 //! store/member_sql.rs            members and groups in a condition, as SQL

@@ -31,6 +31,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
         let context = Context {
             store: context.store,
             change: Some(tx),
+            bookmarks: context.bookmarks,
             definitions: context.definitions,
             principal: context.principal,
             now: context.now,

@@ -12,7 +12,7 @@ use crate::store::listing::Position;
 
 /// The form of the text; a cursor of another form is of another version of the program.
 const FORM: i64 = 1;
-/// Bytes of the digest that binds a cursor to its query.
+/// Bytes of the digest that stands for a query.
 const DIGEST_BYTES: usize = 12;
 
 /// A place in a list and the way from it.
@@ -43,7 +43,7 @@ impl Cursor {
             now.milliseconds() / 1000,
         ])
         .to_string();
-        let mut bytes = digest(query, &body);
+        let mut bytes = bind(query, &body);
         bytes.extend(body.into_bytes());
         Base64UrlUnpadded::encode_string(&bytes)
     }
@@ -64,7 +64,7 @@ impl Cursor {
         let bytes = Base64UrlUnpadded::decode_vec(text).map_err(|_| wrong())?;
         let (bound, body) = bytes.split_at_checked(DIGEST_BYTES).ok_or_else(wrong)?;
         let body = std::str::from_utf8(body).map_err(|_| wrong())?;
-        if digest(query, body) != bound {
+        if bind(query, body) != bound {
             return Err(wrong());
         }
         let parts: (i64, bool, Value, i64, Option<i64>, i64, u64) =
@@ -85,9 +85,14 @@ impl Cursor {
 
 /// Binds a cursor to its query. It is no secret and guards none: whatever a cursor says, a query
 /// answers resources of its own organisation only.
-fn digest(query: &[&str], body: &str) -> Vec<u8> {
+fn bind(query: &[&str], body: &str) -> Vec<u8> {
+    digest(&[query, &[body]].concat())
+}
+
+/// Stands for a query, everything it consists of.
+pub(crate) fn digest(query: &[&str]) -> Vec<u8> {
     let mut hash = Sha256::new();
-    for part in query.iter().chain(&[body]) {
+    for part in query {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

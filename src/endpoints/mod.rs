@@ -1,5 +1,6 @@
 //! The endpoints under `/scim/v2` (RFC 7644 section 3.2): the router, and what handlers share.
 
+pub mod bookmarks;
 pub mod bulk;
 pub mod cursor;
 pub mod discovery;
@@ -12,12 +13,14 @@ pub mod resource;
 use serde_json::{Map, Value};
 
 use crate::auth::Principal;
+use crate::endpoints::bookmarks::Bookmarks;
 use crate::http::request::{Method, Request};
 use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::datetime::Timestamp;
 use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, quoted};
 use crate::scim::resource_type::ResourceType;
+use crate::store::long_reads::LONG_READ_MAX;
 use crate::store::provisioning_log::Actor;
 use crate::store::resource::Kind;
 use crate::store::{self, Read, Store, Write};
@@ -36,6 +39,8 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// The change this request is part of, when it is one of several in a Bulk request.
     pub change: Option<&'a Write<'a>>,
+    /// Where the last pages of lists ended.
+    pub bookmarks: &'a Bookmarks,
     /// The schemas and resource types of the organisation.
     pub definitions: &'a Definitions,
     /// Who asks.
@@ -76,6 +81,21 @@ impl Context<'_> {
         match self.change {
             Some(change) => work(change),
             None => self.store.read(work),
+        }
+    }
+
+    /// Reads what may take long: a list that no index leads to.
+    ///
+    /// # Errors
+    /// 503 when too many such lists are asked for at once, 400 `tooMany` for one that took too
+    /// long, what the closure returns, and failures of the store.
+    pub fn read_long<T>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => work(change),
+            None => self.store.read_long(work).map_err(of_long_list),
         }
     }
 
@@ -122,6 +142,29 @@ impl Failure {
             Failure::Store(store::error::Error::Conflict(_)) => Ok(in_use()),
             Failure::TooMany(..) | Failure::Store(_) => Err(self),
         }
+    }
+}
+
+/// The failure of a long list, in words for who asked for it.
+fn of_long_list(failure: Failure) -> Failure {
+    match failure {
+        Failure::Store(store::error::Error::Crowded) => Error::new(
+            503,
+            "Too many long lists are asked for at this moment; send the request again. Filters on \
+             userName, externalId, displayName, emails or id with eq do not have to wait.",
+        )
+        .into(),
+        Failure::Store(store::error::Error::TooLong) => {
+            let seconds = LONG_READ_MAX.as_secs();
+            Error::too_many_to_search(format!(
+                "The list was not complete after {seconds} seconds, and nothing of it is sent. Ask \
+                 for less: a filter with eq on userName, externalId, displayName, emails or id is \
+                 answered at once, also when it is joined to this one by \"and\"; sw on these \
+                 and gt on meta.lastModified are fast too. Leave sortBy out.",
+            ))
+            .into()
+        }
+        failure => failure,
     }
 }
 
@@ -318,6 +361,23 @@ pub fn scim_response(status: u16, body: impl Into<Vec<u8>>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scim::error::ScimType;
+
+    #[test]
+    fn a_long_list_is_refused_in_words_for_the_client() {
+        let refused = |error| match of_long_list(Failure::Store(error)) {
+            Failure::Scim(it) => (it.status, it.scim_type.map(ScimType::keyword), it.detail),
+            other => panic!("{other:?}"),
+        };
+        let (status, keyword, detail) = refused(store::error::Error::TooLong);
+        assert_eq!((status, keyword), (400, Some("tooMany")));
+        assert!(detail.contains("after 20 seconds") && detail.contains("userName"), "{detail}");
+        // Whatever is 503 is sent with Retry-After (app.rs).
+        let (status, keyword, _) = refused(store::error::Error::Crowded);
+        assert_eq!((status, keyword), (503, None));
+        let other = of_long_list(Failure::Store(store::error::Error::Full));
+        assert!(matches!(other, Failure::Store(store::error::Error::Full)));
+    }
 
     #[test]
     fn nesting_and_values_are_counted_outside_of_strings() {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::endpoints::bookmarks::{End, Total};
 use crate::endpoints::cursor::Cursor;
 use crate::endpoints::render::View;
 use crate::endpoints::{Context, Failure, body_object, scim_response};
@@ -91,25 +92,6 @@ fn answer(
         limit: search.count.unwrap_or(COUNT_DEFAULT).clamp(0, COUNT_MAX),
         count: true,
     };
-    let Some(text) = &search.cursor else {
-        return context.read(|tx| {
-            let page = tx.list(&listing)?;
-            let list = ListResponse {
-                total: page.total,
-                start_index: Some(search.start_index),
-                resources: render(context, tx, &chosen, &page)?,
-                ..ListResponse::default()
-            };
-            Ok(scim_response(200, list.to_text()))
-        });
-    };
-    let count = search.count.unwrap_or(COUNT_DEFAULT).max(0);
-    if count > COUNT_MAX {
-        return Err(Error::invalid_count(format!(
-            "count is {count}, and a page has at most {COUNT_MAX} resources."
-        ))
-        .into());
-    }
     let types: Vec<&str> = resource_types.iter().map(|it| it.name.as_str()).collect();
     let (org, types) = (format!("{:?}", context.principal.org.key), types.join(","));
     let query = [
@@ -119,6 +101,16 @@ fn answer(
         search.sort_by.as_deref().unwrap_or_default(),
         if search.descending { "descending" } else { "ascending" },
     ];
+    let Some(text) = &search.cursor else {
+        return by_index(context, &chosen, listing, search, &query);
+    };
+    let count = search.count.unwrap_or(COUNT_DEFAULT).max(0);
+    if count > COUNT_MAX {
+        return Err(Error::invalid_count(format!(
+            "count is {count}, and a page has at most {COUNT_MAX} resources."
+        ))
+        .into());
+    }
     let cursor = match text.as_str() {
         "" => None,
         text => Some(Cursor::read(text, &query, context.now)?),
@@ -137,7 +129,7 @@ fn answer(
         // Counted once, with the first page.
         listing.count = false;
     }
-    context.read(|tx| {
+    read(context, listing.is_quick(), |tx| {
         let page = tx.list(&listing)?;
         let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
         let write = |position, backward| {
@@ -157,6 +149,69 @@ fn answer(
         };
         Ok(scim_response(200, list.to_text()))
     })
+}
+
+/// A page by `startIndex`. Where the page before it has been sent to the same client a moment ago,
+/// it goes on behind that one, wherever in the list that is.
+fn by_index(
+    context: &Context,
+    chosen: &[Chosen],
+    listing: Listing,
+    search: &SearchRequest,
+    query: &[&str],
+) -> Result<Response, Failure> {
+    let offset = search.start_index - 1;
+    let quick = listing.is_quick();
+    // What a client may name in a filter, such as `meta.location`, depends on these too.
+    let schemas = context.principal.org.schemas.to_string();
+    let walk = [query, &[&context.principal.token, context.base_url, &schemas]].concat();
+    // A lookup has one page, and is not to be kept waiting.
+    let (position, counted) = match quick && offset == 0 {
+        true => (None, None),
+        false => context.bookmarks.find(&walk, offset, context.now),
+    };
+    // A page of none asks for the length alone.
+    let position = position.filter(|_| listing.limit > 0);
+    let from = position.as_ref().map_or(listing.from, From::After);
+    let mut listing = Listing { from, ..listing };
+    read(context, quick, |tx| {
+        // Counting may take longer than all else, and nobody has to while nothing changes.
+        let change = if quick { None } else { Some(tx.last_change()?) };
+        let counted = counted.filter(|it| Some(it.change) == change);
+        listing.count = counted.is_none();
+        let page = tx.list(&listing)?;
+        let total = page.total.or(counted.map(|it| it.count));
+        let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
+        // Behind the last page too: some clients walk on until a page is empty.
+        if let Some(last) = page.resources.last().filter(|_| page.more || offset > 0) {
+            let position = last.position.clone();
+            let end = End { index: seen, position, read: context.now };
+            let total = total.zip(change).map(|(count, change)| Total { count, change });
+            context.bookmarks.put(&walk, offset, end, total);
+        }
+        // Who was deleted on earlier pages counts no more, and who was restored there does; but a
+        // client that adds up what it got must neither end before the list does nor ask for ever.
+        let total = total.map(|it| match position.is_some() {
+            true if page.more => it.max(seen + 1),
+            true => it.min(seen),
+            false => it,
+        });
+        let list = ListResponse {
+            total,
+            start_index: Some(search.start_index),
+            resources: render(context, tx, chosen, &page)?,
+            ..ListResponse::default()
+        };
+        Ok(scim_response(200, list.to_text()))
+    })
+}
+
+fn read<T>(
+    context: &Context,
+    quick: bool,
+    work: impl FnOnce(&crate::store::Read) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if quick { context.read(work) } else { context.read_long(work) }
 }
 
 /// Judges a search for each resource type. Where it is asked of several, an attribute that one of

@@ -141,6 +141,13 @@ impl Error {
         Error::typed(413, ScimType::TooMany, detail)
     }
 
+    /// 400 `tooMany`: the filter asks for more than the server is willing to look through (RFC 7644
+    /// section 3.12).
+    #[must_use]
+    pub fn too_many_to_search(detail: impl Into<String>) -> Error {
+        Error::typed(400, ScimType::TooMany, detail)
+    }
+
     /// The message body. `status` is a string (RFC 7644 section 3.12).
     #[must_use]
     pub fn to_json(&self) -> Value {

@@ -12,6 +12,10 @@ pub enum Error {
     Conflict(String),
     /// Another process holds the file for longer than the store waits.
     Busy,
+    /// As many long reads are at work and waiting as may be.
+    Crowded,
+    /// A long read was ended, because it took more time than it may.
+    TooLong,
     /// The disk is full.
     Full,
     /// The change was undone together with another one that failed.
@@ -62,6 +66,8 @@ impl From<rusqlite::Error> for Error {
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
             ErrorCode::DiskFull => Error::Full,
+            // Nothing but the deadline of a long read interrupts.
+            ErrorCode::OperationInterrupted => Error::TooLong,
             ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Error::Disk(error),
             // The index that was violated; its text is for the log, nothing decides by it.
             _ if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
@@ -98,6 +104,8 @@ impl fmt::Display for Error {
             Error::Busy => f.write_str(
                 "the database is busy: another program has held it for 5 seconds; try again",
             ),
+            Error::Crowded => f.write_str("too many long lists are asked for at once; try again"),
+            Error::TooLong => f.write_str("a list took longer than one may, and was ended"),
             Error::Full => f.write_str("the disk is full: make room and try again"),
             Error::Undone => f.write_str(
                 "the change was undone, since the disk failed on one made at the same time; try \

@@ -301,16 +301,8 @@ impl Compiler<'_> {
         }
         match (attribute.name.as_str(), attribute.kind) {
             ("meta", Type::Complex) => Some(Cell::typed(sql("1", []))),
-            ("id", Type::String) => Some(Cell::column("resource.id", false)),
-            ("externalId", Type::String) => Some(Cell::column("resource.external_id", false)),
-            ("userName", Type::String) if !attribute.case_exact => {
-                Some(Cell::column("resource.user_name", true))
-            }
-            ("displayName", Type::String) if !attribute.case_exact => {
-                Some(Cell::column("resource.display_name", true))
-            }
             ("active", Type::Boolean) => Some(Cell::column("resource.active", false)),
-            _ => None,
+            _ => text_column(attribute),
         }
     }
 
@@ -321,6 +313,21 @@ impl Compiler<'_> {
             "version" => sql("('W/\"' || resource.version || '\"')", []),
             _ => sql("NULL", []),
         })
+    }
+}
+
+/// The indexed column that repeats a core attribute with one text.
+pub(crate) fn text_column(attribute: &Attribute) -> Option<Cell> {
+    match (attribute.name.as_str(), attribute.kind) {
+        ("id", Type::String) => Some(Cell::column("resource.id", false)),
+        ("externalId", Type::String) => Some(Cell::column("resource.external_id", false)),
+        ("userName", Type::String) if !attribute.case_exact => {
+            Some(Cell::column("resource.user_name", true))
+        }
+        ("displayName", Type::String) if !attribute.case_exact => {
+            Some(Cell::column("resource.display_name", true))
+        }
+        _ => None,
     }
 }
 
@@ -546,7 +553,7 @@ fn time_test(column: &'static str, test: &Test) -> SqlFilter {
 }
 
 /// Whether a place is `emails.value`, which the table `email` repeats, folded.
-fn is_email_value(target: &Target, sub: Option<&Attribute>) -> bool {
+pub(crate) fn is_email_value(target: &Target, sub: Option<&Attribute>) -> bool {
     let folded = |it: &Attribute| it.name == "value" && !it.case_exact && !it.multi_valued;
     target.is_core("emails") && target.attribute.multi_valued && sub.is_some_and(folded)
 }
@@ -560,7 +567,7 @@ fn has_email(op: CompareOp, text: &str) -> SqlFilter {
 }
 
 /// The `value` that whatever meets this condition on values must have.
-fn necessary_value(condition: &Condition) -> Option<&str> {
+pub(crate) fn necessary_value(condition: &Condition) -> Option<&str> {
     match condition {
         Condition::And(terms) => terms.iter().find_map(necessary_value),
         Condition::Test(Place::Sub(sub), Test::Compare(CompareOp::Eq, Operand::Folded(text)))

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod error;
 pub mod filter_sql;
 pub mod listing;
+pub mod long_reads;
 pub mod member;
 pub mod member_sql;
 pub mod migrate;
@@ -16,6 +17,7 @@ pub mod provisioning_log;
 pub mod resource;
 pub mod restore;
 pub mod schema;
+pub mod selective;
 pub mod serve_lock;
 pub mod sort_sql;
 pub mod token;
@@ -26,17 +28,22 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::WriteClock;
 use crate::store::error::Error;
+use crate::store::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
 use crate::store::serve_lock::ServeLock;
 use crate::store::writer::Writer;
 
 /// The most connections that read at once; a further reader waits for one.
 const READERS_MAX: usize = 8;
+/// About how many steps of SQLite lie between two looks at the deadline of a long read: some tenths
+/// of a millisecond.
+const STEPS_TO_DEADLINE: i32 = 10_000;
 
 /// Who opens the file, and so what may be done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +67,7 @@ pub struct Store {
     /// connection closes, if that one may write.
     readers: Mutex<Readers>,
     reader_returned: Condvar,
+    long_reads: LongReads,
     writer: Writer,
     written: WriteClock,
     /// Whether checkpoints are another program's.
@@ -121,6 +129,7 @@ impl Store {
             path: path.to_owned(),
             readers: Mutex::default(),
             reader_returned: Condvar::new(),
+            long_reads: LongReads::default(),
             writer: Writer::new(writer),
             written: WriteClock::default(),
             external_checkpoint,
@@ -151,16 +160,31 @@ impl Store {
         &self,
         work: impl FnOnce(&Read) -> Result<T, E>,
     ) -> Result<T, E> {
-        let borrowed = self.reader()?;
-        let connection = borrowed.connection.as_ref().ok_or(Error::Busy)?;
-        run(connection, "BEGIN")?;
-        let answer = work(&Read { connection });
-        // Nothing was written, so there is nothing to lose; a failed COMMIT must not keep the
-        // transaction open for the next reader.
-        let ended = run(connection, "COMMIT").or_else(|_| run(connection, "ROLLBACK"));
-        let answer = answer?;
-        ended?;
-        Ok(answer)
+        self.reader()?.read(work)
+    }
+
+    /// The same for what may look at very many resources: few such reads are at work at once, so
+    /// that connections stay free for all others, and each has a deadline.
+    ///
+    /// # Errors
+    /// [`Error::Crowded`] when there are too many of them, [`Error::TooLong`] at the deadline, what
+    /// the closure returns, and failures of the store itself.
+    pub fn read_long<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _turn = self.long_reads.enter(WAIT_MAX)?;
+        self.read_within(LONG_READ_MAX, work)
+    }
+
+    fn read_within<T, E: From<Error>>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut borrowed = self.reader()?;
+        borrowed.end_after(time)?;
+        borrowed.read(work)
     }
 
     /// Makes one change: all of it is on disk when this returns `Ok`, none of it otherwise.
@@ -181,7 +205,7 @@ impl Store {
         let mut readers = lock(&self.readers);
         loop {
             if let Some(connection) = readers.idle.pop() {
-                return Ok(Borrowed { store: self, connection: Some(connection) });
+                return Ok(Borrowed { store: self, connection: Some(connection), ends: false });
             }
             if readers.open < READERS_MAX {
                 readers.open += 1;
@@ -192,7 +216,7 @@ impl Store {
         }
         drop(readers);
         // From here on the place in the pool is given back, whether or not the file opens.
-        let mut borrowed = Borrowed { store: self, connection: None };
+        let mut borrowed = Borrowed { store: self, connection: None, ends: false };
         borrowed.connection = Some(connection::open_reader(&self.path)?);
         Ok(borrowed)
     }
@@ -235,14 +259,48 @@ impl fmt::Debug for Store {
 struct Borrowed<'a> {
     store: &'a Store,
     connection: Option<Connection>,
+    /// Whether it has a deadline.
+    ends: bool,
+}
+
+impl Borrowed<'_> {
+    /// From this time on every query ends with [`Error::TooLong`].
+    fn end_after(&mut self, time: Duration) -> Result<(), Error> {
+        let connection = self.connection.as_mut().ok_or(Error::Busy)?;
+        let started = Instant::now();
+        let late = move || started.elapsed() >= time;
+        connection.progress_handler(STEPS_TO_DEADLINE, Some(late))?;
+        self.ends = true;
+        Ok(())
+    }
+
+    fn read<T, E: From<Error>>(&self, work: impl FnOnce(&Read) -> Result<T, E>) -> Result<T, E> {
+        let connection = self.connection.as_ref().ok_or(Error::Busy)?;
+        run(connection, "BEGIN")?;
+        let answer = work(&Read { connection });
+        // Nothing was written, so there is nothing to lose; a failed COMMIT must not keep the
+        // transaction open for the next reader.
+        let ended = run(connection, "COMMIT").or_else(|_| run(connection, "ROLLBACK"));
+        let answer = answer?;
+        ended?;
+        Ok(answer)
+    }
+
+    /// Takes the deadline away; says whether the connection is good for the next reader.
+    fn is_clean(&self, connection: &mut Connection) -> bool {
+        let endless = !self.ends || connection.progress_handler(0, None::<fn() -> bool>).is_ok();
+        endless && (connection.is_autocommit() || run(connection, "ROLLBACK").is_ok())
+    }
 }
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
+        let returned = self.connection.take();
+        let returned = returned.and_then(|mut it| self.is_clean(&mut it).then_some(it));
         let mut readers = lock(&self.store.readers);
-        match self.connection.take() {
-            Some(it) if it.is_autocommit() || run(&it, "ROLLBACK").is_ok() => readers.idle.push(it),
-            _ => readers.open -= 1,
+        match returned {
+            Some(it) => readers.idle.push(it),
+            None => readers.open -= 1,
         }
         drop(readers);
         self.store.reader_returned.notify_one();
@@ -262,6 +320,41 @@ fn run(connection: &Connection, sql: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_read_ends_at_its_deadline_and_leaves_none_behind() {
+        let folder = std::env::temp_dir().join(format!("plumm-long-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Store::open(&folder.join("plumm.db"), Open::Create).unwrap();
+        let count = |rows: &str| {
+            let sql = format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {rows})
+                 SELECT count(*) FROM n"
+            );
+            move |tx: &Read| Ok(tx.connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
+        };
+        let moment = Duration::from_millis(20);
+        // Without an end this one would go on for ever.
+        let ended: Result<i64, Error> = store.read_within(moment, count("-1"));
+        assert!(matches!(ended, Err(Error::TooLong)), "{ended:?}");
+        std::thread::sleep(moment);
+        // The same connection, behind the deadline of the first.
+        assert_eq!(lock(&store.readers).open, 1);
+        let steps = i64::from(STEPS_TO_DEADLINE) * 3;
+        let counted: Result<i64, Error> = store.read(count(&steps.to_string()));
+        assert_eq!(counted.unwrap(), steps);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _: Result<(), Error> = store.read_within(moment, |_| {
+                std::panic::resume_unwind(Box::new("no message on stderr"))
+            });
+        }));
+        assert!(panicked.is_err());
+        std::thread::sleep(moment);
+        let counted: Result<i64, Error> = store.read(count(&steps.to_string()));
+        assert_eq!(counted.unwrap(), steps);
+        assert_eq!(lock(&store.readers).open, 1);
+        let _ = std::fs::remove_dir_all(&folder);
+    }
 
     #[test]
     fn a_change_that_sqlite_has_ended_fails_for_its_own_reason() {

@@ -76,6 +76,15 @@ impl Read<'_> {
         Ok(statement.query_row(params![time.nanoseconds(), TRIM_ROWS], |row| row.get(0))?)
     }
 
+    /// The number of the newest line, or 0. While it stays the same, no resource has changed.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_change(&self) -> Result<i64, Error> {
+        let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
     /// The lines about a resource. Reads the whole log: there is no index, which every change would
     /// have to keep, for a purge now and then.
     ///
@@ -86,8 +95,7 @@ impl Read<'_> {
     }
 
     fn lines_about_after(&self, resource: &str, after: i64) -> Result<Lines, Error> {
-        let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
-        let read_to = self.connection.query_row(sql, [], |row| row.get(0))?;
+        let read_to = self.last_change()?;
         let sql = "SELECT seq FROM provisioning_log WHERE seq > ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         let seqs = statement.query_map(params![after, resource], |row| row.get(0))?;

@@ -1,6 +1,14 @@
 //! Lists: sorting (RFC 7644 section 3.4.2.3), cursors (RFC 9865), searches by POST (RFC 7644
 //! section 3.4.3), filters on membership.
 
+use std::sync::{Barrier, Mutex, mpsc};
+use std::thread;
+
+use plumm::store::error::Error;
+use plumm::store::long_reads::{LONG_READS_MAX, WAITING_MAX};
+use plumm::store::provisioning_log::{Actor, LogLine};
+use plumm::store::resource::State;
+use plumm::store::token::Scope;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{RngSeed, TestRunner};
@@ -648,4 +656,158 @@ fn pages_joined_are_the_list() {
         Ok(())
     });
     checked.unwrap_or_else(|it| panic!("{it}"));
+}
+
+/// The page that begins here: the names, and what the list says of its length.
+fn page(house: &House, start: i64, query: &str) -> (String, i64) {
+    let target = format!("/Users?startIndex={start}&count=2{query}");
+    let list = house.get(&target).expect(200).json();
+    assert_eq!(list["startIndex"], start);
+    (names(&list).join(" "), list["totalResults"].as_i64().unwrap())
+}
+
+#[test]
+fn a_walk_by_index_skips_nobody_and_meets_nobody_twice() {
+    let by_title = encoded("title sw \"t\"");
+    for query in [
+        String::new(),
+        "&sortBy=title".to_owned(),
+        format!("&filter={by_title}"),
+        format!("&filter={by_title}&sortBy=title"),
+    ] {
+        let house = House::new();
+        let title = |it: &str| json!({ "title": format!("t{it}") });
+        let ids: Vec<_> = "abcdefg"
+            .chars()
+            .map(|it| add(&house, &it.to_string(), title(&it.to_string())))
+            .collect();
+        let page = |start| page(&house, start, &query);
+        let is = |names: &str, total| (names.to_owned(), total);
+        assert_eq!(page(1), is("a b", 7), "{query}");
+        // Whose place was remembered is gone, and one before it.
+        house.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
+        house.call("DELETE", &format!("/Users/{}", ids[1]), "").expect(204);
+        assert_eq!(page(3), is("c d", 5), "{query}");
+        // The same again: an answer may have been lost on its way.
+        assert_eq!(page(3), is("c d", 5), "{query}");
+        let none = house.get(&format!("/Users?startIndex=5&count=0{query}")).expect(200).json();
+        assert_eq!(none["totalResults"], 5, "{query}");
+        house.call("DELETE", &format!("/Users/{}", ids[2]), "").expect(204);
+        // Four are left, and the client is told that the list goes on.
+        assert_eq!(page(5), is("e f", 7), "{query}");
+        assert_eq!(page(7), is("g", 4), "{query}");
+        // By another way there, the index counts.
+        assert_eq!(page(2), is("e f", 4), "{query}");
+        // A new walk.
+        assert_eq!(page(1), is("d e", 4), "{query}");
+        restore(&house, &ids[0]);
+        assert_eq!(page(3), is("f g", 4), "{query}");
+        assert_eq!(page(5), is("", 4), "{query}");
+        assert_eq!(page(1), is("a d", 5), "{query}");
+    }
+}
+
+/// Brings a deleted user back, as support does.
+fn restore(house: &House, id: &str) {
+    let org = house.org.key;
+    let stored = house.store.read(|tx| tx.find(org, "User", id, State::Deleted));
+    let stored = stored.unwrap().unwrap();
+    let restored = house.store.write(house.now, |tx| {
+        tx.restore_resource(org, "User", &stored)?;
+        tx.log(&LogLine {
+            org,
+            actor: &Actor::cli(),
+            method: "RESTORE",
+            resource_type: "User",
+            resource: id,
+            outcome: 200,
+            changes: &json!({}),
+        })
+    });
+    restored.unwrap();
+}
+
+#[test]
+fn a_walk_by_index_is_its_own_for_five_minutes() {
+    let house = House::new();
+    let ids: Vec<_> = ["a", "b", "c", "d", "e"].map(|it| add(&house, it, json!({}))).into();
+    let other = house.issue(Scope::Scim);
+    assert_eq!(page(&house, 1, "").0, "a b");
+    house.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
+    let target = "/scim/v2/Users?startIndex=3&count=2";
+    let list = house.with_token(&other, "GET", target, "").expect(200).json();
+    assert_eq!(names(&list), ["d", "e"], "another token walks for itself");
+    assert_eq!(page(&house, 3, "&sortBy=userName").0, "d e", "another list");
+    assert_eq!(page(&house, 3, "").0, "c d");
+    house.app.clock().advance(5 * 60);
+    assert_eq!(page(&house, 3, "").0, "d e", "too late");
+}
+
+#[test]
+fn the_length_of_a_filtered_list_follows_every_change() {
+    let house = House::new();
+    let ids: Vec<_> =
+        ["a", "b", "c", "d", "e", "f"].map(|it| add(&house, it, json!({"title": "t"}))).into();
+    let group = group(&house, "g", &[]);
+    let by_title = format!("&filter={}", encoded("title eq \"t\""));
+    let by_group = format!("&filter={}", encoded("title eq \"t\" and not (groups pr)"));
+    let totals = || (page(&house, 1, &by_title).1, page(&house, 1, &by_group).1);
+    assert_eq!(totals(), (6, 6));
+    assert_eq!(totals(), (6, 6));
+    let at = format!("/Users/{}", ids[5]);
+    house.patch(&at, &json!([{"op": "replace", "path": "title", "value": "u"}])).expect(200);
+    assert_eq!(totals(), (5, 5));
+    let add_member = json!([{"op": "add", "path": "members", "value": [{"value": ids[4]}]}]);
+    house.patch(&format!("/Groups/{group}"), &add_member).expect(200);
+    assert_eq!(totals(), (5, 4));
+    house.call("DELETE", &format!("/Users/{}", ids[3]), "").expect(204);
+    assert_eq!(totals(), (4, 3));
+    add(&house, "h", json!({"title": "t"}));
+    assert_eq!(totals(), (5, 4));
+}
+
+#[test]
+fn nothing_short_waits_for_long_lists_and_few_of_those_do() {
+    let house = House::new();
+    let id = add(&house, "a", json!({"title": "t"}));
+    let access = house.issue(Scope::Access);
+    let long = format!("/Users?filter={}", encoded("title co \"t\""));
+    let started = Barrier::new(LONG_READS_MAX + 1);
+    let hold = Mutex::new(());
+    thread::scope(|scope| {
+        let held = hold.lock().unwrap();
+        for _ in 0..LONG_READS_MAX {
+            scope.spawn(|| {
+                let read: Result<(), Error> = house.store.read_long(|_| {
+                    started.wait();
+                    drop(hold.lock());
+                    Ok(())
+                });
+                read.unwrap();
+            });
+        }
+        started.wait();
+        let (send, receive) = mpsc::channel();
+        for _ in 0..=WAITING_MAX {
+            let (send, house, long) = (send.clone(), &house, &long);
+            scope.spawn(move || send.send(house.get(long)).unwrap());
+        }
+        let refused = receive.recv().unwrap();
+        assert_eq!(refused.header("Retry-After"), Some("1"));
+        refused.refused(503, None, "Too many long lists");
+        // All others are answered at once, by no more than one connection.
+        let quick = ["userName eq \"a@example.com\"", "emails eq \"a@example.com\""];
+        assert!(quick.iter().all(|it| house.count(it) == 1));
+        house.get(&format!("/Users/{id}")).expect(200);
+        house.get("/Users?startIndex=1&count=2").expect(200);
+        let title = json!([{"op": "replace", "path": "title", "value": "t2"}]);
+        house.patch(&format!("/Users/{id}"), &title).expect(200);
+        let login = "/access/v1/users/a@example.com";
+        house.with_token(&access, "GET", login, "").expect(200);
+        // And the ones that wait, when it is their turn.
+        drop(held);
+        for _ in 0..WAITING_MAX {
+            receive.recv().unwrap().expect(200);
+        }
+    });
 }
