@@ -122,8 +122,9 @@ impl Certificates {
             said.seen = seen;
             let judged = read.and_then(|it| it.judge(&self.files, now));
             news = Some(judged.map(|current| {
-                tell(&self.files, &current);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
+                // Only now, since whoever reads it may connect at once.
+                tell(&self.files, &self.current());
                 said.passed = 0;
             }));
         }
