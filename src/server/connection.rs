@@ -86,7 +86,10 @@ impl<'a, S: Stream> Connection<'a, S> {
         while self.wait(seat) {
             match self.exchange(seat, peer) {
                 Ok(true) => {}
-                Ok(false) => return self.linger(),
+                Ok(false) => {
+                    seat.leave();
+                    return self.linger();
+                }
                 // The client is gone or does not read; there is nobody to tell.
                 Err(error) => return self.note_timeout(&error),
             }
@@ -116,14 +119,14 @@ impl<'a, S: Stream> Connection<'a, S> {
     /// Waits for the next request; `false` when there will be none.
     fn wait(&mut self, seat: &Seat) -> bool {
         if self.reader.has_begun() {
-            return true;
+            return seat.begin();
         }
         if !seat.rest() {
             return false;
         }
         self.socket.allow(self.service.deadlines.idle);
         let begun = self.reader.wait(&mut self.stream);
-        begun.unwrap_or(false) && seat.rise()
+        begun.unwrap_or(false) && seat.begin()
     }
 
     /// Reads one request and answers it. Returns whether the connection goes on.
@@ -152,6 +155,9 @@ impl<'a, S: Stream> Connection<'a, S> {
             Ok(body) => head.request.body = body,
             Err(failure) => return self.refuse(failure, LATE_BODY, terms),
         }
+        if !seat.work() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
         let response = {
@@ -161,6 +167,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         terms.close = !head.keep_alive || seat.is_stopping();
         drop(head.request);
         drop(share);
+        seat.write();
         self.answer(response, terms)
     }
 

@@ -483,6 +483,20 @@ mod tests {
         for host in ["", " ", "a, b", "a,b", "a b", "user@a", "a/b", "/", "http://a", "a?b", "ä"] {
             check_refused(&format!("Host: {host}"), 400);
         }
+        for host in ["a:b", "a:80:80", "a:-1", "a:+1", "a:65536", "a: 80", ":80", ":", "a%", "a%2"]
+        {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        for host in ["[", "[]", "::1", "[::1", "::1]", "[a]", "[1.2.3.4]", "[::1]a", "[::1]:a"] {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        for host in ["[[::1]]", "a[::1]", "[::1][::1]", "[fe80::1%25eth0]", "[v1.a]", "a%gg"] {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        let good = ["a:", "a:80", "a:65535", "1.2.3.4:1", "[::1]", "[::ffff:1.2.3.4]:443", "[::]:"];
+        for host in good.into_iter().chain(["a_b.c", "a%C3%A4"]) {
+            check(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), &["GET /? "], None);
+        }
         check("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", &[], Some(400));
     }
 
