@@ -153,7 +153,11 @@ impl<'a, S: Stream> Connection<'a, S> {
         let mut share = service.budget.share();
         match self.reader.read_body(&mut self.stream, head.framing, &mut share) {
             Ok(body) => head.request.body = body,
-            Err(failure) => return self.refuse(failure, LATE_BODY, terms),
+            Err(failure) => {
+                // Before the answer: whoever hears of it may send at once.
+                drop(share);
+                return self.refuse(failure, LATE_BODY, terms);
+            }
         }
         if !seat.work() {
             return Err(io::ErrorKind::ConnectionAborted.into());
