@@ -26,18 +26,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use socket2::SockRef;
+
 use crate::app::App;
 use crate::server::budget::Budget;
 use crate::server::certificates::Certificates;
 use crate::server::connection::{Connection, Peer, Service};
 use crate::server::gate::Gate;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, descriptors_max};
 use crate::server::seats::{Seat, Seats};
 use crate::server::socket::Socket;
 use crate::server::tls::{Greeting, TlsStream};
 
 /// The stack of a connection's thread. The default of 2 MiB would be a gigabyte for all of them.
 const STACK_BYTES: usize = 256 * 1024;
+/// Connections that wait to be accepted; the operating system may allow fewer.
+const BACKLOG: i32 = 4096;
 /// Clients told to come again at once; beyond them, connections are closed without a word.
 const TURNED_AWAY_MAX: usize = 32;
 /// What such a client may take of a thread for its TLS handshake. There is less room for them than
@@ -107,6 +111,13 @@ impl Server {
     ) -> io::Result<Server> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(false)?;
+        // What the standard library asks for is used up by a burst, and who finds no place in it
+        // tries again after a second.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        let limits = match descriptors_max() {
+            Some(descriptors) => limits.within(descriptors),
+            None => limits,
+        };
         let seats = Arc::new(Seats::new(&limits));
         let gate = Gate::new(limits.requests_at_work);
         let budget = Budget::new(limits.bodies_bytes);

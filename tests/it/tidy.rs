@@ -34,7 +34,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    ("server", &["app", "config", "http", "metrics", "scim"], &["httparse", "rustls", "tiny_http"]),
+    (
+        "server",
+        &["app", "config", "http", "metrics", "scim"],
+        &["httparse", "rustls", "socket2", "tiny_http"],
+    ),
     (
         "cli",
         &["app", "auth", "clock", "config", "id", "metrics", "scim", "server", "store"],
@@ -53,6 +57,7 @@ const GUARDED_CRATES: &[&str] = &[
     "rcgen",
     "rusqlite",
     "rustls",
+    "socket2",
     "tiny_http",
 ];
 
