@@ -31,12 +31,12 @@ pub const GET: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A certificate and its key, as PEM.
-struct Issued {
-    certificate: String,
+pub struct Issued {
+    pub certificate: String,
     key: String,
 }
 
-fn issue(key: &KeyPair) -> Issued {
+pub fn issue(key: &KeyPair) -> Issued {
     let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     let certificate = params.self_signed(key).unwrap().pem();
     Issued { certificate, key: key.serialize_pem() }
@@ -107,7 +107,7 @@ fn write(issued: &Issued, files: &Files) {
     fs::write(&files.key, &issued.key).unwrap();
 }
 
-fn tcp(address: SocketAddr) -> TcpStream {
+pub fn tcp(address: SocketAddr) -> TcpStream {
     let tcp = TcpStream::connect(address).unwrap();
     tcp.set_read_timeout(Some(PATIENCE)).unwrap();
     tcp.set_nodelay(true).unwrap();
@@ -137,7 +137,7 @@ fn trusting_with(
 
 /// The client's end of a connection.
 pub struct Client {
-    tls: StreamOwned<ClientConnection, TcpStream>,
+    pub tls: StreamOwned<ClientConnection, TcpStream>,
 }
 
 impl Client {
@@ -177,7 +177,7 @@ impl Client {
     }
 }
 
-fn answer(stream: &mut impl Read) -> (u16, String) {
+pub fn answer(stream: &mut impl Read) -> (u16, String) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -202,7 +202,7 @@ fn rest(mut tcp: &TcpStream) -> Vec<u8> {
 }
 
 /// What a client of this configuration sends first.
-fn client_hello(config: ClientConfig) -> Vec<u8> {
+pub fn client_hello(config: ClientConfig) -> Vec<u8> {
     let name = ServerName::try_from("localhost").unwrap();
     let mut hello = Vec::new();
     ClientConnection::new(config.into(), name).unwrap().write_tls(&mut hello).unwrap();
