@@ -351,7 +351,7 @@ def main():
     parser.add_argument("binary")
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
     parser.add_argument("--seconds", type=float, default=15)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     binary = os.path.abspath(options.binary)
     multiprocessing.set_start_method("fork")
     limited(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])()
