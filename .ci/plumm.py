@@ -21,16 +21,17 @@ class Cut(Exception):
 
 
 class Server:
-    """`plumm serve` on a file, on a port of its own."""
+    """`plumm serve` on a file, on a port of its own; `before` is called in its process first."""
 
-    def __init__(self, binary, database, arguments=()):
+    def __init__(self, binary, database, arguments=(), before=None):
         command = [binary, "--db", database, "serve", "--listen", "127.0.0.1:0", *arguments]
         environment = {**os.environ, "PLUMM_LOG": "info"}
         self.process = subprocess.Popen(command, env=environment, text=True,
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                        preexec_fn=before)
         self.complaints = []
         for line in self.process.stderr:
-            found = re.search(r"listening on http://(\S+):(\d+)", line)
+            found = re.search(r"listening on https?://(\S+):(\d+)", line)
             if found:
                 self.address = (found.group(1), int(found.group(2)))
                 self.complaints = []

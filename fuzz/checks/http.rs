@@ -207,8 +207,32 @@ fn is_token(text: &str) -> bool {
 }
 
 /// RFC 3986 section 3.2 without user information, as far as its characters go.
+/// Read from its end: the port first.
 fn is_host(text: &[u8]) -> bool {
-    let marks = b"-._~!$&'()*+,;=:[]%";
-    let allowed = |it: &u8| it.is_ascii_alphanumeric() || (marks.contains(it) && *it != b',');
-    !text.is_empty() && text.iter().all(allowed)
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (text, "0"),
+    };
+    let digits = port.trim_start_matches('0');
+    let is_port = digits.bytes().all(|it| it.is_ascii_digit())
+        && (digits.len() < 5 || (digits.len() == 5 && digits <= "65535"));
+    if let Some(address) = host.strip_prefix('[') {
+        let inner = address.strip_suffix(']');
+        return is_port && inner.is_some_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok());
+    }
+    let mut rest = host;
+    while let Some((before, after)) = rest.split_once('%') {
+        let hex = after.bytes().take(2).filter(u8::is_ascii_hexdigit).count();
+        if hex < 2 || !is_plain(before) {
+            return false;
+        }
+        rest = &after[2..];
+    }
+    is_port && !host.is_empty() && is_plain(rest)
+}
+
+fn is_plain(name: &str) -> bool {
+    let marks = "-._~!$&'()*+;=";
+    name.chars().all(|it| it.is_ascii_alphanumeric() || marks.contains(it))
 }

@@ -140,7 +140,8 @@ impl Drop for Request {
         self.path.zeroize();
         self.query.zeroize();
         self.headers.iter_mut().for_each(|(_, value)| value.zeroize());
-        self.body.zeroize();
+        // Not its capacity: what was reserved and never written has no memory yet.
+        self.body.as_mut_slice().zeroize();
     }
 }
 

@@ -86,7 +86,10 @@ impl<'a, S: Stream> Connection<'a, S> {
         while self.wait(seat) {
             match self.exchange(seat, peer) {
                 Ok(true) => {}
-                Ok(false) => return self.linger(),
+                Ok(false) => {
+                    seat.leave();
+                    return self.linger();
+                }
                 // The client is gone or does not read; there is nobody to tell.
                 Err(error) => return self.note_timeout(&error),
             }
@@ -116,14 +119,14 @@ impl<'a, S: Stream> Connection<'a, S> {
     /// Waits for the next request; `false` when there will be none.
     fn wait(&mut self, seat: &Seat) -> bool {
         if self.reader.has_begun() {
-            return true;
+            return seat.begin();
         }
         if !seat.rest() {
             return false;
         }
         self.socket.allow(self.service.deadlines.idle);
         let begun = self.reader.wait(&mut self.stream);
-        begun.unwrap_or(false) && seat.rise()
+        begun.unwrap_or(false) && seat.begin()
     }
 
     /// Reads one request and answers it. Returns whether the connection goes on.
@@ -150,7 +153,14 @@ impl<'a, S: Stream> Connection<'a, S> {
         let mut share = service.budget.share();
         match self.reader.read_body(&mut self.stream, head.framing, &mut share) {
             Ok(body) => head.request.body = body,
-            Err(failure) => return self.refuse(failure, LATE_BODY, terms),
+            Err(failure) => {
+                // Before the answer: whoever hears of it may send at once.
+                drop(share);
+                return self.refuse(failure, LATE_BODY, terms);
+            }
+        }
+        if !seat.work() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
@@ -161,6 +171,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         terms.close = !head.keep_alive || seat.is_stopping();
         drop(head.request);
         drop(share);
+        seat.write();
         self.answer(response, terms)
     }
 

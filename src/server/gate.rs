@@ -1,26 +1,52 @@
 //! The gate before the application: how many requests are at work at once.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A counting semaphore.
+/// A counting semaphore. A place that is given back goes to one who waits, never to one who has
+/// only just come: else a few connections that send without a pause would take all places again
+/// and again, and the rest would wait for chance.
 #[derive(Debug)]
 pub struct Gate {
-    free: Mutex<usize>,
-    freed: Condvar,
+    places: Mutex<Places>,
+    granted: Condvar,
+}
+
+#[derive(Debug)]
+struct Places {
+    free: usize,
+    waiting: usize,
+    /// Places for those who wait; none of them has taken one yet.
+    granted: usize,
 }
 
 impl Gate {
     /// A gate that lets this many through at once.
     pub fn new(places: usize) -> Gate {
-        Gate { free: Mutex::new(places), freed: Condvar::new() }
+        let places = Places { free: places, waiting: 0, granted: 0 };
+        Gate { places: Mutex::new(places), granted: Condvar::new() }
     }
 
     /// Waits for a place. It is given back when the pass is dropped, by a panic too.
     pub fn enter(&self) -> Pass<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_while(free, |free| *free == 0);
-        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Pass { gate: self }
+        let mut places = self.places();
+        if places.free > 0 {
+            places.free -= 1;
+            return Pass { gate: self };
+        }
+        places.waiting += 1;
+        loop {
+            // First it waits: a grant that is already there is for another.
+            places = self.granted.wait(places).unwrap_or_else(PoisonError::into_inner);
+            if places.granted > 0 {
+                places.granted -= 1;
+                places.waiting -= 1;
+                return Pass { gate: self };
+            }
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -32,8 +58,13 @@ pub struct Pass<'a> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        *self.gate.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.gate.freed.notify_one();
+        let mut places = self.gate.places();
+        if places.waiting > places.granted {
+            places.granted += 1;
+            self.gate.granted.notify_one();
+        } else {
+            places.free += 1;
+        }
     }
 }
 
@@ -60,7 +91,27 @@ mod tests {
             }
         });
         assert_eq!(most.into_inner(), 3);
-        assert_eq!(*gate.free.lock().unwrap(), 3);
+        assert_eq!(gate.places().free, 3);
+    }
+
+    #[test]
+    fn who_waits_comes_before_who_has_just_come() {
+        let gate = Gate::new(1);
+        let order = Mutex::new(Vec::new());
+        let first = gate.enter();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _pass = gate.enter();
+                order.lock().unwrap().push("waited");
+            });
+            while gate.places().waiting == 0 {
+                thread::yield_now();
+            }
+            drop(first);
+            let _pass = gate.enter();
+            order.lock().unwrap().push("came");
+        });
+        assert_eq!(order.into_inner().unwrap(), ["waited", "came"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The head of a request: bytes in, a judged request or a refusal out (RFC 9112 sections 2 to 6).
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use tiny_http::HTTPVersion;
 
@@ -203,10 +204,35 @@ fn judge_host(
     Ok(())
 }
 
-/// A host and an optional port, without user information (RFC 9110 sections 4.2.4 and 7.2).
+/// A host and an optional port, without user information (RFC 9110 sections 4.2.4 and 7.2). The
+/// port may be empty (RFC 3986 section 3.2.3).
 fn is_authority(text: &str) -> bool {
-    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(&it);
-    !text.is_empty() && text.bytes().all(allowed)
+    // An address in brackets has colons of its own.
+    let (is_host, port) = match text.strip_prefix('[').and_then(|it| it.split_once(']')) {
+        Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (is_name(name), port)
+        }
+    };
+    is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+/// A registered name or an IPv4 address (RFC 3986 section 3.2.2), and not none. The comma that a
+/// name could hold is refused: somebody may have joined two Host fields with it.
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&it);
+    let is_escape = |at: usize| {
+        let digits = bytes.get(at + 1..at + 3);
+        digits.is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit))
+    };
+    let mut each = bytes.iter().enumerate();
+    !bytes.is_empty() && each.all(|(at, it)| allowed(*it) || (*it == b'%' && is_escape(at)))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|it| it.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
 fn judge_framing(request: &Request, version: &HTTPVersion) -> Result<Framing, Refusal> {

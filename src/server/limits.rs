@@ -1,5 +1,6 @@
 //! How much of the server clients may take: the caps on connections and the deadlines.
 
+use std::fs;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -8,6 +9,11 @@ use ipnet::IpNet;
 pub const CONNECTIONS_MAX: usize = 512;
 /// Connections of one client address, unless it is loopback or a trusted proxy.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
+/// File descriptors that are not for connections: those of the database, and those of clients that
+/// are turned away.
+const DESCRIPTORS_RESERVED: usize = 80;
+/// Connections there are places for, however few descriptors the system grants.
+const CONNECTIONS_MIN: usize = 16;
 /// Requests the application works on at once. It is a limit of its own, apart from the
 /// connections: with very few, group commit has nothing to group.
 pub const REQUESTS_AT_WORK_MAX: usize = 64;
@@ -61,6 +67,32 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// These limits with no more connections than this many file descriptors are enough for. A
+    /// database that finds no descriptor cannot answer, so connections may not take them all.
+    #[must_use]
+    pub fn within(mut self, descriptors: usize) -> Limits {
+        let enough_for = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(CONNECTIONS_MIN);
+        if enough_for < self.connections {
+            log::warn!(
+                "the system grants {descriptors} file descriptors, enough for {enough_for} \
+                 connections: raise `ulimit -n` for {}",
+                self.connections
+            );
+            self.connections = enough_for;
+        }
+        self
+    }
+}
+
+/// How many file descriptors this process may have, where it has `/proc`.
+#[must_use]
+pub fn descriptors_max() -> Option<usize> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|it| it.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// How long each part of a connection's life may take: total time, however many reads or writes
 /// it needs. A limit per read would let a client hold a thread for ever, one byte at a time.
 #[derive(Clone, Debug)]
@@ -86,5 +118,26 @@ impl Default for Deadlines {
             idle: Duration::from_secs(IDLE_SECONDS_MAX),
             linger: Duration::from_secs(LINGER_SECONDS_MAX),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_to_the_database() {
+        for (descriptors, connections) in [(20_000, 512), (592, 512), (591, 511), (64, 16), (0, 16)]
+        {
+            assert_eq!(Limits::default().within(descriptors).connections, connections);
+        }
+        let few = Limits { connections: 2, ..Limits::default() };
+        assert_eq!(few.within(0).connections, 2);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_says_how_many_descriptors_there_are() {
+        assert!(descriptors_max().is_some_and(|it| it > 0));
     }
 }

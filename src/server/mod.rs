@@ -19,31 +19,38 @@ mod section;
 mod socket;
 mod tls;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use socket2::SockRef;
+
 use crate::app::App;
 use crate::server::budget::Budget;
 use crate::server::certificates::Certificates;
 use crate::server::connection::{Connection, Peer, Service};
 use crate::server::gate::Gate;
-use crate::server::limits::Limits;
+use crate::server::limits::{Limits, descriptors_max};
 use crate::server::seats::{Seat, Seats};
 use crate::server::socket::Socket;
 use crate::server::tls::{Greeting, TlsStream};
 
 /// The stack of a connection's thread. The default of 2 MiB would be a gigabyte for all of them.
 const STACK_BYTES: usize = 256 * 1024;
+/// Connections that wait to be accepted; the operating system may allow fewer.
+const BACKLOG: i32 = 4096;
 /// Clients told to come again at once; beyond them, connections are closed without a word.
 const TURNED_AWAY_MAX: usize = 32;
 /// What such a client may take of a thread for its TLS handshake. There is less room for them than
 /// for connections, so it is less than the deadline of those.
 const TURN_AWAY_HANDSHAKE: Duration = Duration::from_secs(2);
-/// The pause after an error of `accept`, such as running out of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The pause after running out of file descriptors or threads, unless a connection leaves before.
+const ROOM_PAUSE: Duration = Duration::from_millis(50);
+/// How often a thread for a new connection is asked for.
+const SPAWN_TRIES: usize = 3;
 /// Such trouble is said once in this time, not at each attempt.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(10);
 /// Between two attempts to wake the accept loop.
@@ -104,12 +111,24 @@ impl Server {
     ) -> io::Result<Server> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(false)?;
+        // What the standard library asks for is used up by a burst, and who finds no place in it
+        // tries again after a second.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        let limits = match descriptors_max() {
+            Some(descriptors) => limits.within(descriptors),
+            None => limits,
+        };
         let seats = Arc::new(Seats::new(&limits));
         let gate = Gate::new(limits.requests_at_work);
         let budget = Budget::new(limits.bodies_bytes);
         let deadlines = limits.deadlines;
         let service = Arc::new(Service { app, gate, budget, deadlines, certificates });
-        let door = Door { service, seats: Arc::clone(&seats), turned_away: Arc::new(()) };
+        let door = Door {
+            service,
+            seats: Arc::clone(&seats),
+            turned_away: Arc::new(()),
+            trouble_said: Cell::new(None),
+        };
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || door.watch(&listener))?;
@@ -158,13 +177,13 @@ struct Door {
     seats: Arc<Seats>,
     /// Counts by its clones, so that no way out of a thread can forget to count down.
     turned_away: Arc<()>,
+    trouble_said: Cell<Option<Instant>>,
 }
 
 impl Door {
     /// Accepts connections until service ends. An error costs the connection it is about, never
     /// the loop.
     fn watch(&self, listener: &TcpListener) {
-        let mut trouble_said: Option<Instant> = None;
         loop {
             let accepted = listener.accept();
             if self.seats.is_stopping() {
@@ -178,13 +197,9 @@ impl Door {
                 // The client left between its connect and our accept.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    if trouble_said.is_none_or(|it| it.elapsed() > TROUBLE_PAUSE) {
-                        log::warn!("a connection cannot be accepted: {error}");
-                        trouble_said = Some(Instant::now());
-                    }
-                    // Most likely descriptors ran out, and an idle connection holds one.
-                    self.seats.make_room();
-                    thread::sleep(ACCEPT_PAUSE);
+                    self.say(&format!("a connection cannot be accepted: {error}"));
+                    // Most likely descriptors ran out, and each connection holds one.
+                    self.seats.make_room(ROOM_PAUSE);
                 }
             }
         }
@@ -199,16 +214,43 @@ impl Door {
         let tcp = Arc::new(tcp);
         let service = Arc::clone(&self.service);
         if let Some(seat) = self.seats.admit(address, &tcp) {
-            spawn(move || converse(&service, &seat, tcp, address));
-            return;
+            let seat = Arc::new(seat);
+            return self.spawn(|| {
+                let (service, seat, tcp) = (Arc::clone(&service), Arc::clone(&seat), tcp.clone());
+                move || converse(&service, &seat, tcp, address)
+            });
         }
         self.service.app.metrics().connections_turned_away.add();
         if Arc::strong_count(&self.turned_away) <= TURNED_AWAY_MAX {
             let counted = Arc::clone(&self.turned_away);
-            spawn(move || {
+            let started = start_thread(move || {
                 let _counted = counted;
                 turn_away(&service, Socket::new(tcp), address);
             });
+            if let Err(error) = started {
+                self.say(&format!("no thread to turn a connection away: {error}"));
+            }
+        }
+    }
+
+    /// Does this work on a thread of its own. Each connection holds a thread, so where there is no
+    /// further one, connections make room; if that does not help, the new one is lost with its
+    /// work, and that is all it costs.
+    fn spawn<W: FnOnce() + Send + 'static>(&self, work: impl Fn() -> W) {
+        for _ in 0..SPAWN_TRIES {
+            let Err(error) = start_thread(work()) else {
+                return;
+            };
+            self.say(&format!("no thread for a new connection: {error}"));
+            self.seats.make_room(ROOM_PAUSE);
+        }
+    }
+
+    /// Trouble that comes with each connection is said once in a while.
+    fn say(&self, trouble: &str) {
+        if self.trouble_said.get().is_none_or(|it| it.elapsed() > TROUBLE_PAUSE) {
+            log::warn!("{trouble}");
+            self.trouble_said.set(Some(Instant::now()));
         }
     }
 }
@@ -223,7 +265,7 @@ fn converse(service: &Service, seat: &Seat, tcp: Arc<TcpStream>, address: IpAddr
     };
     socket.allow(service.deadlines.idle);
     let greeting = tls::greeting(&socket);
-    if greeting == Greeting::Other || !seat.rise() {
+    if greeting == Greeting::Other || !seat.begin() {
         return;
     }
     socket.allow(service.deadlines.head);
@@ -269,10 +311,7 @@ fn secure(
     None
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) {
+fn start_thread(work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
-    // Without a thread the connection is dropped with the closure, and that is all it costs.
-    if let Err(error) = thread.spawn(work) {
-        log::warn!("no thread for a new connection: {error}");
-    }
+    thread.spawn(work).map(drop)
 }

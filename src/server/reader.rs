@@ -29,6 +29,13 @@ const READ_BYTES: usize = 4 * 1024;
 /// The least that is made room for when a body goes on.
 const BODY_STEP_BYTES: usize = 16 * 1024;
 
+/// The largest body whose memory is taken in steps.
+const BODY_BYTES_SMALL: usize = 256 * 1024;
+/// What is reserved for a larger one: addresses, which the system backs with memory as the body
+/// arrives. It is more than any body has for the sake of glibc, which keeps freed blocks of up to
+/// 32 MiB in each of its heaps: a hundred large bodies left 300 MiB behind. A larger one goes back.
+const LARGE_BODY_RESERVED_BYTES: usize = 33 * 1024 * 1024;
+
 /// Why there is no further request.
 #[derive(Debug)]
 pub enum Failure {
@@ -145,12 +152,12 @@ impl Reader {
         framing: Framing,
         share: &mut Share,
     ) -> Result<Vec<u8>, Failure> {
-        let mut body = Body { bytes: Zeroizing::default(), share };
+        let mut body = Body { bytes: Vec::new(), covered: 0, share };
         match framing {
             Framing::Length(length) => self.read_data(stream, length, &mut body)?,
             Framing::Chunked => self.read_chunks(stream, &mut body)?,
         }
-        Ok(mem::take(&mut *body.bytes))
+        Ok(mem::take(&mut body.bytes))
     }
 
     fn read_chunks(&mut self, stream: &mut impl Read, body: &mut Body) -> Result<(), Failure> {
@@ -293,7 +300,9 @@ impl Reader {
 
 /// A body as far as it has come, and the memory it may take.
 struct Body<'a, 'b> {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// How many bytes it may have; their memory is taken from the budget.
+    covered: usize,
     share: &'a mut Share<'b>,
 }
 
@@ -302,18 +311,33 @@ impl Body<'_, '_> {
     /// few times.
     fn make_room(&mut self, more: usize) -> Result<(), Refusal> {
         let length = self.bytes.len();
-        if self.bytes.capacity() - length >= more {
+        if length + more <= self.covered {
             return Ok(());
         }
-        let more = more.max(length.min(BODY_BYTES_MAX - length));
-        if !self.share.covers(length + more) {
+        let covered = length + more.max(length.min(BODY_BYTES_MAX - length));
+        if !self.share.covers(covered) {
             return Err(Refusal::new(503, NO_MEMORY));
         }
-        // No `reserve`: it would leave a copy behind.
-        let mut larger = Zeroizing::new(Vec::with_capacity(length + more));
-        larger.extend_from_slice(&self.bytes);
-        self.bytes = larger;
+        self.covered = covered;
+        let capacity = if covered > BODY_BYTES_SMALL { LARGE_BODY_RESERVED_BYTES } else { covered };
+        if self.bytes.capacity() < capacity {
+            // No `reserve` of what is there: it would leave a copy behind.
+            let mut larger = Vec::new();
+            if larger.try_reserve_exact(capacity).is_err() {
+                return Err(Refusal::new(503, NO_MEMORY));
+            }
+            larger.extend_from_slice(&self.bytes);
+            self.bytes.as_mut_slice().zeroize();
+            self.bytes = larger;
+        }
         Ok(())
+    }
+}
+
+impl Drop for Body<'_, '_> {
+    fn drop(&mut self) {
+        // Not what is reserved: nothing was ever written there.
+        self.bytes.as_mut_slice().zeroize();
     }
 }
 
@@ -482,6 +506,20 @@ mod tests {
         check_refused("Host: a\r\nhost: b", 400);
         for host in ["", " ", "a, b", "a,b", "a b", "user@a", "a/b", "/", "http://a", "a?b", "ä"] {
             check_refused(&format!("Host: {host}"), 400);
+        }
+        for host in ["a:b", "a:80:80", "a:-1", "a:+1", "a:65536", "a: 80", ":80", ":", "a%", "a%2"]
+        {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        for host in ["[", "[]", "::1", "[::1", "::1]", "[a]", "[1.2.3.4]", "[::1]a", "[::1]:a"] {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        for host in ["[[::1]]", "a[::1]", "[::1][::1]", "[fe80::1%25eth0]", "[v1.a]", "a%gg"] {
+            check_refused(&format!("Host: {host}"), 400);
+        }
+        let good = ["a:", "a:80", "a:65535", "1.2.3.4:1", "[::1]", "[::ffff:1.2.3.4]:443", "[::]:"];
+        for host in good.into_iter().chain(["a_b.c", "a%C3%A4"]) {
+            check(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), &["GET /? "], None);
         }
         check("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", &[], Some(400));
     }
@@ -765,7 +803,7 @@ mod tests {
         let (mut reader, mut stream) = (Reader::default(), Parts(vec![bytes.as_bytes()]));
         let head = reader.read_head(&mut stream).unwrap();
         let budget = Budget::new(0);
-        let mut body = Body { bytes: Zeroizing::default(), share: &mut budget.share() };
+        let mut body = Body { bytes: Vec::new(), covered: 0, share: &mut budget.share() };
         let Framing::Length(length) = head.framing else { panic!() };
         assert!(reader.read_data(&mut stream, length, &mut body).is_err());
         assert!(body.bytes.capacity() < 64 * 1024);

@@ -42,7 +42,7 @@ fn until_refused(serving: &Serving, token: &str) -> (usize, u16, Value) {
 }
 
 /// A shell line that ends by becoming `plumm serve` for the place's database.
-fn shell(place: &Place, program: &str, args: &[&str], before: &str, database: &str) -> Command {
+pub fn shell(place: &Place, program: &str, args: &[&str], before: &str, database: &str) -> Command {
     let serve = place.command(&["--db", database, "serve", "--listen", "127.0.0.1:0"]);
     let mut command = Command::new(program);
     command.args(args).args(["-c", &format!("{before} && exec \"$0\" \"$@\"")]);

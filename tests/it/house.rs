@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use plumm::app::App;
 use plumm::auth;
@@ -12,11 +15,14 @@ use plumm::config::Config;
 use plumm::http::request::{Method, Request};
 use plumm::http::response::Response;
 use plumm::scim::datetime::Timestamp;
+use plumm::store::error::Error;
 use plumm::store::org::{Org, OrgSettings};
 use plumm::store::token::Scope;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The time every house starts at.
 pub const START: &str = "2026-01-31T08:00:00Z";
 
@@ -212,11 +218,52 @@ impl House {
         self.post("/Users", &user(user_name)).expect(201).json()
     }
 
+    /// Lets no change happen until what is returned is dropped; those that come meanwhile wait.
+    pub fn hold_writes(&self) -> HeldWrites {
+        let (release, released) = mpsc::channel::<()>();
+        let (hold, held) = mpsc::channel();
+        let (store, now) = (Arc::clone(&self.store), self.now);
+        let thread = thread::spawn(move || {
+            let held = store.write(now, |_| -> Result<(), Error> {
+                hold.send(()).unwrap();
+                // It ends with an error: the other end is dropped.
+                let _ = released.recv();
+                Ok(())
+            });
+            held.unwrap();
+        });
+        held.recv().unwrap();
+        HeldWrites { release: Some(release), thread: Some(thread) }
+    }
+
     /// How many users a filter finds.
     #[track_caller]
     pub fn count(&self, filter: &str) -> i64 {
         let target = format!("/Users?count=0&filter={}", encoded(filter));
         self.get(&target).expect(200).json()["totalResults"].as_i64().unwrap()
+    }
+}
+
+/// See [`House::hold_writes`].
+pub struct HeldWrites {
+    release: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for HeldWrites {
+    fn drop(&mut self) {
+        drop(self.release.take());
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Waits until something is so, which must come.
+#[track_caller]
+pub fn wait_until(is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "it has not come");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -519,22 +519,36 @@ fn the_longest_idle_connection_makes_room() {
     server.stop();
 }
 
+/// A request that creates a user.
+pub fn push(house: &House, user_name: &str) -> String {
+    let body = user(user_name).to_string();
+    let (token, length) = (house.token(), body.len());
+    format!(
+        "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
 #[test]
-fn where_none_is_idle_the_newcomer_is_told_to_come_again() {
-    let server = serve_within(Limits { connections: 2, ..Limits::default() });
+fn where_all_are_at_work_the_newcomer_is_told_to_come_again() {
+    let house = House::new();
+    let limits = Limits { connections: 2, ..Limits::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
+    let held = house.hold_writes();
     let mut busy = [Client::connect(&server), Client::connect(&server)];
-    for client in &mut busy {
+    for (client, name) in busy.iter_mut().zip(["a@b.c", "d@e.f"]) {
         client.assert_serves();
-        client.send(format!("{POST}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"));
-        assert_eq!(client.answer().status, 100);
+        client.send(push(&house, name)).assert_silent();
     }
     let mut newcomer = Client::connect(&server);
     let answer = newcomer.send(GET).answer();
     assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
     assert!(answer.closes());
     newcomer.assert_closed();
+    drop(held);
     for client in &mut busy {
-        assert!(client.send("abc").answer().status >= 200);
+        assert_eq!(client.answer().status, 201);
         client.assert_serves();
     }
     // An answer can be read a moment before its connection counts as idle.

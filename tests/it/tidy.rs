@@ -34,7 +34,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
-    ("server", &["app", "config", "http", "metrics", "scim"], &["httparse", "rustls", "tiny_http"]),
+    (
+        "server",
+        &["app", "config", "http", "metrics", "scim"],
+        &["httparse", "rustls", "socket2", "tiny_http"],
+    ),
     (
         "cli",
         &["app", "auth", "clock", "config", "id", "metrics", "scim", "server", "store"],
@@ -53,6 +57,7 @@ const GUARDED_CRATES: &[&str] = &[
     "rcgen",
     "rusqlite",
     "rustls",
+    "socket2",
     "tiny_http",
 ];
 
@@ -158,6 +163,41 @@ fn check_file(name: &str, text: &str, faults: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// tiny_http has an advisory against its parser of requests, and its accept loop ends for good when
+/// descriptors run out. plumm takes its words alone, and none of them reads a byte.
+#[test]
+fn tiny_http_reads_no_request() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut named = 0;
+    for path in rust_files(&src) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|it| !it.trim_start().starts_with("//"));
+        for line in code.filter(|it| it.contains("tiny_http")) {
+            named += 1;
+            assert!(is_vocabulary(line), "{}: {line}", path.display());
+        }
+    }
+    assert!(named > 0, "it is not used any more: remove it, and this test");
+    for line in [
+        "use tiny_http::Server;",
+        "use tiny_http::{Header, Request};",
+        "use tiny_http::{Header as Server};",
+        "use tiny_http::*;",
+        "use tiny_http as http;",
+        "tiny_http::Server::http(1)",
+        "    tiny_http::Header::from_bytes(b)",
+    ] {
+        assert!(!is_vocabulary(line), "{line}");
+    }
+}
+
+/// Whether a line does nothing but import words of tiny_http.
+fn is_vocabulary(line: &str) -> bool {
+    const WORDS: [&str; 5] = ["HTTPVersion", "Header", "Method", "Response", "StatusCode"];
+    let names = line.strip_prefix("use tiny_http::").and_then(|it| it.strip_suffix(';'));
+    names.is_some_and(|it| it.trim_matches(['{', '}']).split(", ").all(|it| WORDS.contains(&it)))
 }
 
 /// Whether a line names a crate: `rand::` is not to be seen in `operand::`.
