@@ -9,7 +9,8 @@
 use std::mem;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
 
 use rusqlite::Connection;
 
@@ -20,6 +21,9 @@ use crate::store::{Read, Write, lock, run};
 /// The most changes in one transaction. More than can be at work at once, so that it only bounds
 /// how long the first of a group waits.
 const CHANGES_MAX: usize = 256;
+
+/// How often a thread that waits lets others run before it goes to sleep.
+const YIELDS: usize = 100;
 
 /// The writing connection, and who waits for it.
 pub struct Writer {
@@ -45,10 +49,26 @@ struct Group {
 
 impl Group {
     fn wait(&self) -> Result<(), Error> {
+        let decided = || lock(&self.verdict).as_ref().map(again);
+        if let Some(verdict) = awaited(decided) {
+            return verdict;
+        }
         let verdict = lock(&self.verdict);
         let verdict = self.given.wait_while(verdict, |it| it.is_none());
         verdict.unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), again)
     }
+}
+
+/// Waits for something for as long as a change usually takes, letting others run meanwhile. To
+/// sleep, and to be woken, would take longer than that.
+fn awaited<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..YIELDS).find_map(|_| {
+        let found = look();
+        if found.is_none() {
+            thread::yield_now();
+        }
+        found
+    })
 }
 
 /// The same verdict for another one of the group.
@@ -98,7 +118,12 @@ impl Writer {
 
     fn turn(&self) -> Turn<'_> {
         self.coming.fetch_add(1, Ordering::SeqCst);
-        let desk = lock(&self.desk);
+        let free = || match self.desk.try_lock() {
+            Ok(desk) => Some(desk),
+            Err(TryLockError::Poisoned(desk)) => Some(desk.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        let desk = awaited(free).unwrap_or_else(|| lock(&self.desk));
         self.coming.fetch_sub(1, Ordering::SeqCst);
         Turn { writer: self, desk, part: Part::Nothing }
     }
