@@ -246,24 +246,24 @@ impl Write<'_> {
         before: &Map<String, Value>,
         document: &Map<String, Value>,
     ) -> Result<Stored, Error> {
-        let sql =
-            "UPDATE resource SET user_name = ?, external_id = ?, display_name = ?, active = ?,
-            last_modified = ?, version = version + 1, document = ?, display = ? WHERE seq = ?";
+        let before = Columns::of(before);
         let columns = Columns::of(document);
         let text = to_text(document)?;
         // A clock that was set back must not make a change look older than the one before.
         let modified = self.now.max(stored.last_modified);
-        self.connection.prepare_cached(sql)?.execute(params![
-            columns.user_name,
-            columns.external_id,
-            columns.display_name,
-            columns.active,
-            modified.nanoseconds(),
-            text,
-            columns.display,
-            stored.seq,
-        ])?;
-        let before = Columns::of(before);
+        let mut values: Vec<SqlValue> = vec![modified.nanoseconds().into(), text.clone().into()];
+        let mut sql =
+            "UPDATE resource SET last_modified = ?, version = version + 1, document = ?".to_owned();
+        // A column that is named has its index written, also when its value stays.
+        for (column, new, old) in columns.beside(&before) {
+            if new != old {
+                sql = sql + ", " + column + " = ?";
+                values.push(new);
+            }
+        }
+        sql += " WHERE seq = ?";
+        values.push(stored.seq.into());
+        self.connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
         if before.emails != columns.emails {
             self.remove_emails(kind.org, stored.seq, &before)?;
             self.add_emails(kind.org, stored.seq, &columns)?;
@@ -381,6 +381,18 @@ impl Columns {
             display: text("displayName").map(str::to_owned),
             emails: values.map(|it| fold(it).into_owned()).collect(),
         }
+    }
+
+    /// The columns of the row itself, each with its value here and its value there.
+    fn beside(&self, other: &Columns) -> [(&'static str, SqlValue, SqlValue); 5] {
+        let value = |name, get: fn(&Columns) -> SqlValue| (name, get(self), get(other));
+        [
+            value("user_name", |it| it.user_name.clone().into()),
+            value("external_id", |it| it.external_id.clone().into()),
+            value("display_name", |it| it.display_name.clone().into()),
+            value("active", |it| it.active.into()),
+            value("display", |it| it.display.clone().into()),
+        ]
     }
 }
 
