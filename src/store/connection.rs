@@ -27,7 +27,7 @@ const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 /// The page cache of the writing connection, in KiB.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// The page cache of one reading connection, in KiB.
-const READER_CACHE_KIB: i64 = 8 * 1024;
+const READER_CACHE_KIB: i64 = 7 * 1024;
 /// The write-ahead log is cut to this size when it is reused, in bytes.
 const JOURNAL_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// Prepared statements kept per connection; rusqlite keeps 16 unless told.
