@@ -192,6 +192,7 @@ impl Door {
             match accepted {
                 Ok((tcp, peer)) => {
                     self.service.app.metrics().connections_accepted.add();
+                    self.seats.wait_for_room();
                     self.receive(tcp, peer.ip().to_canonical());
                 }
                 // The client left between its connect and our accept.

@@ -19,6 +19,10 @@ use crate::server::limits::Limits;
 /// An answer that has been on its way for longer is one whose client does not read.
 const STALLED_MICROS: u64 = 1_000_000;
 
+/// How long a newcomer stays before it makes room for another one: a client that means it has sent
+/// something by then. While all are that new, the next one waits to be accepted.
+const STAY_MICROS: u64 = 100_000;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -143,6 +147,23 @@ impl Seats {
         Some(Seat { seats: Arc::clone(self), id, state })
     }
 
+    /// Waits, where a newcomer would push out one that has just come, until that one has had its
+    /// time or somebody has left.
+    pub fn wait_for_room(&self) {
+        let taken = self.taken();
+        if taken.entries.len() < self.connections {
+            return;
+        }
+        let now = self.now();
+        let Some((state, _)) = taken.first_to_go(now, |_| true) else {
+            return;
+        };
+        let left = STAY_MICROS.saturating_sub(now.saturating_sub(state.since));
+        if state.is_loose(now) && left > 0 {
+            drop(self.left.wait_timeout(taken, Duration::from_micros(left)));
+        }
+    }
+
     /// Closes the connection that makes room first, and waits until one has left, but no longer
     /// than this.
     pub fn make_room(&self, patience: Duration) {
@@ -191,28 +212,31 @@ impl Seats {
 }
 
 impl Taken {
-    /// Closes the one that is missed least of the connections that count. Of equals, it is the one
-    /// that has been at it longest: an honest client is through with each part in no time.
+    /// Closes the one that is missed least of the connections that count.
     fn make_room(&mut self, now: u64, counts: impl Fn(&Entry) -> bool) -> bool {
-        loop {
-            let entries = self.entries.iter().filter(|(_, entry)| counts(entry));
-            let states: Vec<_> = entries.map(|(id, entry)| (entry.state(), *id)).collect();
-            let loose = states.iter().filter(|(state, _)| state.is_loose(now)).count();
-            let crowd = loose * 2 > states.len();
-            let rank = |state: State| match state.phase {
-                Phase::Idle => Some(1),
-                // While they are few, they are newcomers whose request is on its way.
-                _ if state.is_loose(now) => Some(if crowd { 0 } else { 2 }),
-                _ => None,
-            };
-            let ranked = states.iter().filter_map(|it| Some((rank(it.0)?, it.0.since, it)));
-            let Some((_, _, &(seen, id))) = ranked.min_by_key(|it| (it.0, it.1)) else {
-                return false;
-            };
+        while let Some((seen, id)) = self.first_to_go(now, &counts) {
             if self.dismiss(id, |state| state == seen) {
                 return true;
             }
         }
+        false
+    }
+
+    /// The one that is missed least of the connections that count. Of equals, it is the one that
+    /// has been at it longest: an honest client is through with each part in no time.
+    fn first_to_go(&self, now: u64, counts: impl Fn(&Entry) -> bool) -> Option<(State, u64)> {
+        let entries = self.entries.iter().filter(|(_, entry)| counts(entry));
+        let states: Vec<_> = entries.map(|(id, entry)| (entry.state(), *id)).collect();
+        let loose = states.iter().filter(|(state, _)| state.is_loose(now)).count();
+        let crowd = loose * 2 > states.len();
+        let rank = |state: State| match state.phase {
+            Phase::Idle => Some(1),
+            // While they are few, they are newcomers whose request is on its way.
+            _ if state.is_loose(now) => Some(if crowd { 0 } else { 2 }),
+            _ => None,
+        };
+        let ranked = states.into_iter().filter_map(|it| Some((rank(it.0)?, it)));
+        ranked.min_by_key(|(rank, (state, _))| (*rank, state.since)).map(|it| it.1)
     }
 
     /// Closes a connection if its state is still such; `false` when it is not.
@@ -430,6 +454,24 @@ mod tests {
                 assert_eq!(State::from_bits(state.to_bits()), state);
             }
         }
+    }
+
+    #[test]
+    fn a_newcomer_waits_for_those_who_have_just_come() {
+        let seats = seats(2, 9);
+        let began = Instant::now();
+        let first = come(&seats, A).unwrap();
+        seats.wait_for_room();
+        let second = come(&seats, A).unwrap();
+        seats.wait_for_room();
+        assert!(began.elapsed() >= Duration::from_micros(STAY_MICROS), "{:?}", began.elapsed());
+        assert!(is_open(&first.1) && is_open(&second.1));
+        // Somebody who leaves, or rests, is not waited for.
+        for seat in [&first.0, &second.0] {
+            assert!(seat.begin() && seat.work() && seat.rest());
+        }
+        seats.wait_for_room();
+        assert!(come(&seats, A).is_some());
     }
 
     #[test]
