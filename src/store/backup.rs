@@ -1,8 +1,8 @@
 //! A whole copy of the database in one file, made at any moment.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -79,12 +79,18 @@ impl Partial {
         let file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let error = io::Error::new(ErrorKind::ResourceBusy, "another program writes it");
-                return Err(Error::Io(path, error));
-            }
+            Err(TryLockError::WouldBlock) => return Err(taken(path)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
+        // Another program may have given the file its final name after it was opened here; and a
+        // symbolic link leads to a file that is none of ours.
+        let ours = file.metadata().map_err(failed)?;
+        let named = fs::symlink_metadata(&path);
+        if !named.is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
+            return Err(taken(path));
+        }
+        // It may have been there before, with the permissions of somebody else.
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         file.set_len(0).map_err(failed)?;
         let partial = Partial { path, file };
         partial.remove_leftovers();
@@ -153,6 +159,10 @@ impl Partial {
             let _ = fs::remove_file(beside(&self.path, suffix));
         }
     }
+}
+
+fn taken(path: PathBuf) -> Error {
+    Error::Io(path, io::Error::new(ErrorKind::ResourceBusy, "another program writes it"))
 }
 
 impl Drop for Partial {

@@ -12,7 +12,7 @@ use crate::store::connection::{beside, resolved};
 use crate::store::error::Error;
 use crate::store::migrate;
 use crate::store::resource::{Columns, Stored};
-use crate::store::serve_lock::is_served;
+use crate::store::serve_lock::serving;
 use crate::store::view::{PARTS, with_view};
 
 /// The most faults of one kind that are told; a damaged file has thousands.
@@ -74,7 +74,7 @@ impl Report {
 /// When the file cannot be read. What is wrong with it is in the report.
 pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
     // A server at work has judged the header, and its file must not be opened here (see `view`).
-    if !is_served(path)
+    if serving(path)?.is_none()
         && let Some(fault) = header_fault(path)?
     {
         return Ok(Report::fault(fault));

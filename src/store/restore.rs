@@ -13,7 +13,7 @@ use crate::store::backup::{Partial, sync_folder};
 use crate::store::check::{Report, check};
 use crate::store::connection::{beside, folder_of, resolved};
 use crate::store::error::Error;
-use crate::store::serve_lock::ServeLock;
+use crate::store::serve_lock::{ServeLock, is_checkpointed_elsewhere};
 use crate::store::view::PARTS;
 
 /// How long another program that has the database open is waited for.
@@ -53,9 +53,10 @@ pub fn restore(
             "is there already: add --force to replace it (it is kept under another name)",
         ));
     }
+    // No server can start on the old file until the new one is in its place; and no two of these
+    // write one copy. Who checkpoints stays as it was.
+    let lock = ServeLock::take(database, is_checkpointed_elsewhere(database))?;
     let partial = Partial::create(place)?;
-    // No server can start on the old file until the new one is in its place.
-    let lock = ServeLock::take(database, false)?;
     let report = partial.fill(source)?;
     let held = if is_there { hold(database)? } else { None };
     let kept = set_aside(place, now)?;

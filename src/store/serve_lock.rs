@@ -79,8 +79,10 @@ impl ServeLock {
     pub fn note(&self, text: &str) -> Result<(), Error> {
         let io = |error: io::Error| Error::Io(self.path.clone(), error);
         let head = if self.external { EXTERNAL_CHECKPOINT } else { "" };
-        self.file.set_len(0).map_err(io)?;
-        self.file.write_all_at(format!("{head}{text}").as_bytes(), 0).map_err(io)
+        let text = format!("{head}{text}");
+        // In this order, so that the first line is never missing.
+        self.file.write_all_at(text.as_bytes(), 0).map_err(io)?;
+        self.file.set_len(text.len() as u64).map_err(io)
     }
 }
 

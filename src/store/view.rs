@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::connection::{beside, resolved};
 use crate::store::error::Error;
-use crate::store::serve_lock::is_served;
+use crate::store::serve_lock::{is_served, serving};
 
 /// How often a file that another program changed meanwhile is read.
 const ATTEMPTS: u32 = 3;
@@ -35,7 +35,7 @@ pub fn with_view<T>(
     for _ in 0..ATTEMPTS {
         // Asked first: within the server itself, opening and closing the file by other means than
         // SQLite would drop the locks of its connections.
-        if is_served(path) {
+        if serving(path)?.is_some() {
             // The server holds the files beside the database open, so that none is made here.
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
