@@ -132,7 +132,7 @@ ALTER TABLE org ADD COLUMN rate INTEGER NOT NULL DEFAULT 6000000;
 
 -- Fewer pages for each change, since a change is as fast as the pages it writes are few. Without
 -- AUTOINCREMENT no counter is written beside each row (the last `seq` may be given again after a purge;
--- nothing remembers one for longer than the row lives). The address of an e-mail entry is found by its
+-- a client that walks a list at that moment may miss the new one). The address of an e-mail entry is found by its
 -- value, so `email` needs no second index, and its rows go with their resource by hand.
 CREATE TABLE resource_3 (
     seq INTEGER PRIMARY KEY,

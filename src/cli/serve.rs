@@ -197,9 +197,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let name = wait_for_the_end(&mut signals, certificates.as_deref(), session);
     log::info!("{name} received: finishing the requests in hand");
     server.stop();
-    drop((renewal, housekeeper, backups));
+    drop((renewal, housekeeper));
     app.shut_down();
     drop(checkpointer);
+    // Last, since a backup at work is waited for.
+    drop(backups);
     log::info!("stopped");
     Ok(())
 }

@@ -273,7 +273,8 @@ fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answe
     })?;
     if !store.checkpoint().unwrap_or(false) {
         log::warn!(
-            "the erased data may remain in {}-wal until the file has been idle for a moment",
+            "the erased data may remain in {}-wal until the log is folded into the file: by plumm \
+             when the file has been idle for a moment, or by the program that replicates it",
             store.path().display()
         );
     }

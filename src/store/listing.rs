@@ -106,7 +106,7 @@ impl Listing<'_> {
     #[must_use]
     pub fn is_quick(&self) -> bool {
         self.parts.iter().all(|it| match it.condition {
-            Some(condition) => is_selective(condition),
+            Some(condition) => is_selective(condition) && !self.sorted,
             None => !self.sorted,
         })
     }

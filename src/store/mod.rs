@@ -121,6 +121,10 @@ impl Store {
             connection::open_looker(path, external_checkpoint)?
         } else {
             let mut writer = connection::open_writer(path, external_checkpoint)?;
+            // An older server at work knows nothing of newer tables.
+            if serve_lock.is_none() && serve_lock::is_served(path) {
+                migrate::require_newest(&writer, path)?;
+            }
             migrate::migrate(&mut writer, path)?;
             connection::require_writable(&writer, path)?;
             writer

@@ -320,8 +320,12 @@ impl Write<'_> {
         lines: &Lines,
     ) -> Result<(), Error> {
         self.leave_groups(stored.seq)?;
-        self.remove_emails(org, stored.seq, &Columns::of(&stored.parse()?))?;
-        for sql in ["DELETE FROM member WHERE grp = ?", "DELETE FROM resource WHERE seq = ?"] {
+        for sql in [
+            // All of them, whatever the document says: the number may be given again.
+            "DELETE FROM email WHERE resource = ?",
+            "DELETE FROM member WHERE grp = ?",
+            "DELETE FROM resource WHERE seq = ?",
+        ] {
             self.connection.prepare_cached(sql)?.execute([stored.seq])?;
         }
         if stored.deleted.is_none() {
