@@ -1,7 +1,7 @@
 """Runs README's first command as a new user would, and is Okta for a minute.
 
-The command is run as it stands, in an empty folder, with a free port. Everything it prints for the
-user is used as printed: the base URL and the token.
+The command is run as it stands, with a database in an empty folder and a free port. Everything it prints
+for the user is used as printed: the base URL and the token.
 """
 
 import json
@@ -22,11 +22,12 @@ SECONDS_MAX = 60
 
 def main():
     command = sys.argv[1].split()
-    # In another folder cargo has to be told where the package is.
-    command[2:2] = ["--locked", "--manifest-path", os.path.join(ROOT, "Cargo.toml")]
+    command[2:2] = ["--locked"]
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "PLUMM_LISTEN": "127.0.0.1:0"}
-        server = subprocess.Popen(command, cwd=folder, env=environment, text=True,
+        database = os.path.join(folder, "plumm.db")
+        environment = {**os.environ, "PLUMM_LISTEN": "127.0.0.1:0", "PLUMM_DB": database}
+        # In the package's own folder, where its settings for cargo are.
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         watchdog = threading.Timer(SECONDS_MAX, server.kill)
         watchdog.start()
