@@ -27,18 +27,28 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn census(&self, org: OrgKey) -> Result<Census, Error> {
-        let sql = "SELECT count FROM resource_count WHERE org = ? AND type = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut count = |resource_type: &str| -> Result<i64, Error> {
-            let count = statement.query_row(params![org.0, resource_type], |row| row.get(0));
-            Ok(count.optional()?.unwrap_or(0))
-        };
         // The very condition of the index `resource_inactive`.
         let sql = "SELECT count(*) FROM resource WHERE org = ?
             AND deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1";
         let inactive: i64 =
             self.connection.prepare_cached(sql)?.query_row([org.0], |row| row.get(0))?;
-        Ok(Census { active: count("User")? - inactive, inactive, groups: count("Group")? })
+        let users = self.resource_count(org, "User")?;
+        Ok(Census {
+            active: users - inactive,
+            inactive,
+            groups: self.resource_count(org, "Group")?,
+        })
+    }
+
+    /// How many resources of a type an organisation has; looked up, not counted.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn resource_count(&self, org: OrgKey, resource_type: &str) -> Result<i64, Error> {
+        let sql = "SELECT count FROM resource_count WHERE org = ? AND type = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let count = statement.query_row(params![org.0, resource_type], |row| row.get(0));
+        Ok(count.optional()?.unwrap_or(0))
     }
 
     /// When a token last changed something, as far back as the log goes.

@@ -104,14 +104,19 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
     }
 }
 
-/// Opens the writing connection. With `external` another program checkpoints, and this connection
-/// never does, at no size of the log and not when it closes.
-pub fn open_writer(path: &Path, external: bool) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     // First of all: switching to WAL may itself have to wait for another process.
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Opens the writing connection. With `external` another program checkpoints, and this connection
+/// never does, at no size of the log and not when it closes.
+pub fn open_writer(path: &Path, external: bool) -> Result<Connection, Error> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     if external {
         leave_checkpoints(&connection)?;
     }
@@ -136,10 +141,7 @@ pub fn open_writer(path: &Path, external: bool) -> Result<Connection, Error> {
 /// Opens the connection of a command that changes nothing. It may write all the same, since only
 /// such a connection removes SQLite's own files beside the database when it is the last one.
 pub fn open_looker(path: &Path, external: bool) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     if external {
         leave_checkpoints(&connection)?;
     }
@@ -168,10 +170,7 @@ fn switch_to_wal(connection: &Connection) -> Result<(), Error> {
 
 /// Opens a reading connection. The writing connection of the same store has made the file ready.
 pub fn open_reader(path: &Path) -> Result<Connection, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     set(&connection, "cache_size", -READER_CACHE_KIB)?;
     set(&connection, "query_only", 1)?;
     equip(&connection)?;

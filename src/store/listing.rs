@@ -1,7 +1,7 @@
 //! Pages of lists: which resources, in which order, from where on.
 
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Row, params_from_iter};
 use serde_json::Value;
 
 use crate::scim::condition::Condition;
@@ -105,10 +105,7 @@ impl Listing<'_> {
     /// Whether indexes lead to the page and to the total without a look at many resources.
     #[must_use]
     pub fn is_quick(&self) -> bool {
-        self.parts.iter().all(|it| match it.condition {
-            Some(condition) => is_selective(condition) && !self.sorted,
-            None => !self.sorted,
-        })
+        !self.sorted && self.parts.iter().all(|it| it.condition.is_none_or(is_selective))
     }
 }
 
@@ -156,15 +153,7 @@ impl Read<'_> {
     }
 
     fn count_all(&self, listing: &Listing) -> Result<i64, Error> {
-        let sql = "SELECT count FROM resource_count WHERE org = ? AND type = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut total = 0;
-        for part in &listing.parts {
-            let values = params![listing.org.0, part.resource_type];
-            let count: Option<i64> = statement.query_row(values, |row| row.get(0)).optional()?;
-            total += count.unwrap_or(0);
-        }
-        Ok(total)
+        listing.parts.iter().map(|it| self.resource_count(listing.org, it.resource_type)).sum()
     }
 
     fn count(&self, listing: &Listing) -> Result<i64, Error> {
