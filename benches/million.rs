@@ -19,9 +19,9 @@ use plumm::http::response::Response;
 use plumm::id;
 use plumm::scim::datetime::Timestamp;
 use plumm::store::error::Error;
-use plumm::store::org::{Org, OrgSettings};
-use plumm::store::resource::Kind;
-use plumm::store::token::Scope;
+use plumm::store::tables::org::{Org, OrgSettings};
+use plumm::store::tables::resource::Kind;
+use plumm::store::tables::token::Scope;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 

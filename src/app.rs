@@ -1,4 +1,4 @@
-//! The spine: one request value in, one response value out.
+//! What every request goes through: one request value in, one response value out.
 //!
 //! The order of the steps is always the same: route, authenticate, endpoint, render, log.
 
@@ -9,12 +9,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::access;
+use crate::api::access::login;
+use crate::api::operations::{health, metrics};
+use crate::api::scim::bookmarks::Bookmarks;
+use crate::api::scim::{self, Context, Failure};
 use crate::auth::{Auth, Principal, Refusal};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::endpoints::bookmarks::Bookmarks;
-use crate::endpoints::{self, Context, Failure, health};
 use crate::http::forwarded;
 use crate::http::request::{Method, Request};
 use crate::http::response::{JSON, Response, SCIM_JSON};
@@ -22,11 +23,11 @@ use crate::id;
 use crate::metrics::{Metrics, Route};
 use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
-use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::IdentityChanges;
-use crate::store::org::{Org, OrgKey};
-use crate::store::token::Scope;
+use crate::scim::schema::definitions::Definitions;
+use crate::store::tables::org::{Org, OrgKey};
+use crate::store::tables::token::Scope;
 use crate::store::{self, Store};
 
 /// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta
@@ -58,7 +59,7 @@ pub struct App {
     own: Mutex<HashMap<OrgKey, Own>>,
 }
 
-/// A request at work, with what the spine found out about it.
+/// A request at work, with what was found out about it.
 struct Call<'a> {
     request: &'a Request,
     /// The address of the client, as far as it is known.
@@ -151,7 +152,7 @@ impl App {
 
     /// What no request should wait for: writes when tokens were last used, and removes lines of the
     /// provisioning log that are too old. To be called every minute or so.
-    pub fn keep_house(&self) {
+    pub fn run_housekeeping(&self) {
         let now = self.clock.now();
         self.write_uses(now);
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
@@ -244,19 +245,19 @@ impl App {
             base_url: &base_url,
             client: call.client.map(|it| it.to_string()),
         };
-        endpoints::handle(&context, request, rest)
+        scim::handle(&context, request, rest)
     }
 
     fn access(&self, call: &Call, rest: &[String]) -> Result<Response, Failure> {
         let principal = self.principal(call, Scope::Access)?;
         let definitions = self.definitions(&principal.org)?;
-        Ok(access::handle(&self.store, &definitions, principal.org.key, call.request, rest)?)
+        Ok(login::handle(&self.store, &definitions, principal.org.key, call.request, rest)?)
     }
 
     fn metrics_text(&self, call: &Call) -> Result<Response, Failure> {
         let org = self.principal(call, Scope::Admin)?.org.key;
         only_get(call.request)?;
-        Ok(endpoints::metrics::get(&self.metrics, &self.store, org, call.now)?)
+        Ok(metrics::get(&self.metrics, &self.store, org, call.now)?)
     }
 
     /// The definitions of an organisation: the built-in ones, and its own schemas as they were when
@@ -471,12 +472,12 @@ fn render(failure: Failure, request_id: &str) -> Response {
         }
         Failure::Scim(error) => scim_error(&error),
         Failure::MethodNotAllowed(allowed) => {
-            scim_error(&endpoints::method_not_allowed(allowed)).with_header("Allow", allowed)
+            scim_error(&scim::method_not_allowed(allowed)).with_header("Allow", allowed)
         }
         Failure::Store(error) => {
             log::error!("{request_id} {error}");
             match error {
-                store::error::Error::Conflict(_) => scim_error(&endpoints::in_use()),
+                store::error::Error::Conflict(_) => scim_error(&scim::in_use()),
                 store::error::Error::Busy => scim_error(&Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",

@@ -21,8 +21,8 @@ use crate::http::request::client_of;
 use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::org::{Org, OrgKey};
-use crate::store::token::{Scope, Token};
+use crate::store::tables::org::{Org, OrgKey};
+use crate::store::tables::token::{Scope, Token};
 use crate::store::{Store, Write};
 
 /// What every token begins with.

@@ -2,7 +2,7 @@
 //!
 //! # The map
 //!
-//! A request goes down this list and its answer back up: socket, http, app, auth, endpoints, scim,
+//! A request goes down this list and its answer back up: socket, http, app, auth, api, scim,
 //! store. A module uses only modules that stand further down its own road; `tests/it/tidy.rs` holds
 //! who may use whom, and that every file stands here.
 //!
@@ -40,52 +40,57 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         the spine: one request value in, one response value out
+//! app.rs                         what every request goes through
 //! config.rs                      what an operator decides when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
-//! access.rs                      may this person log in?
 //! rate.rs                        how many requests an organisation may send
 //! metrics.rs                     what the server counts
 //!
-//! endpoints/mod.rs               the router of /scim/v2, and what handlers share
-//! endpoints/resource.rs          one resource: POST, GET, PUT, PATCH, DELETE
-//! endpoints/bulk.rs              several operations in one request
-//! endpoints/query.rs             lists of resources
-//! endpoints/bookmarks.rs         where the last pages of a list ended, for who walks it by index
-//! endpoints/cursor.rs            where a page ended, as text for the client
-//! endpoints/render.rs            resources as answers
-//! endpoints/discovery.rs         ServiceProviderConfig, ResourceTypes, Schemas
-//! endpoints/health.rs            /healthz and /readyz
-//! endpoints/metrics.rs           /metrics
+//! api/mod.rs                     who asks decides the room
+//! api/scim/mod.rs                the router of /scim/v2, and what handlers share
+//! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
+//! api/scim/bulk.rs               several operations in one request
+//! api/scim/query.rs              lists of resources
+//! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
+//! api/scim/cursor.rs             where a page ended, as text for the client
+//! api/scim/render.rs             resources as answers
+//! api/scim/discovery.rs          ServiceProviderConfig, ResourceTypes, Schemas
+//! api/access/mod.rs              the application: /access/v1
+//! api/access/login.rs            may this person log in?
+//! api/operations/mod.rs          whoever runs the server
+//! api/operations/health.rs       /healthz and /readyz
+//! api/operations/metrics.rs      /metrics
 //!
 //! scim/mod.rs                    the words of RFC 7643 and RFC 7644; pure
-//! scim/urn.rs                    the URNs
 //! scim/error.rs                  the SCIM Error
 //! scim/datetime.rs               points in time
-//! scim/comparison.rs             how strings are compared
-//! scim/attribute.rs              an attribute and its characteristics
-//! scim/schema.rs                 a schema document, and what one of an extension must be
-//! scim/resource_type.rs          a resource type, and how a name finds its attribute
-//! scim/definitions.rs            all schemas and resource types of an organisation
-//! scim/path.rs                   attribute paths, and the paths of PATCH
-//! scim/filter.rs                 the filter grammar: text in, tree out
-//! scim/condition.rs              a filter judged against a resource type
-//! scim/filter_match.rs           a condition decided in memory
+//! scim/schema/mod.rs             what an attribute is called and may hold
+//! scim/schema/urn.rs             the URNs
+//! scim/schema/attribute.rs       an attribute and its characteristics
+//! scim/schema/document.rs        a schema document, and what one of an extension must be
+//! scim/schema/resource_type.rs   a resource type, and how a name finds its attribute
+//! scim/schema/definitions.rs     all schemas and resource types of an organisation
+//! scim/schema/service_provider_config.rs  what this server supports
+//! scim/filter/mod.rs             filters and paths
+//! scim/filter/comparison.rs      how strings are compared
+//! scim/filter/path.rs            attribute paths, and the paths of PATCH
+//! scim/filter/grammar.rs         the filter grammar: text in, tree out
+//! scim/filter/condition.rs       a filter judged against a resource type
+//! scim/filter/matching.rs        a condition decided in memory
 //! scim/validate.rs               outside data becomes a document, by the schemas
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
-//! scim/patch.rs                  PATCH: operations applied to a document
-//! scim/patch_single.rs           PATCH on an attribute with one value
-//! scim/patch_values.rs           PATCH on an attribute with several values
+//! scim/patch/mod.rs              PATCH: operations applied to a document
+//! scim/patch/single.rs           PATCH on an attribute with one value
+//! scim/patch/values.rs           PATCH on an attribute with several values
 //! scim/returned.rs               what of a resource a client asked to see
 //! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
 //! scim/resource.rs               a resource on its way out
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
-//! scim/service_provider_config.rs  what this server supports
 //!
 //! store/mod.rs                   the database file: open, read, write
 //! store/connection.rs            how the file and each connection are opened
@@ -94,32 +99,34 @@
 //! store/error.rs                 what can go wrong with the file
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/checkpoint.rs            the log is folded in when the file is idle
-//! store/org.rs                   organisations
-//! store/token.rs                 API tokens
-//! store/resource.rs              resources of every type
-//! store/schema.rs                schemas of an organisation
-//! store/member.rs                who is a member of which group
-//! store/listing.rs               pages of lists
-//! store/long_reads.rs            few long reads at once, so that short ones never wait for them
-//! store/selective.rs             what an index does for a condition
-//! store/sort_sql.rs              what a list is sorted by, as SQL
-//! store/filter_sql.rs            a condition as SQL
-//! store/member_sql.rs            members and groups in a condition, as SQL
-//! store/provisioning_log.rs      what changed, by whom
-//! store/census.rs                how many accounts and groups there are
-//! store/view.rs                  a file read as it is, with nothing changed or left beside it
-//! store/check.rs                 whether a file is whole, and what it holds
-//! store/backup.rs                a whole copy in one file, at any moment
-//! store/restore.rs               a copy in the place of the database
+//! store/tables/mod.rs            one file per table
+//! store/tables/org.rs            organisations
+//! store/tables/token.rs          API tokens
+//! store/tables/resource.rs       resources of every type
+//! store/tables/schema.rs         schemas of an organisation
+//! store/tables/member.rs         who is a member of which group
+//! store/tables/provisioning_log.rs  what changed, by whom
+//! store/tables/census.rs         how many accounts and groups there are
+//! store/query/mod.rs             lists and filters as SQL
+//! store/query/listing.rs         pages of lists
+//! store/query/long_reads.rs      few long reads at once, so that short ones never wait for them
+//! store/query/selective.rs       what an index does for a condition
+//! store/query/sort_sql.rs        what a list is sorted by, as SQL
+//! store/query/filter_sql/mod.rs  a condition as SQL
+//! store/query/member_sql.rs      members and groups in a condition, as SQL
+//! store/copies/mod.rs            copies of the file
+//! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
+//! store/copies/check.rs          whether a file is whole, and what it holds
+//! store/copies/backup.rs         a whole copy in one file, at any moment
+//! store/copies/restore.rs        a copy in the place of the database
 //! ```
 
-pub mod access;
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod endpoints;
 pub mod http;
 pub mod id;
 pub mod metrics;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::org::OrgKey;
-use crate::store::token::Scope;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::token::Scope;
 
 const MINUTE_NANOSECONDS: i64 = 60_000_000_000;
 /// A bucket holds the requests of this part of a minute, and at least one.

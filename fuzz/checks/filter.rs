@@ -3,11 +3,11 @@
 
 use std::sync::LazyLock;
 
-use plumm::scim::condition::Condition;
-use plumm::scim::definitions::Definitions;
-use plumm::scim::filter;
-use plumm::scim::filter_match::matches;
+use plumm::scim::filter::condition::Condition;
+use plumm::scim::filter::grammar;
+use plumm::scim::filter::matching::matches;
 use plumm::scim::identity::IdentityChanges;
+use plumm::scim::schema::definitions::Definitions;
 use serde_json::{Map, Value};
 
 static DEFINITIONS: LazyLock<Definitions> =
@@ -19,10 +19,10 @@ pub fn check(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else {
         return;
     };
-    match filter::parse(text) {
+    match grammar::parse(text) {
         Err(error) => assert_eq!(error.status, 400),
         Ok(parsed) => {
-            assert_eq!(filter::parse(&parsed.to_string()).unwrap(), parsed);
+            assert_eq!(grammar::parse(&parsed.to_string()).unwrap(), parsed);
             for resource_type in &DEFINITIONS.resource_types {
                 match Condition::of_resource(&parsed, resource_type) {
                     Err(error) => assert_eq!(error.status, 400),

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use plumm::scim::definitions::Definitions;
 use plumm::scim::identity::{IdentityChanges, Rules, UsernameFormat, primary_email};
 use plumm::scim::patch::PatchOp;
+use plumm::scim::schema::definitions::Definitions;
 use plumm::scim::validate::judge_change;
 use serde_json::{Map, Value};
 

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use plumm::scim::definitions::Definitions;
+use plumm::scim::filter::path::PatchPath;
 use plumm::scim::identity::IdentityChanges;
-use plumm::scim::path::PatchPath;
+use plumm::scim::schema::definitions::Definitions;
 
 static DEFINITIONS: LazyLock<Definitions> =
     LazyLock::new(|| Definitions::builtin(IdentityChanges::Refuse));

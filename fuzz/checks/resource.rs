@@ -3,8 +3,8 @@
 
 use std::sync::LazyLock;
 
-use plumm::scim::definitions::Definitions;
 use plumm::scim::identity::{IdentityChanges, Rules, UsernameFormat};
+use plumm::scim::schema::definitions::Definitions;
 use plumm::scim::validate::{create, replace};
 use serde_json::{Map, Value};
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use plumm::auth::{Auth, Principal, Refusal};
 use plumm::scim::datetime::Timestamp;
-use plumm::store::org::OrgSettings;
-use plumm::store::token::{Scope, Token};
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::token::{Scope, Token};
 use plumm::store::{Open, Store};
 
 /// Made for this file; it opens nothing else.

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::{Answer, CliError, Session, printable, quoted, table};
-use crate::store::backup;
-use crate::store::check::{self, OrgContent, Report};
-use crate::store::restore;
+use crate::store::copies::backup;
+use crate::store::copies::check::{self, OrgContent, Report};
+use crate::store::copies::restore;
 
 /// The resource types that a report counts.
 const USER: &str = "User";

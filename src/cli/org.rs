@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Answer, CliError, Session, checked_text, quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
-use crate::store::org::{NAME_CHARS_MAX, Org, OrgSettings};
+use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
 use crate::store::{Open, Read, Store};
 
 /// How many organisations an error message names at most.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::cli::CliError;
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
-use crate::store::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
+use crate::store::copies::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
 use crate::store::error::Error;
 
 /// How soon a backup that failed is tried again.

@@ -8,11 +8,11 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::cli::{Answer, CliError, Session, org, printable, quoted, table};
-use crate::scim::definitions::Definitions;
 use crate::scim::identity::IdentityChanges;
-use crate::scim::schema::{BYTES_MAX, Schema};
-use crate::store::org::Org;
-use crate::store::schema::Registered;
+use crate::scim::schema::definitions::Definitions;
+use crate::scim::schema::document::{BYTES_MAX, Schema};
+use crate::store::tables::org::Org;
+use crate::store::tables::schema::Registered;
 
 /// The most schemas of an organisation: each takes part in every request.
 const SCHEMAS_MAX: usize = 50;

@@ -26,8 +26,8 @@ use crate::server::Server;
 use crate::server::certificates::{Certificates, Files};
 use crate::server::limits::Limits;
 use crate::store::error::Error;
-use crate::store::org::{Org, OrgSettings};
-use crate::store::token::Scope;
+use crate::store::tables::org::{Org, OrgSettings};
+use crate::store::tables::token::Scope;
 use crate::store::{Open, Store};
 
 /// The longest time that the log of changes can be kept, in days: ten years.
@@ -176,7 +176,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let no_thread = |it: io::Error| failed("no thread is left", &it);
     let housekeeper = {
         let app = Arc::clone(&app);
-        Regular::start("housekeeping", HOUSEKEEPING, move || app.keep_house()).map_err(no_thread)?
+        Regular::start("housekeeping", HOUSEKEEPING, move || app.run_housekeeping())
+            .map_err(no_thread)?
     };
     let renewal = certificates.clone().map(|it| {
         let (store, app) = (Arc::clone(&store), Arc::clone(&app));

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::cli::{Answer, CliError, Session, printable, table, time_cell};
 use crate::scim::datetime::Timestamp;
-use crate::store::census::Census;
-use crate::store::org::Org;
 use crate::store::serve_lock::serving;
+use crate::store::tables::census::Census;
+use crate::store::tables::org::Org;
 use crate::store::{Open, Read, Store};
 
 /// Nothing is to be chosen.

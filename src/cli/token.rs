@@ -9,8 +9,8 @@ use crate::cli::{
     Answer, CliError, Session, checked_text, days, org, printable, quoted, table, time_cell,
 };
 use crate::scim::datetime::Timestamp;
-use crate::store::org::Org;
-use crate::store::token::{Scope, Token};
+use crate::store::tables::org::Org;
+use crate::store::tables::token::{Scope, Token};
 
 /// The longest label, in characters.
 const LABEL_CHARS_MAX: usize = 200;

@@ -7,9 +7,9 @@ use crate::cli::{Answer, CliError, Session, org, printable, quoted, table, time_
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
 use crate::store::error::Error;
-use crate::store::org::Org;
-use crate::store::provisioning_log::{Actor, LogLine};
-use crate::store::resource::{State, Stored};
+use crate::store::tables::org::Org;
+use crate::store::tables::provisioning_log::{Actor, LogLine};
+use crate::store::tables::resource::{State, Stored};
 use crate::store::{Read, Store, Write};
 
 /// The resource type that these commands are about.

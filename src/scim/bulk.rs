@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::membership::is_members;
-use crate::scim::resource_type::ResourceType;
-use crate::scim::service_provider_config::BULK_OPERATIONS_MAX;
-use crate::scim::urn;
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::service_provider_config::BULK_OPERATIONS_MAX;
+use crate::scim::schema::urn;
 
 /// What stands before a bulkId where it is referred to.
 const REFERENCE: &str = "bulkId:";
@@ -410,8 +410,8 @@ pub fn response<'a>(outcomes: impl Iterator<Item = (&'a BulkOperation, &'a BulkO
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::definitions::Definitions;
     use crate::scim::identity::IdentityChanges;
+    use crate::scim::schema::definitions::Definitions;
 
     #[test]
     fn what_is_needed_comes_first_and_circles_stand_together() {

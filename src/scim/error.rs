@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::scim::urn;
+use crate::scim::schema::urn;
 
 /// The `scimType` keywords of RFC 7644 table 9 that this server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

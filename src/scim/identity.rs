@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::scim::comparison::same;
 use crate::scim::error::{Error, quoted};
-use crate::scim::resource_type::ResourceType;
+use crate::scim::filter::comparison::same;
+use crate::scim::schema::resource_type::ResourceType;
 
 /// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1: 64 before the `@`, 255 behind
 /// it).

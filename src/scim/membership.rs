@@ -3,13 +3,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::scim::attribute::{Attribute, Type};
-use crate::scim::condition::{Condition, Operand, Place, Test};
 use crate::scim::error::Error;
-use crate::scim::filter::CompareOp;
+use crate::scim::filter::condition::{Condition, Operand, Place, Test};
+use crate::scim::filter::grammar::CompareOp;
+use crate::scim::filter::path::AttrPath;
 use crate::scim::patch::Op;
-use crate::scim::path::AttrPath;
-use crate::scim::resource_type::ResourceType;
+use crate::scim::schema::attribute::{Attribute, Type};
+use crate::scim::schema::resource_type::ResourceType;
 
 /// The attribute with the members of a group.
 pub const MEMBERS: &str = "members";

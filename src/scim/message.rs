@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::scim::error::Error;
-use crate::scim::urn;
+use crate::scim::schema::urn;
 
 /// Part of a list, as it is answered.
 #[derive(Clone, Debug, Default)]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::{Attribute, Returned};
 use crate::scim::error::Error;
-use crate::scim::path::{AttrPath, Target};
-use crate::scim::resource_type::{Extension, ResourceType};
+use crate::scim::filter::path::{AttrPath, Target};
+use crate::scim::schema::attribute::{Attribute, Returned};
+use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// What a client asked to see.
 #[derive(Clone, Debug)]
@@ -331,8 +331,8 @@ fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::definitions::Definitions;
     use crate::scim::identity::IdentityChanges;
+    use crate::scim::schema::definitions::Definitions;
     use serde_json::json;
 
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::{Attribute, Type, find};
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::Filter;
-use crate::scim::path::{AttrPath, PatchPath};
-use crate::scim::resource_type::ResourceType;
-use crate::scim::urn;
+use crate::scim::filter::grammar::Filter;
+use crate::scim::filter::path::{AttrPath, PatchPath};
+use crate::scim::schema::attribute::{Attribute, Type, find};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::urn;
 
 /// Judges the names in the body of a POST or PUT.
 ///

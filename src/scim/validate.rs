@@ -10,16 +10,16 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::{Attribute, Mutability, Type, find};
-use crate::scim::comparison::{fold, same};
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
+use crate::scim::filter::comparison::{fold, same};
+use crate::scim::filter::path::AttrPath;
 use crate::scim::identity::{self, Rules, USER_NAME};
 use crate::scim::membership::{MEMBERS, MEMBERS_MAX};
-use crate::scim::path::AttrPath;
-use crate::scim::resource_type::ResourceType;
+use crate::scim::schema::attribute::{Attribute, Mutability, Type, find};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::urn;
 use crate::scim::strict;
-use crate::scim::urn;
 
 /// The most values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1_000;

@@ -12,8 +12,8 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
+use crate::scim::filter::comparison::fold;
 use crate::store::Open;
 use crate::store::error::Error;
 use crate::store::serve_lock::ServeLock;

@@ -1,27 +1,13 @@
 //! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
 
-pub mod backup;
-pub mod census;
-pub mod check;
 pub mod checkpoint;
 pub mod connection;
+pub mod copies;
 pub mod error;
-pub mod filter_sql;
-pub mod listing;
-pub mod long_reads;
-pub mod member;
-pub mod member_sql;
 pub mod migrate;
-pub mod org;
-pub mod provisioning_log;
-pub mod resource;
-pub mod restore;
-pub mod schema;
-pub mod selective;
+pub mod query;
 pub mod serve_lock;
-pub mod sort_sql;
-pub mod token;
-pub mod view;
+pub mod tables;
 pub mod writer;
 
 use std::fmt;
@@ -35,7 +21,7 @@ use rusqlite::Connection;
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::WriteClock;
 use crate::store::error::Error;
-use crate::store::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
+use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
 use crate::store::serve_lock::ServeLock;
 use crate::store::writer::Writer;
 

@@ -301,13 +301,13 @@ mod tests {
     use super::*;
 
     /// A writer in a file of its own, and a second connection that sees what is committed.
-    struct House {
+    struct Harness {
         writer: Writer,
         path: std::path::PathBuf,
     }
 
-    impl House {
-        fn new() -> House {
+    impl Harness {
+        fn new() -> Harness {
             static NEXT: AtomicU64 = AtomicU64::new(0);
             let name = format!(
                 "plumm-writer-{}-{}.db",
@@ -323,7 +323,7 @@ mod tests {
                      CREATE TABLE u (x REFERENCES t (x) DEFERRABLE INITIALLY DEFERRED)",
                 )
                 .unwrap();
-            House { writer: Writer::new(connection), path }
+            Harness { writer: Writer::new(connection), path }
         }
 
         fn committed(&self) -> Vec<i64> {
@@ -362,7 +362,7 @@ mod tests {
         }
     }
 
-    impl Drop for House {
+    impl Drop for Harness {
         fn drop(&mut self) {
             for ending in ["", "-wal", "-shm"] {
                 let _ = std::fs::remove_file(format!("{}{ending}", self.path.display()));
@@ -372,32 +372,32 @@ mod tests {
 
     #[test]
     fn what_comes_together_is_committed_together() {
-        let house = House::new();
-        assert!(house.add(1, 0).unwrap().is_empty());
-        assert_eq!(house.committed(), [1]);
+        let harness = Harness::new();
+        assert!(harness.add(1, 0).unwrap().is_empty());
+        assert_eq!(harness.committed(), [1]);
         thread::scope(|scope| {
-            let first = scope.spawn(|| house.add(2, 2));
-            house.until_held();
+            let first = scope.spawn(|| harness.add(2, 2));
+            harness.until_held();
             // Nothing of the group can be seen from outside until its last one commits.
             let others = [3, 4].map(|x| {
-                let house = &house;
-                scope.spawn(move || house.add(x, 0))
+                let harness = &harness;
+                scope.spawn(move || harness.add(x, 0))
             });
             for change in others.into_iter().chain([first]) {
                 assert_eq!(change.join().unwrap().unwrap(), [1]);
             }
         });
-        assert_eq!(house.committed(), [1, 2, 3, 4]);
+        assert_eq!(harness.committed(), [1, 2, 3, 4]);
     }
 
     #[test]
     fn a_change_that_fails_or_panics_leaves_the_others_alone() {
-        let house = House::new();
+        let harness = Harness::new();
         thread::scope(|scope| {
-            let first = scope.spawn(|| house.add(1, 3));
-            house.until_held();
+            let first = scope.spawn(|| harness.add(1, 3));
+            harness.until_held();
             let fails = scope.spawn(|| {
-                house.with(0, |tx| {
+                harness.with(0, |tx| {
                     tx.connection.execute("INSERT INTO t VALUES (7)", [])?;
                     tx.connection.execute("INSERT INTO t VALUES (7)", [])?;
                     Ok(())
@@ -405,7 +405,7 @@ mod tests {
             });
             let panics = scope.spawn(|| {
                 let change = || {
-                    house.with(0, |tx| {
+                    harness.with(0, |tx| {
                         tx.connection.execute("INSERT INTO t VALUES (8)", [])?;
                         panic::resume_unwind(Box::new("no message on stderr"));
                         #[allow(unreachable_code, reason = "says what it would return")]
@@ -414,39 +414,39 @@ mod tests {
                 };
                 panic::catch_unwind(AssertUnwindSafe(change)).is_err()
             });
-            let last = scope.spawn(|| house.add(2, 0));
+            let last = scope.spawn(|| harness.add(2, 0));
             assert!(first.join().unwrap().is_ok());
             assert!(fails.join().unwrap().is_err());
             assert!(panics.join().unwrap());
             assert!(last.join().unwrap().is_ok());
         });
-        assert_eq!(house.committed(), [1, 2]);
-        assert!(house.add(3, 0).is_ok());
-        assert_eq!(house.committed(), [1, 2, 3]);
+        assert_eq!(harness.committed(), [1, 2]);
+        assert!(harness.add(3, 0).is_ok());
+        assert_eq!(harness.committed(), [1, 2, 3]);
     }
 
     #[test]
     fn a_commit_that_fails_refuses_the_whole_group_and_the_next_goes_on() {
-        let house = House::new();
+        let harness = Harness::new();
         let dangling = |tx: &Write| {
             tx.connection.execute("INSERT INTO u VALUES (99)", [])?;
             Ok(())
         };
         thread::scope(|scope| {
-            let first = scope.spawn(|| house.with(1, dangling));
-            house.until_held();
-            let second = scope.spawn(|| house.add(1, 0));
+            let first = scope.spawn(|| harness.with(1, dangling));
+            harness.until_held();
+            let second = scope.spawn(|| harness.add(1, 0));
             assert!(matches!(first.join().unwrap(), Err(Error::Internal(_))));
             assert!(matches!(second.join().unwrap(), Err(Error::Internal(_))));
         });
-        assert!(house.committed().is_empty());
-        assert!(house.add(1, 0).is_ok());
-        assert_eq!(house.committed(), [1]);
+        assert!(harness.committed().is_empty());
+        assert!(harness.add(1, 0).is_ok());
+        assert_eq!(harness.committed(), [1]);
     }
 
     #[test]
     fn a_transaction_that_sqlite_has_ended_refuses_the_whole_group() {
-        let house = House::new();
+        let harness = Harness::new();
         let end = |tx: &Write| {
             tx.connection.execute("INSERT INTO t VALUES (5)", [])?;
             // As after a full disk.
@@ -454,32 +454,32 @@ mod tests {
             Ok(())
         };
         thread::scope(|scope| {
-            let first = scope.spawn(|| house.add(1, 1));
-            house.until_held();
-            let second = scope.spawn(|| house.with(0, end));
+            let first = scope.spawn(|| harness.add(1, 1));
+            harness.until_held();
+            let second = scope.spawn(|| harness.with(0, end));
             assert!(matches!(first.join().unwrap(), Err(Error::Undone)));
             assert!(second.join().unwrap().is_err());
         });
         // A change that does not look must not be told that it was made.
-        let blind = house.with(0, |tx| {
+        let blind = harness.with(0, |tx| {
             assert!(end(tx).is_err());
             assert!(matches!(tx.savepoint(|_| Ok::<_, Error>(())), Err(Error::Undone)));
             Ok(())
         });
         assert!(matches!(blind, Err(Error::Undone)));
-        assert!(house.committed().is_empty());
-        assert!(house.add(1, 0).is_ok());
+        assert!(harness.committed().is_empty());
+        assert!(harness.add(1, 0).is_ok());
     }
 
     #[test]
     fn who_wants_the_connection_alone_finds_nothing_open() {
-        let house = House::new();
+        let harness = Harness::new();
         thread::scope(|scope| {
-            let change = scope.spawn(|| house.add(1, 1));
-            house.until_held();
-            assert!(house.writer.alone().is_autocommit());
+            let change = scope.spawn(|| harness.add(1, 1));
+            harness.until_held();
+            assert!(harness.writer.alone().is_autocommit());
             assert!(change.join().unwrap().is_ok());
         });
-        assert_eq!(house.committed(), [1]);
+        assert_eq!(harness.committed(), [1]);
     }
 }

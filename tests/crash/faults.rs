@@ -9,7 +9,7 @@ use std::path::Path;
 use rusqlite::ffi;
 
 use crate::disk::{Call, Disk, Fault};
-use crate::house::{self, Client, Folder, House, Rows};
+use crate::harness::{self, Client, Folder, Harness, Rows};
 use crate::power::setting;
 
 /// The kinds of requests that are sent while the disk fails (see [`Client::send`]).
@@ -54,7 +54,7 @@ fn a_disk_that_fails_to_read() {
 #[test]
 fn a_start_while_the_disk_fails() {
     let folder = Folder::new();
-    let first = House::new(&folder.database());
+    let first = Harness::new(&folder.database());
     let token = first.token.clone();
     drop(first);
     for (call, code) in [
@@ -87,20 +87,20 @@ fn start(original: &Folder, new: bool, token: &str, fault: Fault) -> bool {
     disk.arm(fault);
     let mut client = Client::new("t".to_owned(), 1);
     let mut done = 0;
-    if let Ok(house) = House::open(&folder.database(), token)
+    if let Ok(harness) = Harness::open(&folder.database(), token)
         && !new
     {
-        let outcome = client.send(&house, 0);
+        let outcome = client.send(&harness, 0);
         done = usize::from(outcome.status == 201);
         assert!([201, 503, 507].contains(&outcome.status), "{place}: {}", outcome.what);
     }
     let happened = disk.disarm();
-    let house = House::open(&folder.database(), token);
-    let _house = house.unwrap_or_else(|it| panic!("{place}, and now it is over: {it}"));
-    let connection = house::look(&folder.database());
-    let faults = house::faults(&connection);
+    let harness = Harness::open(&folder.database(), token);
+    let _harness = harness.unwrap_or_else(|it| panic!("{place}, and now it is over: {it}"));
+    let connection = harness::look(&folder.database());
+    let faults = harness::faults(&connection);
     assert!(faults.is_empty(), "{place}: {faults:?}");
-    let users = house::rows(&connection, "t").remove("t").unwrap_or_default();
+    let users = harness::rows(&connection, "t").remove("t").unwrap_or_default();
     let users = users.iter().filter(|it| it.starts_with("Text(\"resource\")")).count();
     assert_eq!(users, done, "{place}");
     disk.unwatch();
@@ -112,23 +112,23 @@ fn start(original: &Folder, new: bool, token: &str, fault: Fault) -> bool {
 fn sweep(call: Call, code: i32, lasting: bool, refusals: &[u16]) {
     let folder = Folder::new();
     let disk = Disk::watch(&folder.0);
-    let mut house = House::new(&folder.database());
+    let mut harness = Harness::new(&folder.database());
     let stride = if setting("PLUMM_CRASH_ROUNDS", 0) > 0 { 1 } else { STRIDE };
     let mut nth = 1;
     loop {
         let place = format!("{call:?} {nth}, code {code}, lasting {lasting}");
         let mut client = Client::new(format!("n{nth}"), nth);
         // A new server has nothing in memory, and its files are still to be opened.
-        let token = house.token.clone();
-        drop(house);
-        house = House::open(&folder.database(), &token).unwrap();
+        let token = harness.token.clone();
+        drop(harness);
+        harness = Harness::open(&folder.database(), &token).unwrap();
         for _ in 0..3 {
-            let outcome = client.send(&house, 0);
+            let outcome = client.send(&harness, 0);
             assert_eq!(outcome.status, 201, "{place}: {}", outcome.what);
         }
         let fault = Fault { call, nth, lasting, code };
-        let before = send_all(&mut client, &house, &disk, fault, &folder, refusals, &place);
-        let _ = house.store.checkpoint();
+        let before = send_all(&mut client, &harness, &disk, fault, &folder, refusals, &place);
+        let _ = harness.store.checkpoint();
         let fired = disk.disarm();
 
         // Killed now. While no sync works nobody can know what is on the disk, but it is a whole.
@@ -136,10 +136,10 @@ fn sweep(call: Call, code: i32, lasting: bool, refusals: &[u16]) {
         if call != Call::Sync || !lasting {
             assert_eq!(found.get(&client.tag), before.get(&client.tag), "{place}: killed");
         }
-        let outcome = client.send(&house, 0);
+        let outcome = client.send(&harness, 0);
         assert_eq!(outcome.status, 201, "{place}, and now it is over: {}", outcome.what);
-        let beside = house::look(&folder.database());
-        let after = house::rows(&beside, &client.tag);
+        let beside = harness::look(&folder.database());
+        let after = harness::rows(&beside, &client.tag);
         assert_eq!(reopened(&folder, &place).get(&client.tag), after.get(&client.tag), "{place}");
         if !fired {
             assert!(nth > 1, "{place}: there was no such call");
@@ -153,24 +153,24 @@ fn sweep(call: Call, code: i32, lasting: bool, refusals: &[u16]) {
 /// Sends a request of each kind; returns what the client has in the end.
 fn send_all(
     client: &mut Client,
-    house: &House,
+    harness: &Harness,
     disk: &Disk,
     fault: Fault,
     folder: &Folder,
     refusals: &[u16],
     place: &str,
 ) -> Rows {
-    let beside = house::look(&folder.database());
+    let beside = harness::look(&folder.database());
     let rows = |tag: &str| {
         let fault = disk.exchange(None);
-        let rows = house::rows(&beside, tag);
+        let rows = harness::rows(&beside, tag);
         disk.exchange(fault);
         rows
     };
     let mut before = rows(&client.tag);
     disk.arm(fault);
     for kind in KINDS {
-        let outcome = client.send(house, kind);
+        let outcome = client.send(harness, kind);
         let place = format!("{place}: {}", outcome.what);
         let after = rows(&client.tag);
         let asked_for = [200, 201, 204, if kind == 9 { 409 } else { 200 }];
@@ -180,7 +180,7 @@ fn send_all(
         before = after;
         // Whoever only reads is not harmed by a disk that takes nothing.
         if refusals.contains(&507) {
-            let (status, answer) = house.call("GET", "/Users?count=2", &serde_json::Value::Null);
+            let (status, answer) = harness.call("GET", "/Users?count=2", &serde_json::Value::Null);
             assert_eq!(status, 200, "{place}, then a list: {answer}");
         }
     }
@@ -190,15 +190,15 @@ fn send_all(
 /// What a new server finds after a kill: the same bytes, but nothing of the shared memory.
 fn reopened(folder: &Folder, place: &str) -> Rows {
     let copy = Folder::new();
-    for name in [house::DATABASE.to_owned(), format!("{}-wal", house::DATABASE)] {
+    for name in [harness::DATABASE.to_owned(), format!("{}-wal", harness::DATABASE)] {
         let from = folder.0.join(&name);
         if Path::exists(&from) {
             fs::copy(from, copy.0.join(name)).unwrap();
         }
     }
-    let _house = House::open(&copy.database(), "").unwrap_or_else(|it| panic!("{place}: {it}"));
-    let connection = house::look(&copy.database());
-    let faults = house::faults(&connection);
+    let _harness = Harness::open(&copy.database(), "").unwrap_or_else(|it| panic!("{place}: {it}"));
+    let connection = harness::look(&copy.database());
+    let faults = harness::faults(&connection);
     assert!(faults.is_empty(), "{place}: {faults:?}");
-    house::rows(&connection, "*")
+    harness::rows(&connection, "*")
 }

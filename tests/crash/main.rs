@@ -5,6 +5,6 @@ mod chance;
 mod crash;
 mod disk;
 mod faults;
-mod house;
+mod harness;
 mod power;
 mod vfs;

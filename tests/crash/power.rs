@@ -13,7 +13,7 @@ use rusqlite::ffi;
 use crate::chance::Chance;
 use crate::crash::{LUCKS, Luck, Platter};
 use crate::disk::{Call, Change, Disk, Fault};
-use crate::house::{self, Client, Folder, House};
+use crate::harness::{self, Client, Folder, Harness};
 
 /// Clients that change things at the same time.
 const CLIENTS: usize = 4;
@@ -73,7 +73,7 @@ fn seeds() -> impl Iterator<Item = u64> {
 fn record(seed: u64, syncs_fail: bool) -> Run {
     let folder = Folder::new();
     let disk = Disk::watch(&folder.0);
-    let mut house = House::new(&folder.database());
+    let mut harness = Harness::new(&folder.database());
     let founded = disk.changes();
     let mut clients: Vec<Client> =
         (0..CLIENTS).map(|i| Client::new(format!("t{i}"), seed * 100 + i as u64)).collect();
@@ -81,10 +81,10 @@ fn record(seed: u64, syncs_fail: bool) -> Run {
     for half in 0..2 {
         thread::scope(|scope| {
             for (i, client) in clients.iter_mut().enumerate() {
-                let (house, disk, steps, folder) = (&house, &disk, &steps[i], &folder);
+                let (harness, disk, steps, folder) = (&harness, &disk, &steps[i], &folder);
                 let mut chance = Chance::new(seed ^ (i as u64 * 7 + half));
                 scope.spawn(move || {
-                    let beside = house::look(&folder.database());
+                    let beside = harness::look(&folder.database());
                     for _ in 0..STEPS {
                         if syncs_fail && chance.one_in(4) {
                             let nth = 1 + chance.below(4) as u64;
@@ -92,9 +92,9 @@ fn record(seed: u64, syncs_fail: bool) -> Run {
                             disk.arm(Fault { call: Call::Sync, nth, lasting: false, code });
                         }
                         let sent = disk.changes();
-                        let outcome = client.step(house);
+                        let outcome = client.step(harness);
                         let answered = disk.changes();
-                        let rows = house::rows(&beside, &client.tag).remove(&client.tag);
+                        let rows = harness::rows(&beside, &client.tag).remove(&client.tag);
                         let rows = rows.unwrap_or_default();
                         let mut steps = steps.lock().unwrap();
                         judge(&outcome, steps.last().map_or(&[], |it| &it.rows), &rows);
@@ -102,26 +102,26 @@ fn record(seed: u64, syncs_fail: bool) -> Run {
                         steps.push(Step { sent, answered, status, what, rows });
                         if chance.one_in(6) {
                             // With a failing sync it may fail, and be made up for later.
-                            let folded = house.store.checkpoint();
+                            let folded = harness.store.checkpoint();
                             assert!(syncs_fail || folded.is_ok(), "{folded:?}");
                         }
                     }
                 });
             }
         });
-        let token = house.token.clone();
-        drop(house);
+        let token = harness.token.clone();
+        drop(harness);
         disk.disarm();
-        house = House::open(&folder.database(), &token).unwrap();
+        harness = Harness::open(&folder.database(), &token).unwrap();
     }
-    drop(house);
+    drop(harness);
     disk.unwatch();
     let steps = steps.into_iter().map(|it| it.into_inner().unwrap()).collect();
     Run { changes: disk.take(), founded, steps }
 }
 
 /// The answer and what a reader sees at once must agree.
-fn judge(outcome: &house::Outcome, before: &[String], after: &[String]) {
+fn judge(outcome: &harness::Outcome, before: &[String], after: &[String]) {
     if outcome.status >= 400 {
         assert_eq!(before, after, "refused, and yet changed: {}", outcome.what);
         return;
@@ -182,14 +182,14 @@ fn cuts(run: &Run, chance: &mut Chance) -> Vec<usize> {
 
 /// Opens what is left, as the next start of the server would, and compares.
 fn look_after(run: &Run, cut: usize, folder: &Folder, place: &str) {
-    let house = House::open(&folder.database(), "");
-    let house = house.unwrap_or_else(|it| panic!("{place}: {it}"));
-    let connection = house::look(&folder.database());
-    let faults = house::faults(&connection);
+    let harness = Harness::open(&folder.database(), "");
+    let harness = harness.unwrap_or_else(|it| panic!("{place}: {it}"));
+    let connection = harness::look(&folder.database());
+    let faults = harness::faults(&connection);
     assert!(faults.is_empty(), "{place}: {faults:?}");
-    let founded = house.store.read(|tx| tx.org("acme")).unwrap().is_some();
+    let founded = harness.store.read(|tx| tx.org("acme")).unwrap().is_some();
     assert!(founded || cut < run.founded, "{place}: the organisation is lost");
-    let mut rows = house::rows(&connection, "*");
+    let mut rows = harness::rows(&connection, "*");
     for (i, steps) in run.steps.iter().enumerate() {
         let found = rows.remove(&format!("t{i}")).unwrap_or_default();
         let answered = steps.iter().take_while(|it| it.answered <= cut).count();

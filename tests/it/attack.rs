@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::cli::{PLUMM, Place, Serving};
 use crate::durability::shell;
-use crate::house::{user, wait_until};
+use crate::harness::{user, wait_until};
 use crate::tls::{self, Client};
 
 const GET: &str = tls::GET;

@@ -9,17 +9,17 @@ use plumm::auth;
 use plumm::clock::Clock;
 use plumm::http::request::{Method, Request};
 use plumm::scim::datetime::Timestamp;
-use plumm::store::org::OrgSettings;
-use plumm::store::token::Scope;
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::token::Scope;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
-use crate::house::{Answer, House, encoded, user};
+use crate::harness::{Answer, Harness, encoded, user};
 
 const USERS: &str = "/scim/v2/Users";
 
-fn ask(house: &House, authorization: &str) -> Answer {
-    house.send("GET", USERS, &[("Authorization", authorization)], "")
+fn ask(harness: &Harness, authorization: &str) -> Answer {
+    harness.send("GET", USERS, &[("Authorization", authorization)], "")
 }
 
 fn base64(text: &str) -> String {
@@ -36,15 +36,15 @@ fn base64(text: &str) -> String {
     encoded
 }
 
-fn last_use(house: &House, token: &str) -> Option<Timestamp> {
+fn last_use(harness: &Harness, token: &str) -> Option<Timestamp> {
     let id = token.split('_').nth(1).unwrap();
-    house.store.read(|tx| tx.token(id)).unwrap().unwrap().0.last_used
+    harness.store.read(|tx| tx.token(id)).unwrap().unwrap().0.last_used
 }
 
 #[test]
 fn the_header_forms_of_every_client_are_accepted() {
-    let house = House::new();
-    let token = house.token();
+    let harness = Harness::new();
+    let token = harness.token();
     // One of the three user names makes base64 end without padding, one with "=", one with "==".
     let basic: Vec<String> =
         ["o", "ok", "okt"].iter().map(|it| base64(&format!("{it}:{token}"))).collect();
@@ -69,15 +69,15 @@ fn the_header_forms_of_every_client_are_accepted() {
         forms.push(format!("bASIC  {}", it.trim_end_matches('=')));
     }
     for form in forms {
-        assert_eq!(ask(&house, &form).status, 200, "{form}");
+        assert_eq!(ask(&harness, &form).status, 200, "{form}");
     }
 }
 
 #[test]
 fn what_is_no_token_is_refused_with_what_to_do() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let token = house.token();
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let token = harness.token();
     let missing = "No API token was sent";
     let malformed = "What was sent is no API token of plumm";
     let mistyped = "incomplete or mistyped";
@@ -132,7 +132,7 @@ fn what_is_no_token_is_refused_with_what_to_do() {
         (&longer, mistyped),
         (&inner, mistyped),
     ] {
-        let answer = ask(&house, header);
+        let answer = ask(&harness, header);
         let shown: String = header.chars().take(40).collect();
         assert_eq!(answer.status, 401, "{shown}");
         assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer realm=\"plumm\""), "{shown}");
@@ -140,21 +140,21 @@ fn what_is_no_token_is_refused_with_what_to_do() {
         answer.refused(401, None, words);
     }
     if lower != token {
-        ask(&house, &lower).refused(401, None, mistyped);
+        ask(&harness, &lower).refused(401, None, mistyped);
     }
-    house.send("GET", USERS, &[], "").refused(401, None, missing);
-    assert_eq!(ask(&house, token).status, 200);
+    harness.send("GET", USERS, &[], "").refused(401, None, missing);
+    assert_eq!(ask(&harness, token).status, 200);
 }
 
 #[test]
 fn every_letter_of_a_token_counts() {
-    let house = House::new();
-    let token = house.token();
+    let harness = Harness::new();
+    let token = harness.token();
     for (i, letter) in token.char_indices().filter(|(_, it)| *it != '_') {
         let other = if letter == 'a' { "b" } else { "a" };
         let mut changed = token.to_owned();
         changed.replace_range(i..=i, other);
-        let answer = ask(&house, &changed);
+        let answer = ask(&harness, &changed);
         let words = if i < 4 { "no API token of plumm" } else { "mistyped" };
         answer.refused(401, None, words);
     }
@@ -162,122 +162,123 @@ fn every_letter_of_a_token_counts() {
 
 #[test]
 fn a_token_of_another_server_is_not_valid_here() {
-    let (house, other) = (House::new(), House::new());
-    ask(&house, other.token()).refused(401, None, "not valid here");
-    ask(&house, other.token()).refused(401, None, "ask Plumm Support for a new one");
+    let (harness, other) = (Harness::new(), Harness::new());
+    ask(&harness, other.token()).refused(401, None, "not valid here");
+    ask(&harness, other.token()).refused(401, None, "ask Plumm Support for a new one");
     assert_eq!(last_use(&other, other.token()), None);
 }
 
 #[test]
 fn a_token_of_another_organisation_opens_that_one_only() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
-    let (other, token) = house.neighbour("other");
-    let list = house.with_token(&token, "GET", USERS, "").expect(200).json();
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
+    let (other, token) = harness.neighbour("other");
+    let list = harness.with_token(&token, "GET", USERS, "").expect(200).json();
     assert_eq!(list["totalResults"], 0);
     let at = format!("{USERS}/{}", bob["id"].as_str().unwrap());
-    house.with_token(&token, "GET", &at, "").refused(404, None, "in this organisation");
-    house.with_token(&token, "DELETE", &at, "").refused(404, None, "in this organisation");
+    harness.with_token(&token, "GET", &at, "").refused(404, None, "in this organisation");
+    harness.with_token(&token, "DELETE", &at, "").refused(404, None, "in this organisation");
     // Switching the other organisation off takes nothing from this one.
     let settings = OrgSettings::default();
-    house.store.write(house.now, |tx| tx.set_org(other.key, false, settings)).unwrap();
-    house.with_token(&token, "GET", USERS, "").refused(403, None, "organisation \"other\"");
-    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+    harness.store.write(harness.now, |tx| tx.set_org(other.key, false, settings)).unwrap();
+    harness.with_token(&token, "GET", USERS, "").refused(403, None, "organisation \"other\"");
+    assert_eq!(harness.get("/Users").json()["totalResults"], 1);
 }
 
 #[test]
 fn a_token_expires_at_the_second_it_says() {
-    let house = House::new();
-    let expires = Some(house.now.plus_seconds(90));
+    let harness = Harness::new();
+    let expires = Some(harness.now.plus_seconds(90));
     let issued =
-        auth::issue(&house.store, house.now, &house.org, Scope::Scim, "short", expires).unwrap();
+        auth::issue(&harness.store, harness.now, &harness.org, Scope::Scim, "short", expires)
+            .unwrap();
     let token = issued.secret.reveal();
-    assert_eq!(ask(&house, token).status, 200);
-    house.app.clock().advance(89);
-    assert_eq!(ask(&house, token).status, 200, "one second is left");
-    house.app.clock().advance(1);
-    ask(&house, token).refused(401, None, "expired on 2026-01-31T08:01:30");
-    house.app.clock().advance(365 * 24 * 3600);
-    ask(&house, token).refused(401, None, "expired on 2026-01-31T08:01:30");
-    assert_eq!(ask(&house, house.token()).status, 200, "the others live on");
+    assert_eq!(ask(&harness, token).status, 200);
+    harness.app.clock().advance(89);
+    assert_eq!(ask(&harness, token).status, 200, "one second is left");
+    harness.app.clock().advance(1);
+    ask(&harness, token).refused(401, None, "expired on 2026-01-31T08:01:30");
+    harness.app.clock().advance(365 * 24 * 3600);
+    ask(&harness, token).refused(401, None, "expired on 2026-01-31T08:01:30");
+    assert_eq!(ask(&harness, harness.token()).status, 200, "the others live on");
     // One that is both is called what support made it.
     let id = &issued.token.id;
-    assert!(house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap());
-    ask(&house, token).refused(401, None, "was revoked on 2026-01-31T08:00:00");
+    assert!(harness.store.write(harness.now, |tx| tx.revoke_token(id)).unwrap());
+    ask(&harness, token).refused(401, None, "was revoked on 2026-01-31T08:00:00");
 }
 
 #[test]
 fn a_revoked_token_changes_nothing_any_more() {
-    let house = House::new();
-    let token = house.issue(Scope::Scim);
-    let bob = house.user("bob@example.com");
-    assert_eq!(ask(&house, &token).status, 200);
+    let harness = Harness::new();
+    let token = harness.issue(Scope::Scim);
+    let bob = harness.user("bob@example.com");
+    assert_eq!(ask(&harness, &token).status, 200);
     let id = token.split('_').nth(1).unwrap();
-    assert!(house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap());
+    assert!(harness.store.write(harness.now, |tx| tx.revoke_token(id)).unwrap());
     let at = format!("{USERS}/{}", bob["id"].as_str().unwrap());
     let body = user("eve@example.com").to_string();
     for (method, target) in [("POST", USERS), ("PUT", &at), ("PATCH", &at), ("DELETE", &at)] {
-        house.with_token(&token, method, target, &body).refused(401, None, "was revoked");
+        harness.with_token(&token, method, target, &body).refused(401, None, "was revoked");
     }
-    assert_eq!(house.get("/Users").json()["Resources"], json!([bob]));
+    assert_eq!(harness.get("/Users").json()["Resources"], json!([bob]));
 }
 
 #[test]
 fn every_scope_opens_its_own_door_only() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let (access, admin) = (house.issue(Scope::Access), house.issue(Scope::Admin));
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let (access, admin) = (harness.issue(Scope::Access), harness.issue(Scope::Admin));
     let login = "/access/v1/users/bob@example.com";
     for (token, scope) in [(&access, "access"), (&admin, "admin")] {
         for (method, target) in [("GET", USERS), ("POST", USERS), ("GET", "/scim/v2/nowhere")] {
             let answer =
-                house.with_token(token, method, target, &user("eve@example.com").to_string());
+                harness.with_token(token, method, target, &user("eve@example.com").to_string());
             answer.refused(403, None, &format!("has the scope \"{scope}\""));
         }
     }
-    for (token, scope) in [(house.token(), "scim"), (&admin, "admin")] {
-        let answer = house.with_token(token, "GET", login, "");
+    for (token, scope) in [(harness.token(), "scim"), (&admin, "admin")] {
+        let answer = harness.with_token(token, "GET", login, "");
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
         let detail = answer.expect(403).json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains(&format!("has the scope \"{scope}\"")), "{detail}");
         assert!(detail.contains("one with the scope \"access\""), "{detail}");
     }
-    house.with_token(&access, "GET", login, "").expect(200);
-    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+    harness.with_token(&access, "GET", login, "").expect(200);
+    assert_eq!(harness.get("/Users").json()["totalResults"], 1);
 }
 
 #[test]
 fn the_last_use_is_written_by_no_request_but_now_and_then_and_at_the_end() {
-    let house = House::new();
-    let token = house.token();
-    ask(&house, &token[..token.len() - 1]).expect(401);
-    house.app.keep_house();
-    assert_eq!(last_use(&house, token), None, "a refused token was not used");
-    ask(&house, token).expect(200);
-    assert_eq!(last_use(&house, token), None, "no request waits for the disk");
-    house.app.keep_house();
-    assert_eq!(last_use(&house, token), Some(house.now));
-    house.app.clock().advance(90);
-    ask(&house, token).expect(200);
-    house.app.shut_down();
-    assert_eq!(last_use(&house, token), Some(house.now.plus_seconds(90)));
+    let harness = Harness::new();
+    let token = harness.token();
+    ask(&harness, &token[..token.len() - 1]).expect(401);
+    harness.app.run_housekeeping();
+    assert_eq!(last_use(&harness, token), None, "a refused token was not used");
+    ask(&harness, token).expect(200);
+    assert_eq!(last_use(&harness, token), None, "no request waits for the disk");
+    harness.app.run_housekeeping();
+    assert_eq!(last_use(&harness, token), Some(harness.now));
+    harness.app.clock().advance(90);
+    ask(&harness, token).expect(200);
+    harness.app.shut_down();
+    assert_eq!(last_use(&harness, token), Some(harness.now.plus_seconds(90)));
     // A clock that was set back loses no later time.
-    house.app.clock().advance(-3600);
-    ask(&house, token).expect(200);
-    house.app.keep_house();
-    assert_eq!(last_use(&house, token), Some(house.now.plus_seconds(90)));
+    harness.app.clock().advance(-3600);
+    ask(&harness, token).expect(200);
+    harness.app.run_housekeeping();
+    assert_eq!(last_use(&harness, token), Some(harness.now.plus_seconds(90)));
 }
 
 #[test]
 fn a_question_does_not_wait_while_another_process_writes() {
-    let house = House::new();
-    let token = house.token();
-    ask(&house, token).expect(200);
-    let other = Store::open(&house.folder.database(), Open::Existing).unwrap();
-    let held = other.write(house.now, |_| {
+    let harness = Harness::new();
+    let token = harness.token();
+    ask(&harness, token).expect(200);
+    let other = Store::open(&harness.folder.database(), Open::Existing).unwrap();
+    let held = other.write(harness.now, |_| {
         let started = Instant::now();
-        house.app.clock().advance(3600);
-        ask(&house, token).expect(200);
+        harness.app.clock().advance(3600);
+        ask(&harness, token).expect(200);
         Ok::<_, plumm::store::error::Error>(started.elapsed())
     });
     assert!(held.unwrap() < Duration::from_secs(2), "it waited for the writer");
@@ -286,39 +287,39 @@ fn a_question_does_not_wait_while_another_process_writes() {
 #[test]
 fn fresh_tokens_authenticate_at_once() {
     const CLIENTS: usize = 8;
-    let house = House::new();
-    let tokens: Vec<String> = (0..CLIENTS).map(|_| house.issue(Scope::Scim)).collect();
+    let harness = Harness::new();
+    let tokens: Vec<String> = (0..CLIENTS).map(|_| harness.issue(Scope::Scim)).collect();
     let start = Barrier::new(CLIENTS);
     thread::scope(|scope| {
         for token in &tokens {
-            let (house, start) = (&house, &start);
+            let (harness, start) = (&harness, &start);
             scope.spawn(move || {
                 start.wait();
                 for _ in 0..20 {
-                    assert_eq!(ask(house, token).status, 200);
+                    assert_eq!(ask(harness, token).status, 200);
                 }
             });
         }
     });
-    house.app.keep_house();
+    harness.app.run_housekeeping();
     for token in &tokens {
-        assert_eq!(last_use(&house, token), Some(house.now));
+        assert_eq!(last_use(&harness, token), Some(harness.now));
     }
 }
 
 #[test]
 fn one_fresh_token_may_come_from_many_connections_at_once() {
-    let house = House::new();
-    let token = house.issue(Scope::Scim);
+    let harness = Harness::new();
+    let token = harness.issue(Scope::Scim);
     let wrong = format!("{}x", &token[..token.len() - 1]);
     let start = Barrier::new(16);
     thread::scope(|scope| {
         for i in 0..16 {
-            let (house, start, token, wrong) = (&house, &start, &token, &wrong);
+            let (harness, start, token, wrong) = (&harness, &start, &token, &wrong);
             scope.spawn(move || {
                 start.wait();
                 let (text, status) = if i % 2 == 0 { (token, 200) } else { (wrong, 401) };
-                assert_eq!(ask(house, text).status, status);
+                assert_eq!(ask(harness, text).status, status);
             });
         }
     });
@@ -326,26 +327,26 @@ fn one_fresh_token_may_come_from_many_connections_at_once() {
 
 #[test]
 fn a_secret_stands_in_no_debug_text_and_no_answer() {
-    let house = House::new();
+    let harness = Harness::new();
     let issued =
-        auth::issue(&house.store, house.now, &house.org, Scope::Scim, "label", None).unwrap();
+        auth::issue(&harness.store, harness.now, &harness.org, Scope::Scim, "label", None).unwrap();
     let token = issued.secret.reveal();
     let secret = token.rsplit('_').next().unwrap();
     let auth = auth::Auth::default();
     let header = format!("Bearer {token}");
-    let principal = auth.authenticate(&house.store, house.now, Some(&header)).unwrap();
-    let refusal = auth.authenticate(&house.store, house.now, Some(&token[..30])).unwrap_err();
+    let principal = auth.authenticate(&harness.store, harness.now, Some(&header)).unwrap();
+    let refusal = auth.authenticate(&harness.store, harness.now, Some(&token[..30])).unwrap_err();
     let hash = &issued.token.hash;
     let shown = format!(
         "{issued:?} {auth:?} {principal:?} {refusal:?} {:?} {:?} {:?}",
-        house.app,
-        house.store,
-        house.store.read(|tx| tx.tokens(house.org.key)).unwrap()
+        harness.app,
+        harness.store,
+        harness.store.read(|tx| tx.tokens(harness.org.key)).unwrap()
     );
     assert!(!shown.contains(secret) && !shown.contains(hash), "{shown}");
     for bad in [&token[..token.len() - 1], &token.replace("plm_", "plm-"), token] {
         for target in [USERS, "/scim/v2/Users/1", "/scim/v2/nowhere", "/nowhere", "/access/v1/x"] {
-            let answer = house.with_token(bad, "GET", target, "");
+            let answer = harness.with_token(bad, "GET", target, "");
             let all = format!("{answer:?}");
             assert!(!all.contains(&secret[..secret.len() - 7]), "{all}");
         }
@@ -367,20 +368,20 @@ fn a_secret_stands_in_no_line_of_the_log() {
     }
     log::set_logger(&LINES).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
-    let house = House::new();
-    let token = house.token().to_owned();
+    let harness = Harness::new();
+    let token = harness.token().to_owned();
     let secret = token.rsplit('_').next().unwrap();
-    ask(&house, &token).expect(200);
-    ask(&house, &token[..token.len() - 1]).expect(401);
+    ask(&harness, &token).expect(200);
+    ask(&harness, &token[..token.len() - 1]).expect(401);
     let mut body = user("bob@example.com");
     body["password"] = "correct horse battery staple".into();
-    house.post("/Users", &body).expect(201);
-    house.get(&format!("/Users?filter={}", encoded("title eq \"staple\""))).expect(200);
+    harness.post("/Users", &body).expect(201);
+    harness.get(&format!("/Users?filter={}", encoded("title eq \"staple\""))).expect(200);
     // Whoever wants to come in is nobody's business either.
-    let access = house.issue(Scope::Access);
+    let access = harness.issue(Scope::Access);
     for path in ["access/v1/users", "access/v1/%75sers", "%61ccess/v1/users"] {
         let path = format!("/{path}/unnamed@example.com");
-        house.with_token(&access, "GET", &path, "").expect(404);
+        harness.with_token(&access, "GET", &path, "").expect(404);
     }
     let text = String::from_utf8(LINES.0.lock().unwrap().clone()).unwrap();
     let line = text.lines().find(|it| it.contains(" - POST /scim/v2/Users 201 "));
@@ -393,13 +394,13 @@ fn a_secret_stands_in_no_line_of_the_log() {
 
 #[test]
 fn the_application_asks_about_names_as_people_have_them() {
-    let house = House::with(OrgSettings {
+    let harness = Harness::with(OrgSettings {
         username_format: plumm::scim::identity::UsernameFormat::Any,
         ..OrgSettings::default()
     });
-    let access = house.issue(Scope::Access);
+    let access = harness.issue(Scope::Access);
     let ask =
-        |name: &str| house.with_token(&access, "GET", &format!("/access/v1/users/{name}"), "");
+        |name: &str| harness.with_token(&access, "GET", &format!("/access/v1/users/{name}"), "");
     for (name, spellings) in [
         (
             "Bob+Work@Example.com",
@@ -416,7 +417,7 @@ fn the_application_asks_about_names_as_people_have_them() {
         ("a?b#c", &["a%3Fb%23c"]),
         ("Ωμέγα", &["%CF%89%CE%9C%CE%88%CE%93%CE%91"]),
     ] {
-        let created = house.user(name);
+        let created = harness.user(name);
         for spelling in spellings {
             let found = ask(spelling).expect(200).json();
             assert_eq!(found["id"], created["id"], "{spelling}");
@@ -425,20 +426,20 @@ fn the_application_asks_about_names_as_people_have_them() {
         }
         let at = format!("/Users/{}", created["id"].as_str().unwrap());
         let off = json!([{"op": "replace", "value": {"active": false}}]);
-        house.patch(&at, &off).expect(200);
+        harness.patch(&at, &off).expect(200);
         for spelling in spellings {
             let found = ask(spelling).expect(403).json();
             assert_eq!((&found["id"], &found["active"]), (&created["id"], &json!(false)));
             assert!(found["detail"].as_str().unwrap().contains("may not log in"), "{found}");
         }
-        house.call("DELETE", &at, "").expect(204);
+        harness.call("DELETE", &at, "").expect(204);
         for spelling in spellings {
             let found = ask(spelling).expect(404).json();
             assert!(found["detail"].as_str().unwrap().contains("There is no account"), "{found}");
         }
     }
     // A plus is a plus in a path, and each segment is one name.
-    house.user("a b");
+    harness.user("a b");
     for name in ["a+b", "a", "a%20b/", "a%20b//"] {
         let status = if name.starts_with("a%20b") { 200 } else { 404 };
         assert_eq!(ask(name).status, status, "{name}");
@@ -452,80 +453,81 @@ fn the_application_asks_about_names_as_people_have_them() {
 
 #[test]
 fn the_application_only_reads() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
-    let access = house.issue(Scope::Access);
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
+    let access = harness.issue(Scope::Access);
     let login = "/access/v1/users/bob@example.com";
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW"] {
-        let answer = house.with_token(&access, method, login, "{").expect(405);
+        let answer = harness.with_token(&access, method, login, "{").expect(405);
         assert_eq!(answer.header("Allow"), Some("GET, HEAD"), "{method}");
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
         assert!(answer.json()["detail"].as_str().unwrap().contains("Only GET"), "{method}");
     }
-    house.with_token(&access, "HEAD", login, "").expect(200);
+    harness.with_token(&access, "HEAD", login, "").expect(200);
     for path in ["", "/", "/users", "/users/", "/Users/bob@example.com", "/nowhere", "/users/a/b"] {
-        let answer = house.with_token(&access, "GET", &format!("/access/v1{path}"), "").expect(404);
+        let answer =
+            harness.with_token(&access, "GET", &format!("/access/v1{path}"), "").expect(404);
         assert!(answer.text.contains("/access/v1/users/{userName}"), "{path}: {}", answer.text);
     }
     for token in ["", "x", "plm_a_b"] {
-        let answer = house.with_token(token, "GET", login, "").expect(401);
+        let answer = harness.with_token(token, "GET", login, "").expect(401);
         assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer realm=\"plumm\""));
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
     }
-    assert_eq!(house.get("/Users").json()["Resources"], json!([bob]));
+    assert_eq!(harness.get("/Users").json()["Resources"], json!([bob]));
 }
 
 #[test]
 fn a_deactivated_organisation_still_answers_logins() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let access = house.issue(Scope::Access);
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let access = harness.issue(Scope::Access);
     let settings = OrgSettings::default();
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
-    house.get("/Users").refused(403, None, "Provisioning is not activated");
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
+    harness.get("/Users").refused(403, None, "Provisioning is not activated");
     let login = "/access/v1/users/bob@example.com";
-    house.with_token(&access, "GET", login, "").expect(200);
-    house.with_token(&access, "GET", "/access/v1/users/eve@example.com", "").expect(404);
+    harness.with_token(&access, "GET", login, "").expect(200);
+    harness.with_token(&access, "GET", "/access/v1/users/eve@example.com", "").expect(404);
 }
 
 #[test]
 fn logins_of_two_organisations_are_told_apart() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let (other, token) = house.neighbour("other");
-    let access = auth::issue(&house.store, house.now, &other, Scope::Access, "", None).unwrap();
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let (other, token) = harness.neighbour("other");
+    let access = auth::issue(&harness.store, harness.now, &other, Scope::Access, "", None).unwrap();
     let login = "/access/v1/users/bob@example.com";
-    let ask = || house.with_token(access.secret.reveal(), "GET", login, "");
+    let ask = || harness.with_token(access.secret.reveal(), "GET", login, "");
     ask().expect(404);
     let mut body = user("BOB@example.com");
     body["active"] = false.into();
-    house.with_token(&token, "POST", USERS, &body.to_string()).expect(201);
+    harness.with_token(&token, "POST", USERS, &body.to_string()).expect(201);
     let answer: Value = ask().expect(403).json();
     assert_eq!(answer["userName"], "BOB@example.com");
-    let own = house.issue(Scope::Access);
-    house.with_token(&own, "GET", login, "").expect(200);
+    let own = harness.issue(Scope::Access);
+    harness.with_token(&own, "GET", login, "").expect(200);
 }
 
 #[test]
 fn a_token_outlives_the_server_that_first_saw_it() {
-    let house = House::new();
-    assert_eq!(ask(&house, house.token()).status, 200);
+    let harness = Harness::new();
+    assert_eq!(ask(&harness, harness.token()).status, 200);
     let config = plumm::config::Config::default();
-    let clock = Clock::fixed(house.now);
-    let again = plumm::app::App::new(Arc::clone(&house.store), config, clock);
+    let clock = Clock::fixed(harness.now);
+    let again = plumm::app::App::new(Arc::clone(&harness.store), config, clock);
     let mut request = plumm::http::request::Request::new(plumm::http::request::Method::Get, USERS);
-    request.headers.push(("authorization".to_owned(), house.token().to_owned()));
+    request.headers.push(("authorization".to_owned(), harness.token().to_owned()));
     assert_eq!(again.handle(&request).status, 200);
 }
 
 #[test]
 fn an_address_with_many_wrong_tokens_is_told_to_wait_and_a_valid_token_is_not() {
-    let house = House::new();
+    let harness = Harness::new();
     let from = |address: &str, token: &str| -> Answer {
         let mut request = Request::new(Method::Get, "/scim/v2/Users");
         request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
         request.peer = Some(address.parse().unwrap());
-        house.app.handle(&request).into()
+        harness.app.handle(&request).into()
     };
     let tries = |address: &str, count: usize| {
         (0..count).filter(|_| from(address, "wrong").status == 401).count()
@@ -534,13 +536,13 @@ fn an_address_with_many_wrong_tokens_is_told_to_wait_and_a_valid_token_is_not() 
     let answer = from("192.0.2.1", "wrong");
     assert_eq!(answer.header("Retry-After"), Some("10"));
     answer.refused(429, None, "wrong API token");
-    from("192.0.2.1", house.token()).expect(200);
+    from("192.0.2.1", harness.token()).expect(200);
     // Another address is another client; all of an IPv6 network is one.
     assert_eq!(tries("192.0.2.2", 10), 10);
     assert_eq!(tries("2001:db8::1", 40) + tries("2001:db8::2", 40), 60);
     assert_eq!(tries("::ffff:192.0.2.1", 5), 0);
     // A proxy on this host stands for many clients.
     assert_eq!(tries("127.0.0.1", 100) + tries("::1", 100), 200);
-    house.app.clock().advance(10);
+    harness.app.clock().advance(10);
     assert_eq!(tries("192.0.2.1", 100), 10, "a refusal counts for a second");
 }

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::cli::{PATIENCE, Place, send, text};
-use crate::house::user;
+use crate::harness::user;
 
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use plumm::scim::identity::UsernameFormat;
 use plumm::store::error::Error;
-use plumm::store::org::OrgSettings;
+use plumm::store::tables::org::OrgSettings;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
-use crate::house::{Answer, Folder, House, encoded, user};
+use crate::harness::{Answer, Folder, Harness, encoded, user};
 
 const SYNTAX: Option<&str> = Some("invalidSyntax");
 const VALUE: Option<&str> = Some("invalidValue");
@@ -27,32 +27,32 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// What any one request may take here, unoptimised and beside all other tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A house with one user, who must come out of every refusal as he was.
+/// A harness with one user, who must come out of every refusal as he was.
 struct Guarded {
-    house: House,
+    harness: Harness,
     bob: Value,
     at: String,
 }
 
 impl Guarded {
     fn new() -> Guarded {
-        let house = House::new();
-        let bob = house.user("bob@example.com");
+        let harness = Harness::new();
+        let bob = harness.user("bob@example.com");
         let at = format!("/Users/{}", bob["id"].as_str().unwrap());
-        Guarded { house, bob, at }
+        Guarded { harness, bob, at }
     }
 
     #[track_caller]
     fn unchanged(&self) {
-        let list = self.house.get("/Users").expect(200).json();
+        let list = self.harness.get("/Users").expect(200).json();
         assert_eq!(list["Resources"], json!([self.bob]), "something was applied");
         assert_eq!(list["totalResults"], 1);
     }
 
     fn bytes(&self, method: &str, target: &str, body: &[u8]) -> Answer {
-        let token = format!("Bearer {}", self.house.token());
+        let token = format!("Bearer {}", self.harness.token());
         let headers = [("Authorization", token.as_str())];
-        self.house.send_bytes(method, &format!("/scim/v2{target}"), &headers, body)
+        self.harness.send_bytes(method, &format!("/scim/v2{target}"), &headers, body)
     }
 
     /// Sends a body to every method that takes one.
@@ -69,21 +69,21 @@ impl Guarded {
     fn refuses_member(&self, name: &str, value: &Value, words: &str) {
         let mut body = user("eve@example.com");
         body[name] = value.clone();
-        self.house.post("/Users", &body).refused(400, VALUE, words);
+        self.harness.post("/Users", &body).refused(400, VALUE, words);
         let mut body = self.bob.clone();
         body["title"] = "must not be applied".into();
         body[name] = value.clone();
-        self.house.put(&self.at, &body).refused(400, VALUE, words);
+        self.harness.put(&self.at, &body).refused(400, VALUE, words);
         let title = json!({"op": "add", "path": "title", "value": "must not be applied"});
         let members = json!({"op": "add", "value": {"nickName": "must not", name: value}});
-        self.house.patch(&self.at, &json!([title, members])).refused(400, VALUE, words);
+        self.harness.patch(&self.at, &json!([title, members])).refused(400, VALUE, words);
         self.unchanged();
     }
 
     #[track_caller]
     fn refuses_operation(&self, operation: &Value, scim_type: Option<&str>, words: &str) {
         let title = json!({"op": "add", "path": "title", "value": "must not be applied"});
-        let answer = self.house.patch(&self.at, &json!([title, operation]));
+        let answer = self.harness.patch(&self.at, &json!([title, operation]));
         assert_eq!(answer.status, 400, "{operation}: {}", answer.text);
         answer.refused(400, scim_type, words);
         self.unchanged();
@@ -142,7 +142,7 @@ fn a_byte_order_mark_is_no_fault() {
     let it = Guarded::new();
     let body = format!("\u{feff}{}", user("eve@example.com"));
     assert_eq!(
-        it.house.call("POST", "/Users", &body).expect(201).json()["userName"],
+        it.harness.call("POST", "/Users", &body).expect(201).json()["userName"],
         "eve@example.com"
     );
 }
@@ -159,15 +159,15 @@ fn a_body_nested_too_deep_is_refused_as_that() {
         let name = format!("{CORE}\"],\"userName\":\"d{depth}@x.y\",\"{CUSTOM}");
         format!("{{\"schemas\":[\"{name}\":{{\"a\":{inner}}}}}")
     };
-    it.house.call("POST", "/Users", &nested(65)).refused(400, SYNTAX, "nested more than 64");
-    let deepest = it.house.call("POST", "/Users", &nested(64)).expect(201).text;
+    it.harness.call("POST", "/Users", &nested(65)).refused(400, SYNTAX, "nested more than 64");
+    let deepest = it.harness.call("POST", "/Users", &nested(64)).expect(201).text;
     let id = deepest.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
-    assert_eq!(it.house.get(&format!("/Users/{id}")).expect(200).text, deepest);
+    assert_eq!(it.harness.get(&format!("/Users/{id}")).expect(200).text, deepest);
     let off = json!([{"op": "replace", "value": {"active": false}}]);
-    it.house.patch(&format!("/Users/{id}"), &off).expect(200);
-    it.house.get(&format!("/Users?attributes={CUSTOM}:a")).expect(200);
-    assert_eq!(it.house.count(&format!("{CUSTOM}:a pr")), 1);
-    it.house.call("DELETE", &format!("/Users/{id}"), "").expect(204);
+    it.harness.patch(&format!("/Users/{id}"), &off).expect(200);
+    it.harness.get(&format!("/Users?attributes={CUSTOM}:a")).expect(200);
+    assert_eq!(it.harness.count(&format!("{CUSTOM}:a pr")), 1);
+    it.harness.call("DELETE", &format!("/Users/{id}"), "").expect(204);
     it.unchanged();
 }
 
@@ -190,24 +190,24 @@ fn schemas_missing_or_wrong() {
     ] {
         let mut body = user("eve@example.com");
         body["schemas"] = schemas;
-        it.house.post("/Users", &body).refused(400, SYNTAX, words);
-        it.house.post("/Users", &body).refused(
+        it.harness.post("/Users", &body).refused(400, SYNTAX, words);
+        it.harness.post("/Users", &body).refused(
             400,
             SYNTAX,
             &format!("Send \"schemas\": [\"{CORE}\"]"),
         );
-        it.house.put(&it.at, &body).refused(400, SYNTAX, words);
+        it.harness.put(&it.at, &body).refused(400, SYNTAX, words);
     }
     let mut body = user("eve@example.com");
     body.as_object_mut().unwrap().remove("schemas");
-    it.house.post("/Users", &body).refused(400, SYNTAX, "\"schemas\" is missing");
-    it.house.put(&it.at, &body).refused(400, SYNTAX, "\"schemas\" is missing");
+    it.harness.post("/Users", &body).refused(400, SYNTAX, "\"schemas\" is missing");
+    it.harness.put(&it.at, &body).refused(400, SYNTAX, "\"schemas\" is missing");
     for schemas in
         [json!(null), json!([]), json!("x"), json!([CORE]), json!([[PATCH_OP]]), json!({})]
     {
         let body = json!({"schemas": schemas, "Operations": [
             {"op": "replace", "value": {"title": "must not be applied"}}]});
-        let answer = it.house.call("PATCH", &it.at, &body.to_string());
+        let answer = it.harness.call("PATCH", &it.at, &body.to_string());
         answer.refused(400, SYNTAX, &format!("A PATCH body needs \"schemas\": [\"{PATCH_OP}\"]"));
     }
     it.unchanged();
@@ -219,10 +219,10 @@ fn what_is_required_must_be_there_and_say_something() {
     let mut body = user("eve@example.com");
     body.as_object_mut().unwrap().remove("userName");
     let words = "The required attribute \"userName\" is missing. Map it";
-    it.house.post("/Users", &body).refused(400, VALUE, words);
+    it.harness.post("/Users", &body).refused(400, VALUE, words);
     for nothing in [Value::Null, json!([])] {
         body["userName"] = nothing;
-        it.house.post("/Users", &body).refused(400, VALUE, words);
+        it.harness.post("/Users", &body).refused(400, VALUE, words);
     }
     it.unchanged();
 }
@@ -230,11 +230,11 @@ fn what_is_required_must_be_there_and_say_something() {
 #[test]
 fn an_empty_user_name_is_a_missing_one_whatever_the_format() {
     let settings = OrgSettings { username_format: UsernameFormat::Any, ..OrgSettings::default() };
-    let house = House::with(settings);
+    let harness = Harness::with(settings);
     for nothing in ["", " ", "\t\n", "\u{a0}"] {
-        house.post("/Users", &user(nothing)).refused(400, VALUE, "userName");
+        harness.post("/Users", &user(nothing)).refused(400, VALUE, "userName");
     }
-    assert_eq!(house.get("/Users").json()["totalResults"], 0);
+    assert_eq!(harness.get("/Users").json()["totalResults"], 0);
 }
 
 #[test]
@@ -262,11 +262,11 @@ fn a_user_name_that_is_no_email_address_is_refused_with_the_setting_of_okta() {
         "\u{202e}",
         &long,
     ] {
-        let answer = it.house.post("/Users", &user(name));
+        let answer = it.harness.post("/Users", &user(name));
         assert_eq!(answer.status, 400, "{name:?}: {}", answer.text);
         answer.refused(400, VALUE, "set Application username format to Email");
     }
-    it.house.post("/Users", &user("eve\0@example.com")).refused(400, VALUE, "NUL");
+    it.harness.post("/Users", &user("eve\0@example.com")).refused(400, VALUE, "NUL");
     for wrong in [
         json!(1),
         json!(true),
@@ -276,15 +276,15 @@ fn a_user_name_that_is_no_email_address_is_refused_with_the_setting_of_okta() {
     ] {
         let mut body = user("eve@example.com");
         body["userName"] = wrong;
-        it.house.post("/Users", &body).refused(400, VALUE, "\"userName\" takes text");
+        it.harness.post("/Users", &body).refused(400, VALUE, "\"userName\" takes text");
     }
     let huge = format!("{}@example.com", "x".repeat(900_000));
-    let answer = it.house.post("/Users", &user(&huge));
+    let answer = it.harness.post("/Users", &user(&huge));
     assert!(answer.text.len() < 1000, "a refusal quotes no more than is readable");
     answer.refused(400, VALUE, "…");
     it.unchanged();
     // The longest that is one.
-    it.house.user(&long[1..]);
+    it.harness.user(&long[1..]);
 }
 
 #[test]
@@ -354,8 +354,8 @@ fn a_nul_is_refused_in_every_text_and_name() {
     for name in ["urn:\0x", "urn:a b:c", "urn:\"", "urn:a\nb", "1:a", ":"] {
         let mut body = user("eve@example.com");
         body[name] = json!({"a": 1});
-        it.house.post("/Users", &body).refused(400, SYNTAX, "no attribute name and no URN");
-        it.house.put(&it.at, &body).refused(400, SYNTAX, "no attribute name and no URN");
+        it.harness.post("/Users", &body).refused(400, SYNTAX, "no attribute name and no URN");
+        it.harness.put(&it.at, &body).refused(400, SYNTAX, "no attribute name and no URN");
     }
     it.unchanged();
 }
@@ -372,12 +372,12 @@ fn a_member_that_stands_twice_in_different_case_is_refused() {
         let mut body = it.bob.clone();
         body[name] = value;
         body["title"] = "must not be applied".into();
-        it.house.post("/Users", &body).refused(400, SYNTAX, "stands twice");
-        it.house.put(&it.at, &body).refused(400, SYNTAX, "stands twice");
+        it.harness.post("/Users", &body).refused(400, SYNTAX, "stands twice");
+        it.harness.put(&it.at, &body).refused(400, SYNTAX, "stands twice");
     }
     let mut body = it.bob.clone();
     body["name"] = json!({"givenName": "A", "GIVENNAME": "B"});
-    it.house.put(&it.at, &body).refused(400, SYNTAX, "\"name.givenName\" stands twice");
+    it.harness.put(&it.at, &body).refused(400, SYNTAX, "\"name.givenName\" stands twice");
     it.unchanged();
 }
 
@@ -404,10 +404,10 @@ fn a_patch_that_is_no_patch_is_refused() {
         (json!([title, {"op": "remove"}]), Some("noTarget"), "removal needs a \"path\""),
         (json!([title, {"op": "remove", "path": ""}]), Some("noTarget"), "needs a \"path\""),
     ] {
-        it.house.patch(&it.at, &operations).refused(400, scim_type, words);
+        it.harness.patch(&it.at, &operations).refused(400, scim_type, words);
     }
     let body = json!({"schemas": [PATCH_OP], "operations": []}).to_string();
-    it.house.call("PATCH", &it.at, &body).refused(400, SYNTAX, "\"Operations\" is empty");
+    it.harness.call("PATCH", &it.at, &body).refused(400, SYNTAX, "\"Operations\" is empty");
     it.unchanged();
 }
 
@@ -449,17 +449,18 @@ fn a_path_that_cannot_be_used_is_named() {
 
 #[test]
 fn brackets_on_an_extension_that_no_schema_describes_do_not_take_all_of_it() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body[CUSTOM] = json!({"tags": [{"value": "a"}, {"value": "b"}]});
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     let at = format!("/Users/{}", bob["id"].as_str().unwrap());
     for op in ["remove", "replace", "add"] {
         let path = format!("{CUSTOM}:tags[value eq \"a\"]");
-        let answer = house.patch(&at, &json!([{"op": op, "path": path, "value": {"value": "c"}}]));
+        let answer =
+            harness.patch(&at, &json!([{"op": op, "path": path, "value": {"value": "c"}}]));
         answer.refused(400, PATH, "change it as a whole");
     }
-    assert_eq!(house.get(&at).json()[CUSTOM], body[CUSTOM]);
+    assert_eq!(harness.get(&at).json()[CUSTOM], body[CUSTOM]);
 }
 
 #[test]
@@ -514,14 +515,14 @@ fn a_filter_that_cannot_be_read_is_refused_with_the_place() {
         (&many, "more than 500 comparisons"),
         (&long, "bytes long; at most 32768"),
     ] {
-        let answer = it.house.get(&format!("/Users?filter={}", encoded(filter)));
+        let answer = it.harness.get(&format!("/Users?filter={}", encoded(filter)));
         let shown: String = filter.chars().take(60).collect();
         assert_eq!(answer.status, 400, "{shown}: {}", answer.text);
         assert!(answer.text.len() < 1000, "{shown}");
         answer.refused(400, FILTER, words);
     }
     for raw in ["%", "%4", "%zz", "%ff", "%00", "title%20pr%00"] {
-        let answer = it.house.get(&format!("/Users?filter={raw}"));
+        let answer = it.harness.get(&format!("/Users?filter={raw}"));
         answer.refused(400, VALUE, "filter is not percent-encoded UTF-8 text");
     }
     it.unchanged();
@@ -575,7 +576,7 @@ fn the_largest_filters_that_are_read_are_also_decided() {
             let deep = wrap(&flat, 30, "not ");
             let list = |filter: &str| {
                 let started = Instant::now();
-                let answer = it.house.get(&format!("/Users?filter={}", encoded(filter)));
+                let answer = it.harness.get(&format!("/Users?filter={}", encoded(filter)));
                 assert!(started.elapsed() < PATIENCE, "{term} {word}");
                 assert_eq!(answer.status, 200, "{term} {word}: {}", answer.text);
                 answer.json()["totalResults"].as_i64().unwrap()
@@ -591,15 +592,15 @@ fn the_largest_filters_that_are_read_are_also_decided() {
         let (word, not) = if i % 2 == 0 { ("or", "not ") } else { ("and", "") };
         tree = format!("{not}({tree}) {word} {}", ["emails[type ne \"x\"]"; 7].join(" or "));
     }
-    it.house.get(&format!("/Users?filter={}", encoded(&tree))).expect(200);
+    it.harness.get(&format!("/Users?filter={}", encoded(&tree))).expect(200);
 }
 
 #[test]
 fn odd_values_in_a_filter_are_values() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body[CUSTOM] = json!({"n": 1, "f": 1.0, "z": 0, "big": 18446744073709551615_u64});
-    house.post("/Users", &body).expect(201);
+    harness.post("/Users", &body).expect(201);
     for (filter, count) in [
         (format!("{CUSTOM}:n eq 1.0"), 1),
         (format!("{CUSTOM}:f eq 1"), 1),
@@ -620,17 +621,17 @@ fn odd_values_in_a_filter_are_values() {
         ("title eq 1e400".to_owned(), 0),
         ("externalId eq 5".to_owned(), 0),
     ] {
-        assert_eq!(house.count(&filter), count, "{filter}");
+        assert_eq!(harness.count(&filter), count, "{filter}");
     }
 }
 
 #[test]
 fn odd_numbers_in_an_extension_come_back_as_they_were() {
-    let house = House::new();
+    let harness = Harness::new();
     let numbers = "[0,-0.0,1.0,1e308,5e-324,-9223372036854775808,18446744073709551615,0.1]";
     let body = user("bob@example.com").to_string();
     let body = format!("{},\"{CUSTOM}\":{{\"n\":{numbers}}}}}", body.strip_suffix('}').unwrap());
-    let answer = house.call("POST", "/Users", &body).expect(201).json();
+    let answer = harness.call("POST", "/Users", &body).expect(201).json();
     assert_eq!(answer[CUSTOM]["n"], serde_json::from_str::<Value>(numbers).unwrap());
     assert!(answer[CUSTOM]["n"][1].as_f64().unwrap().is_sign_negative());
 }
@@ -653,7 +654,7 @@ fn paging_numbers_out_of_range_are_clamped_and_what_is_no_number_is_refused() {
         ("count=9223372036854775807&startIndex=9223372036854775807", i64::MAX / 4, 0),
         ("startIndex=-9223372036854775808&count=-9223372036854775808", 1, 0),
     ] {
-        let list = it.house.get(&format!("/Users?{query}")).expect(200).json();
+        let list = it.harness.get(&format!("/Users?{query}")).expect(200).json();
         assert_eq!(list["totalResults"], 1, "{query}");
         assert_eq!(list["startIndex"], start, "{query}");
         assert_eq!(list["itemsPerPage"], length, "{query}");
@@ -663,12 +664,12 @@ fn paging_numbers_out_of_range_are_clamped_and_what_is_no_number_is_refused() {
         for wrong in
             ["", "one", "1.5", "1e3", "0x1", "1,000", "--1", "%2B-1", "NaN", "%D9%A1", "1 1"]
         {
-            let answer = it.house.get(&format!("/Users?{name}={wrong}"));
+            let answer = it.harness.get(&format!("/Users?{name}={wrong}"));
             let canonical = if name.to_lowercase() == "count" { "count" } else { "startIndex" };
             answer.refused(400, VALUE, &format!("{canonical} must be a whole number, and is \""));
         }
-        it.house.get(&format!("/Users?{name}=%ff")).refused(400, VALUE, "not percent-encoded");
-        it.house.get(&format!("/Users?{name}=%")).refused(400, VALUE, "not percent-encoded");
+        it.harness.get(&format!("/Users?{name}=%ff")).refused(400, VALUE, "not percent-encoded");
+        it.harness.get(&format!("/Users?{name}=%")).refused(400, VALUE, "not percent-encoded");
     }
 }
 
@@ -697,18 +698,22 @@ fn ids_that_nobody_has_are_not_found() {
         &"%41".repeat(300),
     ] {
         for method in ["GET", "HEAD", "PUT", "PATCH", "DELETE"] {
-            let answer = it.house.call(method, &format!("/Users/{id}"), &body);
+            let answer = it.harness.call(method, &format!("/Users/{id}"), &body);
             assert_eq!(answer.status, 404, "{method} {id}: {}", answer.text);
             answer.refused(404, None, "There is no User with the id");
         }
     }
     for id in ["%00", "a%00b", "%ff", "%c0%80", "%", "%4", "%zz", "..%2f..%00"] {
         for method in ["GET", "PUT", "PATCH", "DELETE"] {
-            let answer = it.house.call(method, &format!("/Users/{id}"), &body);
+            let answer = it.harness.call(method, &format!("/Users/{id}"), &body);
             answer.refused(404, None, "There is nothing at /scim/v2/Users/");
         }
     }
-    it.house.call("GET", "/Nope", &body).refused(404, None, "below it are /Users, /Groups, /Bulk,");
+    it.harness.call("GET", "/Nope", &body).refused(
+        404,
+        None,
+        "below it are /Users, /Groups, /Bulk,",
+    );
     it.unchanged();
 }
 
@@ -730,12 +735,12 @@ fn an_unknown_path_is_answered_with_the_known_ones() {
             "/%ff",
             "/scim/v2/Users",
         ] {
-            let answer = it.house.call(method, path, "{");
+            let answer = it.harness.call(method, path, "{");
             assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
             answer.refused(404, None, "ends with /scim/v2");
         }
     }
-    let token = it.house.token();
+    let token = it.harness.token();
     for target in [
         "/scim",
         "/scim/v1/Users",
@@ -745,20 +750,20 @@ fn an_unknown_path_is_answered_with_the_known_ones() {
         "/Users",
         "/SCIM/v2/Users",
     ] {
-        let answer = it.house.with_token(token, "GET", target, "");
+        let answer = it.harness.with_token(token, "GET", target, "");
         answer.refused(404, None, "The base URL of the connector ends with /scim/v2");
     }
-    it.house.get("/Schemas/urn:nowhere").refused(404, None, "/Schemas lists them");
-    it.house.get("/ResourceTypes/Shoe").refused(404, None, "no resource type \"Shoe\"");
+    it.harness.get("/Schemas/urn:nowhere").refused(404, None, "/Schemas lists them");
+    it.harness.get("/ResourceTypes/Shoe").refused(404, None, "no resource type \"Shoe\"");
     let long = format!("/{}", "x".repeat(10_000));
-    assert!(it.house.get(&long).text.len() < 1000);
+    assert!(it.harness.get(&long).text.len() < 1000);
     it.unchanged();
 }
 
 #[test]
 fn the_sentence_about_a_wrong_path_left_out_groups_and_bulk() {
-    let house = House::new();
-    house.get("/Nowhere").refused(404, None, "/Users, /Groups, /Bulk, /ServiceProviderConfig");
+    let harness = Harness::new();
+    harness.get("/Nowhere").refused(404, None, "/Users, /Groups, /Bulk, /ServiceProviderConfig");
 }
 
 /// RFC 9110 section 10.2.1: whatever is answered to a method belongs there.
@@ -766,8 +771,8 @@ fn the_sentence_about_a_wrong_path_left_out_groups_and_bulk() {
 fn head_was_missing_among_the_methods_that_are_allowed() {
     let it = Guarded::new();
     for path in ["", "/Users", &it.at, "/Schemas", "/ResourceTypes", "/ServiceProviderConfig"] {
-        it.house.call("HEAD", path, "").expect(200);
-        let answer = it.house.call("BREW", path, "").expect(405);
+        it.harness.call("HEAD", path, "").expect(200);
+        let answer = it.harness.call("BREW", path, "").expect(405);
         let allowed: Vec<&str> = answer.header("Allow").unwrap().split(", ").collect();
         assert_eq!(allowed[..2], ["GET", "HEAD"], "{path}");
     }
@@ -797,7 +802,7 @@ fn a_wrong_method_is_told_the_right_ones_whatever_the_body() {
         for method in methods {
             for body in ["", "{", "not JSON", &deep, "{}"] {
                 for query in ["", "?count=one&filter=(("] {
-                    let answer = it.house.call(method, &format!("{path}{query}"), body);
+                    let answer = it.harness.call(method, &format!("{path}{query}"), body);
                     assert_eq!(answer.header("Allow"), Some(allowed), "{method} {path}");
                     answer.refused(405, None, &format!("these can: {allowed}."));
                 }
@@ -805,14 +810,14 @@ fn a_wrong_method_is_told_the_right_ones_whatever_the_body() {
         }
     }
     for (path, method) in [("/healthz", "POST"), ("/readyz", "DELETE")] {
-        let answer = it.house.send(method, path, &[], "{").expect(405);
+        let answer = it.harness.send(method, path, &[], "{").expect(405);
         assert_eq!(answer.header("Allow"), Some("GET, HEAD"));
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
     }
-    it.house.call("HEAD", "/Users", "").expect(200);
-    it.house.call("HEAD", &it.at, "").expect(200);
+    it.harness.call("HEAD", "/Users", "").expect(200);
+    it.harness.call("HEAD", &it.at, "").expect(200);
     // Who sends no token learns nothing else.
-    it.house.send("PUT", "/scim/v2/Users", &[], "{").refused(401, None, "No API token");
+    it.harness.send("PUT", "/scim/v2/Users", &[], "{").refused(401, None, "No API token");
     it.unchanged();
 }
 
@@ -826,17 +831,17 @@ fn unknown_names_in_a_projection_are_passed_over() {
         "attributes=%F0%9F%98%80,userName[",
         "excludedAttributes=shoeSize,id,schemas",
     ] {
-        let found = it.house.get(&format!("{}?{query}", it.at)).expect(200).json();
+        let found = it.harness.get(&format!("{}?{query}", it.at)).expect(200).json();
         assert_eq!(found["id"], it.bob["id"], "{query}");
     }
     let many = vec!["name.givenName"; 5000].join(",");
-    let found = it.house.get(&format!("{}?attributes={many}", it.at)).expect(200).json();
+    let found = it.harness.get(&format!("{}?attributes={many}", it.at)).expect(200).json();
     assert_eq!(found["name"], json!({"givenName": "Test"}));
     for name in ["attributes", "excludedAttributes"] {
         for method in ["GET", "PUT", "PATCH", "POST"] {
             let at = if method == "POST" { "/Users" } else { &it.at };
             let body = user("eve@example.com").to_string();
-            let answer = it.house.call(method, &format!("{at}?{name}=%ff"), &body);
+            let answer = it.harness.call(method, &format!("{at}?{name}=%ff"), &body);
             answer.refused(400, VALUE, &format!("{name} is not percent-encoded"));
         }
     }
@@ -859,12 +864,12 @@ fn more_than_is_kept_is_refused() {
     let mut body = user("eve@example.com");
     body[CUSTOM] = json!({"x": "y".repeat(2 << 20)});
     let words = "at most 1048576 are kept. Map fewer or shorter attributes";
-    it.house.post("/Users", &body).refused(413, None, words);
+    it.harness.post("/Users", &body).refused(413, None, words);
     body["userName"] = "bob@example.com".into();
     body["emails"] = it.bob["emails"].clone();
-    it.house.put(&it.at, &body).refused(413, None, words);
+    it.harness.put(&it.at, &body).refused(413, None, words);
     let op = json!([{"op": "add", "value": {CUSTOM: body[CUSTOM]}}]);
-    it.house.patch(&it.at, &op).refused(413, None, words);
+    it.harness.patch(&it.at, &op).refused(413, None, words);
     // Bit by bit is no way around either limit.
     let bits = |count: usize| -> Vec<Value> {
         (0..count)
@@ -873,8 +878,8 @@ fn more_than_is_kept_is_refused() {
             )
             .collect()
     };
-    it.house.patch(&it.at, &bits(1_000).into()).refused(400, VALUE, "would have 1001 values");
-    it.house.patch(&it.at, &bits(5_001).into()).refused(
+    it.harness.patch(&it.at, &bits(1_000).into()).refused(400, VALUE, "would have 1001 values");
+    it.harness.patch(&it.at, &bits(5_001).into()).refused(
         413,
         Some("tooMany"),
         "5001 operations; at most 5000",
@@ -882,25 +887,25 @@ fn more_than_is_kept_is_refused() {
     it.unchanged();
     let mut body = it.bob.clone();
     body["emails"] = emails(1_000);
-    let kept = it.house.put(&it.at, &body).expect(200).json();
+    let kept = it.harness.put(&it.at, &body).expect(200).json();
     assert_eq!(kept["emails"].as_array().unwrap().len(), 1_000);
 }
 
 /// A user with as many addresses as there may be.
-fn crowd(house: &House, name: &str, display: &str) -> String {
+fn crowd(harness: &Harness, name: &str, display: &str) -> String {
     let mut body = user(name);
     let values =
         (0..1_000).map(|i| json!({"value": format!("Someone.{i}@x.y"), "display": display}));
     body["emails"] = values.collect();
-    let created = house.post("/Users", &body).expect(201).json();
+    let created = harness.post("/Users", &body).expect(201).json();
     format!("/Users/{}", created["id"].as_str().unwrap())
 }
 
 #[test]
 fn a_patch_that_would_keep_others_waiting_is_refused() {
-    let house = House::new();
-    let at = crowd(&house, "bob@example.com", "\u{dc}n\u{ef}".repeat(50).as_str());
-    let before = house.get(&at).text;
+    let harness = Harness::new();
+    let at = crowd(&harness, "bob@example.com", "\u{dc}n\u{ef}".repeat(50).as_str());
+    let before = harness.get(&at).text;
     let any = |count: usize| {
         (0..count).map(|i| format!("display co \"{i}\"")).collect::<Vec<_>>().join(" or ")
     };
@@ -915,16 +920,16 @@ fn a_patch_that_would_keep_others_waiting_is_refused() {
         json!([{"op": "remove", "path": "emails", "value": named}]),
         json!([{"op": "replace", "value": members}]),
     ] {
-        let answer = house.patch(&at, &operations);
+        let answer = harness.patch(&at, &operations);
         answer.refused(413, Some("tooMany"), "Send its operations in several requests");
-        assert_eq!(house.get(&at).text, before);
+        assert_eq!(harness.get(&at).text, before);
     }
 }
 
 #[test]
 fn as_many_operations_as_there_may_be_on_as_many_values_are_done() {
-    let house = House::new();
-    let at = crowd(&house, "bob@example.com", "x");
+    let harness = Harness::new();
+    let at = crowd(&harness, "bob@example.com", "x");
     let operations: Value = (0..5_000)
         .map(|i| {
             let path = format!("emails[value eq \"someone.{}@x.y\"].display", i % 1_000);
@@ -932,7 +937,7 @@ fn as_many_operations_as_there_may_be_on_as_many_values_are_done() {
         })
         .collect();
     let started = Instant::now();
-    let changed = house.patch(&at, &operations).expect(200).json();
+    let changed = harness.patch(&at, &operations).expect(200).json();
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(changed["emails"][999]["display"], "d4999");
 }
@@ -944,13 +949,13 @@ fn a_replacement_of_very_many_extensions_is_soon_done() {
     for i in 0..20_000 {
         body[format!("u:{i}")] = json!({"a": 1});
     }
-    it.house.put(&it.at, &body).expect(200);
+    it.harness.put(&it.at, &body).expect(200);
     let mut other = it.bob.clone();
     for i in 0..150_000 {
         other[format!("v:{i}")] = json!(null);
     }
     let started = Instant::now();
-    let kept = it.house.put(&it.at, &other).expect(200).json();
+    let kept = it.harness.put(&it.at, &other).expect(200).json();
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(kept["u:19999"], json!({"a": 1}));
 }
@@ -1025,7 +1030,7 @@ fn while_another_process_holds_the_file_changes_are_put_off_and_reads_go_on() {
     let it = Guarded::new();
     let (held, holding) = mpsc::channel();
     let (done, finish) = mpsc::channel::<()>();
-    let path = it.house.folder.database();
+    let path = it.harness.folder.database();
     let other = thread::spawn(move || {
         let other = rusqlite::Connection::open(path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -1034,13 +1039,13 @@ fn while_another_process_holds_the_file_changes_are_put_off_and_reads_go_on() {
         other.execute_batch("ROLLBACK").unwrap();
     });
     holding.recv().unwrap();
-    let answer = it.house.post("/Users", &user("eve@example.com"));
+    let answer = it.harness.post("/Users", &user("eve@example.com"));
     assert_eq!(answer.header("Retry-After"), Some("1"));
     answer.refused(503, None, "too much to do");
     it.unchanged();
     done.send(()).unwrap();
     other.join().unwrap();
-    it.house.user("eve@example.com");
+    it.harness.user("eve@example.com");
 }
 
 #[test]
@@ -1053,21 +1058,21 @@ fn a_refusal_repeats_no_more_of_a_request_than_can_be_read() {
     let mut body = user("eve@example.com");
     body[format!("urn:{long} ")] = json!(1);
     let answers = [
-        it.house.get(&format!("/Users?filter={long}%20eq%201")),
-        it.house.get(&format!("/Users?count={long}")),
-        it.house.get(&format!("/Users/{long}")),
-        it.house.get(&format!("/{long}")),
-        it.house.get(&format!("/Schemas/{long}")),
-        it.house.get(&format!("/ResourceTypes/{long}")),
-        it.house.post("/Users", &body),
-        it.house.post("/Users", &user(&long)),
-        it.house.patch(&it.at, &json!([{"op": long, "path": "title", "value": 1}])),
-        it.house.patch(&it.at, &json!([{"op": "add", "path": long, "value": 1}])),
-        it.house.patch(&it.at, &json!([{"op": "add", "value": {format!("{long}["): 1}}])),
-        it.house
+        it.harness.get(&format!("/Users?filter={long}%20eq%201")),
+        it.harness.get(&format!("/Users?count={long}")),
+        it.harness.get(&format!("/Users/{long}")),
+        it.harness.get(&format!("/{long}")),
+        it.harness.get(&format!("/Schemas/{long}")),
+        it.harness.get(&format!("/ResourceTypes/{long}")),
+        it.harness.post("/Users", &body),
+        it.harness.post("/Users", &user(&long)),
+        it.harness.patch(&it.at, &json!([{"op": long, "path": "title", "value": 1}])),
+        it.harness.patch(&it.at, &json!([{"op": "add", "path": long, "value": 1}])),
+        it.harness.patch(&it.at, &json!([{"op": "add", "value": {format!("{long}["): 1}}])),
+        it.harness
             .patch(&it.at, &json!([{"op": "add", "path": format!("emails.{long}"), "value": 1}])),
-        it.house.patch(&it.at, &json!([{"op": "add", "path": "userName", "value": long}])),
-        it.house
+        it.harness.patch(&it.at, &json!([{"op": "add", "path": "userName", "value": long}])),
+        it.harness
             .patch(&it.at, &json!([{"op": "add", "path": "title", "value": {long.as_str(): 1}}])),
     ];
     for answer in answers {

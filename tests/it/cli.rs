@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::house::Folder;
+use crate::harness::Folder;
 use crate::tls::{self, Client};
 
 pub const PLUMM: &str = env!("CARGO_BIN_EXE_plumm");

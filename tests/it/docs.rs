@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use plumm::endpoints::resource::DOCUMENT_BYTES_MAX;
-use plumm::endpoints::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
-use plumm::scim::filter::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
+use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
+use plumm::api::scim::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
+use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::{MEMBER_FILTERS_MAX, OPERATIONS_MAX};
-use plumm::scim::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
+use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
 use plumm::scim::validate::VALUES_MAX;
 use plumm::server::budget::BODY_BYTES_FREE;
 use plumm::server::head::HEADERS_MAX;
@@ -16,7 +16,7 @@ use plumm::server::limits::{
     HEAD_SECONDS_MAX, IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, WRITE_SECONDS_MAX,
 };
 use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
-use plumm::store::org::RATE_DEFAULT;
+use plumm::store::tables::org::RATE_DEFAULT;
 
 use crate::requirements::rust_files;
 

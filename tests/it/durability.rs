@@ -6,11 +6,11 @@ use std::{fs, thread};
 
 use plumm::auth;
 use plumm::scim::datetime::Timestamp;
-use plumm::store::token::Scope;
+use plumm::store::tables::token::Scope;
 use serde_json::{Value, json};
 
 use crate::cli::{Place, Serving, run};
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 /// In seconds.
 const DAY: i64 = 24 * 60 * 60;
@@ -142,37 +142,38 @@ fn commands_change_the_file_while_requests_do_and_nothing_is_lost() {
 
 #[test]
 fn a_clock_that_jumps_loses_nothing_and_makes_nothing_look_older() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     let modified =
         |it: &Value| Timestamp::parse(it["meta"]["lastModified"].as_str().unwrap()).unwrap();
     let (mut last, mut versions) = (modified(&bob), vec![bob["meta"]["version"].clone()]);
     let mut ids = vec![bob["id"].clone()];
     for (i, jump) in [-40 * DAY, 80 * DAY, -39 * DAY, -1, 1, 0].into_iter().enumerate() {
-        house.app.clock().advance(jump);
+        harness.app.clock().advance(jump);
         let title = json!([{"op": "replace", "path": "title", "value": i.to_string()}]);
-        let changed = house.patch(&target, &title).expect(200).json();
+        let changed = harness.patch(&target, &title).expect(200).json();
         assert!(modified(&changed) >= last, "{changed}");
         assert!(!versions.contains(&changed["meta"]["version"]), "{changed}");
         assert_eq!(changed["meta"]["created"], bob["meta"]["created"]);
         last = modified(&changed);
         versions.push(changed["meta"]["version"].clone());
-        ids.push(house.user(&format!("u{i}@example.com"))["id"].clone());
+        ids.push(harness.user(&format!("u{i}@example.com"))["id"].clone());
         // An import still comes in the order of creation, each user once.
-        let list = house.get("/Users?count=100").expect(200).json();
+        let list = harness.get("/Users?count=100").expect(200).json();
         let listed: Vec<Value> =
             list["Resources"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
         assert_eq!(listed, ids);
         // The version of before is refused, whatever the clock says.
         let old = versions[versions.len() - 2].as_str().unwrap();
-        let headers = [("Authorization", &*format!("Bearer {}", house.token())), ("If-Match", old)];
+        let headers =
+            [("Authorization", &*format!("Bearer {}", harness.token())), ("If-Match", old)];
         let path = format!("/scim/v2{target}");
-        house.send("PUT", &path, &headers, &changed.to_string()).expect(412);
-        house.app.keep_house();
+        harness.send("PUT", &path, &headers, &changed.to_string()).expect(412);
+        harness.app.run_housekeeping();
     }
     // The log is in the order of the changes, whatever their times.
-    let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+    let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
     let sql = "SELECT group_concat(method, ' ' ORDER BY seq) FROM provisioning_log";
     let log: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(log, format!("POST{}", " PATCH POST".repeat(6)));
@@ -180,16 +181,16 @@ fn a_clock_that_jumps_loses_nothing_and_makes_nothing_look_older() {
 
 #[test]
 fn a_token_is_expired_when_the_clock_says_so_and_valid_again_when_it_was_wrong() {
-    let house = House::new();
-    let expires = house.now.plus_seconds(DAY);
+    let harness = Harness::new();
+    let expires = harness.now.plus_seconds(DAY);
     let issued =
-        auth::issue(&house.store, house.now, &house.org, Scope::Scim, "okta", Some(expires));
+        auth::issue(&harness.store, harness.now, &harness.org, Scope::Scim, "okta", Some(expires));
     let token = issued.unwrap().secret.reveal().to_owned();
-    let ask = || house.with_token(&token, "GET", "/scim/v2/Users?count=1", "").status;
+    let ask = || harness.with_token(&token, "GET", "/scim/v2/Users?count=1", "").status;
     assert_eq!(ask(), 200);
     for (jump, status) in [(DAY, 401), (-1, 200), (-500 * DAY, 200), (1000 * DAY, 401)] {
-        house.app.clock().advance(jump);
+        harness.app.clock().advance(jump);
         assert_eq!(ask(), status, "{jump}");
-        house.app.keep_house();
+        harness.app.run_housekeeping();
     }
 }

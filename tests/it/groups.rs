@@ -1,33 +1,33 @@
 //! Groups and their members (RFC 7643 section 4.2, RFC 7644 section 3.5.2), in every form that
 //! identity providers push them.
 
-use plumm::store::resource::State;
+use plumm::store::tables::resource::State;
 use serde_json::{Value, json};
 
-use crate::house::{Answer, House, encoded};
+use crate::harness::{Answer, Harness, encoded};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const OKTA_GROUP: &str = "urn:okta:custom:group:1.0";
 const USERS: &str = "http://plumm.example/scim/v2/Users/";
 const GROUPS: &str = "http://plumm.example/scim/v2/Groups/";
 
-/// A house with users `a`, `b`, … whose display names are their names in capitals.
+/// A harness with users `a`, `b`, … whose display names are their names in capitals.
 struct Town {
-    house: House,
+    harness: Harness,
     people: Vec<String>,
 }
 
 impl Town {
     fn new(people: usize) -> Town {
-        let house = House::new();
+        let harness = Harness::new();
         let letters = "abcdefghijklmnopqrstuvwxyz".chars().take(people);
         let people = letters.map(|it| {
-            let mut body = crate::house::user(&format!("{it}@example.com"));
+            let mut body = crate::harness::user(&format!("{it}@example.com"));
             body["displayName"] = it.to_uppercase().to_string().into();
-            text(&house.post("/Users", &body).expect(201).json()["id"])
+            text(&harness.post("/Users", &body).expect(201).json()["id"])
         });
         let people = people.collect();
-        Town { house, people }
+        Town { harness, people }
     }
 
     /// The ids of people: `ids("ac")`.
@@ -48,12 +48,12 @@ impl Town {
     #[track_caller]
     fn group(&self, name: &str, letters: &str) -> String {
         let body = group(name, &self.values(letters));
-        text(&self.house.post("/Groups", &body).expect(201).json()["id"])
+        text(&self.harness.post("/Groups", &body).expect(201).json()["id"])
     }
 
     #[track_caller]
     fn read(&self, id: &str) -> Value {
-        self.house.get(&format!("/Groups/{id}")).expect(200).json()
+        self.harness.get(&format!("/Groups/{id}")).expect(200).json()
     }
 
     /// The ids of a group's members, in its order.
@@ -70,27 +70,27 @@ impl Town {
     fn patch(&self, id: &str, operations: &Value) -> Answer {
         let listed =
             if operations.is_array() { operations.clone() } else { json!([operations.clone()]) };
-        self.house.patch(&format!("/Groups/{id}"), &listed)
+        self.harness.patch(&format!("/Groups/{id}"), &listed)
     }
 
     /// `groups` of a user: name of the group and kind of membership.
     #[track_caller]
     fn groups_of(&self, letter: &str) -> Vec<(String, String)> {
-        let user = self.house.get(&format!("/Users/{}", self.id(letter))).expect(200).json();
+        let user = self.harness.get(&format!("/Users/{}", self.id(letter))).expect(200).json();
         let groups = user["groups"].as_array().into_iter().flatten();
         groups.map(|it| (text(&it["display"]), text(&it["type"]))).collect()
     }
 
     /// What the log says of the latest change of a resource.
     fn logged(&self, id: &str) -> Value {
-        let file = rusqlite::Connection::open(self.house.folder.database()).unwrap();
+        let file = rusqlite::Connection::open(self.harness.folder.database()).unwrap();
         let sql = "SELECT changes FROM provisioning_log WHERE resource = ? ORDER BY seq DESC";
         let text: String = file.query_row(sql, [id], |row| row.get(0)).unwrap();
         serde_json::from_str(&text).unwrap()
     }
 
     fn lines(&self) -> i64 {
-        let file = rusqlite::Connection::open(self.house.folder.database()).unwrap();
+        let file = rusqlite::Connection::open(self.harness.folder.database()).unwrap();
         file.query_row("SELECT count(*) FROM provisioning_log", [], |row| row.get(0)).unwrap()
     }
 
@@ -148,7 +148,7 @@ fn a_group_is_created_read_listed_replaced_and_deleted() {
     let town = Town::new(2);
     let mut body = group("Engineers", &town.values("ab"));
     body["externalId"] = "00g1".into();
-    let answer = town.house.post("/Groups", &body).expect(201);
+    let answer = town.harness.post("/Groups", &body).expect(201);
     let made = answer.json();
     let id = text(&made["id"]);
     let location = format!("{GROUPS}{id}");
@@ -167,27 +167,27 @@ fn a_group_is_created_read_listed_replaced_and_deleted() {
     });
     assert_eq!(made, expected);
     assert_eq!(town.read(&id), made);
-    let list = town.house.get("/Groups?startIndex=1&count=100").expect(200).json();
+    let list = town.harness.get("/Groups?startIndex=1&count=100").expect(200).json();
     assert_eq!((&list["totalResults"], &list["Resources"]), (&json!(1), &json!([made])));
-    assert_eq!(town.house.get("/Users").json()["totalResults"], 2);
+    assert_eq!(town.harness.get("/Users").json()["totalResults"], 2);
 
-    town.house.app.clock().advance(60);
+    town.harness.app.clock().advance(60);
     let renamed = json!({"schemas": [CORE], "displayName": "Builders"});
-    let replaced = town.house.put(&format!("/Groups/{id}"), &renamed).expect(200).json();
+    let replaced = town.harness.put(&format!("/Groups/{id}"), &renamed).expect(200).json();
     assert_eq!(replaced["displayName"], "Builders");
     assert_eq!(replaced.get("externalId"), None);
     assert_eq!(replaced["members"], made["members"]);
     assert_ne!(replaced["meta"]["lastModified"], made["meta"]["lastModified"]);
 
-    town.house.call("DELETE", &format!("/Groups/{id}"), "").expect(204);
-    town.house.get(&format!("/Groups/{id}")).refused(404, None, "no Group");
-    town.house.call("DELETE", &format!("/Groups/{id}"), "").refused(404, None, "no Group");
+    town.harness.call("DELETE", &format!("/Groups/{id}"), "").expect(204);
+    town.harness.get(&format!("/Groups/{id}")).refused(404, None, "no Group");
+    town.harness.call("DELETE", &format!("/Groups/{id}"), "").refused(404, None, "no Group");
     town.patch(&id, &json!({"op": "add", "path": "members", "value": []}))
         .refused(404, None, "no Group");
-    assert_eq!(town.house.get("/Groups").json()["totalResults"], 0);
+    assert_eq!(town.harness.get("/Groups").json()["totalResults"], 0);
     assert_eq!(town.groups_of("a"), []);
     // No group, and no user, is found as the other.
-    town.house.get(&format!("/Groups/{}", town.id("a"))).refused(404, None, "no Group");
+    town.harness.get(&format!("/Groups/{}", town.id("a"))).refused(404, None, "no Group");
     town.patch("null", &json!({"op": "add", "path": "members", "value": []}))
         .refused(404, None, "\"null\"");
 }
@@ -198,19 +198,19 @@ fn a_group_has_a_name_and_two_may_share_it() {
     for body in
         [json!({"schemas": [CORE]}), json!({"schemas": [CORE], "displayName": null, "members": []})]
     {
-        town.house.post("/Groups", &body).refused(400, Some("invalidValue"), "displayName");
+        town.harness.post("/Groups", &body).refused(400, Some("invalidValue"), "displayName");
     }
     let id = town.group("Engineers", "");
     town.group("Engineers", "");
     let nameless = json!({"schemas": [CORE], "members": []});
-    let answer = town.house.put(&format!("/Groups/{id}"), &nameless);
+    let answer = town.harness.put(&format!("/Groups/{id}"), &nameless);
     answer.refused(400, Some("invalidValue"), "displayName");
     town.patch(&id, &json!({"op": "remove", "path": "displayName"})).refused(
         400,
         Some("mutability"),
         "displayName",
     );
-    town.house.post("/Groups", &json!({"displayName": "x"})).refused(
+    town.harness.post("/Groups", &json!({"displayName": "x"})).refused(
         400,
         Some("invalidSyntax"),
         CORE,
@@ -221,18 +221,18 @@ fn a_group_has_a_name_and_two_may_share_it() {
 fn members_are_always_an_array() {
     let town = Town::new(1);
     for members in [json!([]), Value::Null, json!([null])] {
-        let made = town.house.post("/Groups", &group("Empty", &members)).expect(201).json();
+        let made = town.harness.post("/Groups", &group("Empty", &members)).expect(201).json();
         assert_eq!(made["members"], json!([]), "{members}");
         assert_eq!(town.read(&text(&made["id"]))["members"], json!([]));
     }
     let id = town.group("One", "a");
     let gone = town.patch(&id, &json!({"op": "remove", "path": "members"})).expect(200).json();
     assert_eq!(gone["members"], json!([]));
-    let list = town.house.get("/Groups").expect(200).json();
+    let list = town.harness.get("/Groups").expect(200).json();
     let listed = list["Resources"].as_array().unwrap();
     assert!(listed.len() == 4 && listed.iter().all(|it| it["members"] == json!([])));
     for what in ["attributes=members", "attributes=members.value", "excludedAttributes=id"] {
-        let read = town.house.get(&format!("/Groups/{id}?{what}")).expect(200).json();
+        let read = town.harness.get(&format!("/Groups/{id}?{what}")).expect(200).json();
         assert_eq!(read["members"], json!([]), "{what}");
     }
 }
@@ -241,7 +241,7 @@ fn members_are_always_an_array() {
 fn members_are_shown_as_they_are_called_now() {
     let town = Town::new(1);
     let inner = town.group("Inner", "a");
-    let outer = town.house.post("/Groups", &group("Outer", &json!([{"value": inner}])));
+    let outer = town.harness.post("/Groups", &group("Outer", &json!([{"value": inner}])));
     let outer = text(&outer.expect(201).json()["id"]);
     let member = &town.read(&outer)["members"][0];
     let expected = json!({"value": inner, "$ref": format!("{GROUPS}{inner}"), "type": "Group",
@@ -249,15 +249,15 @@ fn members_are_shown_as_they_are_called_now() {
     assert_eq!(*member, expected);
     // What the client calls it does not count.
     let body = json!([{"value": town.id("a"), "display": "Zed", "type": "Group", "$ref": "x"}]);
-    let made = town.house.post("/Groups", &group("Other", &body)).expect(201).json();
+    let made = town.harness.post("/Groups", &group("Other", &body)).expect(201).json();
     assert_eq!(made["members"][0]["display"], "A");
     assert_eq!(made["members"][0]["type"], "User");
     assert_eq!(made["members"][0]["$ref"], format!("{USERS}{}", town.id("a")));
 
     let rename = |name: Value| json!([{"op": "replace", "value": {"displayName": name}}]);
     let user = format!("/Users/{}", town.id("a"));
-    town.house.patch(&user, &rename("Anna".into())).expect(200);
-    town.house.patch(&format!("/Groups/{inner}"), &rename("Core".into())).expect(200);
+    town.harness.patch(&user, &rename("Anna".into())).expect(200);
+    town.harness.patch(&format!("/Groups/{inner}"), &rename("Core".into())).expect(200);
     assert_eq!(town.read(&inner)["members"][0]["display"], "Anna");
     assert_eq!(town.read(&outer)["members"][0]["display"], "Core");
     assert_eq!(
@@ -265,7 +265,7 @@ fn members_are_shown_as_they_are_called_now() {
         named(&[("Core", "direct"), ("Outer", "indirect"), ("Other", "direct")])
     );
     let nameless = json!([{"op": "remove", "path": "displayName"}]);
-    town.house.patch(&user, &nameless).expect(200);
+    town.harness.patch(&user, &nameless).expect(200);
     assert_eq!(town.read(&inner)["members"][0].get("display"), None);
 }
 
@@ -291,15 +291,15 @@ fn groups_of_a_user_are_true_direct_and_indirect_also_in_a_circle() {
     // Direct wins over the way round.
     add(&b, town.id("a"));
     assert_eq!(town.groups_of("a"), named(&[("A", "direct"), ("B", "direct")]));
-    let user = town.house.get(&format!("/Users/{}", town.id("a"))).expect(200).json();
+    let user = town.harness.get(&format!("/Users/{}", town.id("a"))).expect(200).json();
     let first = json!({"value": a, "$ref": format!("{GROUPS}{a}"), "type": "direct",
         "display": "A"});
     assert_eq!(user["groups"][0], first);
-    let list = town.house.get("/Users").expect(200).json();
+    let list = town.harness.get("/Users").expect(200).json();
     assert_eq!(list["Resources"][0], user);
     assert_eq!(list["Resources"][2].get("groups"), None);
     // A deleted group in between breaks the chain.
-    town.house.call("DELETE", &format!("/Groups/{b}"), "").expect(204);
+    town.harness.call("DELETE", &format!("/Groups/{b}"), "").expect(204);
     assert_eq!(town.groups_of("a"), named(&[("A", "direct")]));
     assert_eq!(town.groups_of("b"), named(&[("C", "direct")]));
     assert_eq!(town.members(&a), [town.id("a")]);
@@ -311,50 +311,50 @@ fn groups_cannot_be_changed_through_a_user() {
     let id = town.group("Team", "a");
     let other = town.group("Other", "");
     let at = format!("/Users/{}", town.id("a"));
-    let before = town.house.get(&at).expect(200).json();
+    let before = town.harness.get(&at).expect(200).json();
     for groups in
         [json!([]), Value::Null, json!([{"value": other}]), json!("x"), before["groups"].clone()]
     {
         let mut body = before.clone();
         body["groups"] = groups.clone();
-        assert_eq!(town.house.put(&at, &body).expect(200).json(), before, "{groups}");
+        assert_eq!(town.harness.put(&at, &body).expect(200).json(), before, "{groups}");
         let patched =
-            town.house.patch(&at, &json!([{"op": "replace", "value": {"groups": groups}}]));
+            town.harness.patch(&at, &json!([{"op": "replace", "value": {"groups": groups}}]));
         assert_eq!(patched.expect(200).json(), before);
-        let mut body = crate::house::user("new@example.com");
+        let mut body = crate::harness::user("new@example.com");
         body["groups"] = groups;
-        let made = town.house.post("/Users", &body).expect(201).json();
+        let made = town.harness.post("/Users", &body).expect(201).json();
         assert_eq!(made.get("groups"), None);
         let gone = format!("/Users/{}", text(&made["id"]));
-        town.house.call("DELETE", &gone, "").expect(204);
+        town.harness.call("DELETE", &gone, "").expect(204);
     }
     let answer = town
-        .house
+        .harness
         .patch(&at, &json!([{"op": "add", "path": "groups", "value": [{"value": other}]}]));
     answer.refused(400, Some("mutability"), "groups");
     town.has(&id, "a");
     town.has(&other, "");
     // A user has no members.
     let none = json!([{"op": "add", "path": "members", "value": [{"value": other}]}]);
-    town.house.patch(&at, &none).refused(400, Some("invalidPath"), "members");
+    town.harness.patch(&at, &none).refused(400, Some("invalidPath"), "members");
 }
 
 #[test]
 fn a_deleted_or_purged_user_leaves_every_group_and_comes_back_to_none() {
     let town = Town::new(3);
     let (one, two) = (town.group("One", "abc"), town.group("Two", "ab"));
-    town.house.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
+    town.harness.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
     town.has(&one, "bc");
     town.has(&two, "b");
-    let org = town.house.org.key;
+    let org = town.harness.org.key;
     let find = |letter: &str, state| {
-        let found = town.house.store.read(|tx| tx.find(org, "User", town.id(letter), state));
+        let found = town.harness.store.read(|tx| tx.find(org, "User", town.id(letter), state));
         found.unwrap().unwrap()
     };
     let (a, b) = (find("a", State::Deleted), find("b", State::Present));
-    town.house
+    town.harness
         .store
-        .write(town.house.now, |tx| {
+        .write(town.harness.now, |tx| {
             tx.restore_resource(org, "User", &a)?;
             tx.purge_resource(org, "User", &b, &tx.lines_about(&b.id)?)
         })
@@ -369,7 +369,7 @@ fn a_deleted_or_purged_user_leaves_every_group_and_comes_back_to_none() {
     town.patch(&two, &add).refused(400, Some("invalidValue"), town.id("b"));
     // A deactivated one stays.
     let off = json!([{"op": "replace", "value": {"active": false}}]);
-    town.house.patch(&format!("/Users/{}", town.id("c")), &off).expect(200);
+    town.harness.patch(&format!("/Users/{}", town.id("c")), &off).expect(200);
     town.has(&one, "c");
 }
 
@@ -384,21 +384,21 @@ fn a_group_that_loses_a_member_by_deletion_has_a_new_version() {
     town.patch(&outer, &add).expect(200);
     let before = town.read(&id);
     assert_eq!(before["meta"]["version"], "W/\"2\"");
-    town.house.app.clock().advance(60);
-    town.house.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
+    town.harness.app.clock().advance(60);
+    town.harness.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
     let after = town.read(&id);
     assert_eq!(after["meta"]["version"], "W/\"3\"");
     assert!(text(&after["meta"]["lastModified"]) > text(&before["meta"]["lastModified"]));
-    town.house
+    town.harness
         .store
-        .write(town.house.now, |tx| {
-            let org = town.house.org.key;
+        .write(town.harness.now, |tx| {
+            let org = town.harness.org.key;
             let stored = tx.find(org, "User", town.id("b"), State::Present)?.unwrap();
             tx.purge_resource(org, "User", &stored, &tx.lines_about(&stored.id)?)
         })
         .unwrap();
     assert_eq!(town.read(&id)["meta"]["version"], "W/\"4\"");
-    town.house.call("DELETE", &format!("/Groups/{id}"), "").expect(204);
+    town.harness.call("DELETE", &format!("/Groups/{id}"), "").expect(204);
     assert_eq!(town.read(&outer)["meta"]["version"], "W/\"3\"");
     assert_eq!(town.read(&outer)["members"], json!([]));
 }
@@ -406,9 +406,9 @@ fn a_group_that_loses_a_member_by_deletion_has_a_new_version() {
 #[test]
 fn members_are_of_the_same_organisation_and_strangers_are_named() {
     let town = Town::new(2);
-    let (_, token) = town.house.neighbour("globex");
-    let theirs = crate::house::user("z@example.com").to_string();
-    let theirs = town.house.with_token(&token, "POST", "/scim/v2/Users", &theirs);
+    let (_, token) = town.harness.neighbour("globex");
+    let theirs = crate::harness::user("z@example.com").to_string();
+    let theirs = town.harness.with_token(&token, "POST", "/scim/v2/Users", &theirs);
     let theirs = text(&theirs.expect(201).json()["id"]);
     let id = town.group("Team", "a");
     let before = town.read(&id);
@@ -417,9 +417,9 @@ fn members_are_of_the_same_organisation_and_strangers_are_named() {
         let mixed = json!([{"value": town.id("b")}, {"value": stranger}]);
         let quoted = format!("\"{stranger}\"");
         let body = group("New", &mixed);
-        town.house.post("/Groups", &body).refused(400, Some("invalidValue"), &quoted);
+        town.harness.post("/Groups", &body).refused(400, Some("invalidValue"), &quoted);
         let at = format!("/Groups/{id}");
-        town.house.put(&at, &body).refused(400, Some("invalidValue"), &quoted);
+        town.harness.put(&at, &body).refused(400, Some("invalidValue"), &quoted);
         for operation in [
             json!({"op": "add", "path": "members", "value": mixed}),
             json!({"op": "replace", "path": "members", "value": mixed}),
@@ -432,17 +432,17 @@ fn members_are_of_the_same_organisation_and_strangers_are_named() {
         assert_eq!(town.patch(&id, &remove).expect(200).json(), before);
     }
     assert_eq!(town.read(&id), before);
-    assert_eq!(town.house.get("/Groups").json()["totalResults"], 1);
+    assert_eq!(town.harness.get("/Groups").json()["totalResults"], 1);
     assert_eq!(town.lines(), lines);
     // The neighbour sees and reaches none of it.
     for (method, body) in
         [("GET", ""), ("DELETE", ""), ("PUT", &*group("x", &json!([])).to_string())]
     {
         let target = format!("/scim/v2/Groups/{id}");
-        town.house.with_token(&token, method, &target, body).refused(404, None, "no Group");
+        town.harness.with_token(&token, method, &target, body).refused(404, None, "no Group");
     }
     let many: Vec<Value> = (0..9).map(|it| json!({"value": format!("x{it}")})).collect();
-    let answer = town.house.post("/Groups", &group("New", &many.into()));
+    let answer = town.harness.post("/Groups", &group("New", &many.into()));
     answer.refused(400, Some("invalidValue"), "\"x4\" and 4 more");
 }
 
@@ -724,19 +724,19 @@ fn put_without_members_keeps_them_and_with_none_empties() {
         let id = town.group("Team", before);
         let sent = body(members);
         let at = format!("/Groups/{id}");
-        let answer = town.house.put(&at, &sent).expect(200).json();
+        let answer = town.harness.put(&at, &sent).expect(200).json();
         assert_eq!(ids(&answer["members"]), town.ids(after), "{sent}");
         assert_eq!(answer["id"], id);
         assert_eq!(town.read(&id), answer);
         // The same again changes nothing.
-        assert_eq!(town.house.put(&at, &sent).expect(200).json(), answer);
+        assert_eq!(town.harness.put(&at, &sent).expect(200).json(), answer);
     }
     let id = town.group("Team", "ab");
     let mut echo = town.read(&id);
     let before = echo.clone();
-    assert_eq!(town.house.put(&format!("/Groups/{id}"), &echo).expect(200).json(), before);
+    assert_eq!(town.harness.put(&format!("/Groups/{id}"), &echo).expect(200).json(), before);
     echo["members"].as_array_mut().unwrap().pop();
-    town.house.put(&format!("/Groups/{id}"), &echo).expect(200);
+    town.harness.put(&format!("/Groups/{id}"), &echo).expect(200);
     town.has(&id, "a");
 }
 
@@ -744,7 +744,7 @@ fn put_without_members_keeps_them_and_with_none_empties() {
 fn members_are_left_out_or_cut_down_on_demand() {
     let town = Town::new(2);
     let id = town.group("Team", "ab");
-    let read = |what: &str| town.house.get(&format!("/Groups/{id}?{what}")).expect(200).json();
+    let read = |what: &str| town.harness.get(&format!("/Groups/{id}?{what}")).expect(200).json();
     let without = read("excludedAttributes=members");
     assert_eq!(without.get("members"), None);
     assert_eq!(without["displayName"], "Team");
@@ -756,39 +756,41 @@ fn members_are_left_out_or_cut_down_on_demand() {
     assert_eq!(read("attributes=members")["members"], town.read(&id)["members"]);
     let filter = encoded("displayName eq \"team\"");
     let target = format!("/Groups?excludedAttributes=members&filter={filter}");
-    let list = town.house.get(&target).expect(200).json();
+    let list = town.harness.get(&target).expect(200).json();
     assert_eq!(list["Resources"], json!([without]));
     let user = format!("/Users/{}?excludedAttributes=groups", town.id("a"));
-    assert_eq!(town.house.get(&user).expect(200).json().get("groups"), None);
+    assert_eq!(town.harness.get(&user).expect(200).json().get("groups"), None);
     let user = format!("/Users/{}?attributes=groups.display", town.id("a"));
-    assert_eq!(town.house.get(&user).json()["groups"], json!([{"display": "Team"}]));
+    assert_eq!(town.harness.get(&user).json()["groups"], json!([{"display": "Team"}]));
 }
 
 #[test]
 fn a_patch_of_a_large_group_is_answered_without_its_members() {
-    let house = House::new();
+    let harness = Harness::new();
     let made = |it: usize| {
-        let user = house.user(&format!("u{it}@example.com"));
+        let user = harness.user(&format!("u{it}@example.com"));
         json!({"value": user["id"]})
     };
     let people: Vec<Value> = (0..102).map(made).collect();
     let body = group("Crowd", &people[..100].to_vec().into());
-    let id = text(&house.post("/Groups", &body).expect(201).json()["id"]);
+    let id = text(&harness.post("/Groups", &body).expect(201).json()["id"]);
     let at = format!("/Groups/{id}");
     let op = |op: &str, it: &Value| json!([{"op": op, "path": "members", "value": [it]}]);
-    house.patch(&at, &op("remove", &people[0])).expect(200);
-    let hundred = house.patch(&at, &op("add", &people[100])).expect(200).json();
+    harness.patch(&at, &op("remove", &people[0])).expect(200);
+    let hundred = harness.patch(&at, &op("add", &people[100])).expect(200).json();
     assert_eq!(hundred["members"].as_array().unwrap().len(), 100);
-    let answer = house.patch(&at, &op("add", &people[101])).expect(200);
+    let answer = harness.patch(&at, &op("add", &people[101])).expect(200);
     assert_eq!(answer.json().get("members"), None);
     assert_eq!(answer.json()["displayName"], "Crowd");
     assert_eq!(answer.header("ETag"), Some("W/\"4\""));
-    let asked = house.patch(&format!("{at}?attributes=members"), &op("add", &people[0]));
+    let asked = harness.patch(&format!("{at}?attributes=members"), &op("add", &people[0]));
     assert_eq!(asked.expect(200).json()["members"].as_array().unwrap().len(), 102);
-    for whole in [house.get(&at), house.put(&at, &json!({"schemas": [CORE], "displayName": "C"}))] {
+    for whole in
+        [harness.get(&at), harness.put(&at, &json!({"schemas": [CORE], "displayName": "C"}))]
+    {
         assert_eq!(whole.expect(200).json()["members"].as_array().unwrap().len(), 102);
     }
-    let nothing = house.patch(&format!("{at}?attributes="), &op("remove", &people[0]));
+    let nothing = harness.patch(&format!("{at}?attributes="), &op("remove", &people[0]));
     assert_eq!(nothing.expect(204).text, "");
 }
 
@@ -797,17 +799,17 @@ fn a_change_of_members_is_a_new_version_and_no_change_is_none() {
     let town = Town::new(3);
     let id = town.group("Team", "a");
     let at = format!("/scim/v2/Groups/{id}");
-    let bearer = format!("Bearer {}", town.house.token());
+    let bearer = format!("Bearer {}", town.harness.token());
     let send = |method: &str, field: &str, tag: &str, body: &str| {
         let headers = [("Authorization", bearer.as_str()), (field, tag)];
-        town.house.send(method, &at, &headers, body)
+        town.harness.send(method, &at, &headers, body)
     };
     let patch = |who: &str| {
         json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
             "Operations": [{"op": "add", "path": "members", "value": town.values(who)}]})
         .to_string()
     };
-    town.house.app.clock().advance(60);
+    town.harness.app.clock().advance(60);
     let answer = send("PATCH", "If-Match", "W/\"1\"", &patch("b")).expect(200);
     assert_eq!(answer.header("ETag"), Some("W/\"2\""));
     let changed = answer.json();
@@ -821,7 +823,7 @@ fn a_change_of_members_is_a_new_version_and_no_change_is_none() {
     send("GET", "If-None-Match", "W/\"2\"", "").expect(304);
     send("GET", "If-None-Match", "W/\"1\"", "").expect(200);
 
-    town.house.app.clock().advance(60);
+    town.harness.app.clock().advance(60);
     let lines = town.lines();
     for operation in [
         json!({"op": "add", "path": "members", "value": town.values("ab")}),
@@ -850,7 +852,7 @@ fn the_log_says_who_was_added_and_removed() {
     let members = json!({"added": town.ids("cd"), "removed": town.ids("a")});
     assert_eq!(town.logged(&id), json!({"members": members}));
     let put = group("Crew", &town.values("ad"));
-    town.house.put(&format!("/Groups/{id}"), &put).expect(200);
+    town.harness.put(&format!("/Groups/{id}"), &put).expect(200);
     let members = json!({"added": town.ids("a"), "removed": town.ids("bc")});
     let name = json!({"before": "Team", "after": "Crew"});
     assert_eq!(town.logged(&id), json!({"displayName": name, "members": members}));
@@ -864,34 +866,34 @@ fn unknown_extensions_and_schemas_of_groups_are_tolerated() {
     let mut body = group("Team", &town.values("a"));
     body["schemas"] = json!([CORE, OKTA_GROUP]);
     body[OKTA_GROUP] = json!({"description": "All of us"});
-    let made = town.house.post("/Groups", &body).expect(201).json();
+    let made = town.harness.post("/Groups", &body).expect(201).json();
     let at = format!("/Groups/{}", text(&made["id"]));
     assert_eq!(made[OKTA_GROUP], json!({"description": "All of us"}));
     assert_eq!(made["schemas"], json!([CORE, OKTA_GROUP]));
-    assert_eq!(town.house.get(&at).expect(200).json(), made);
-    let kept = town.house.put(&at, &group("Team", &json!([]))).expect(200).json();
+    assert_eq!(town.harness.get(&at).expect(200).json(), made);
+    let kept = town.harness.put(&at, &group("Team", &json!([]))).expect(200).json();
     assert_eq!(kept[OKTA_GROUP], made[OKTA_GROUP]);
     let value = json!({"id": made["id"], "displayName": "Team",
         OKTA_GROUP: {"description": "Some of us"}});
-    let answer = town.house.patch(&at, &json!([{"op": "replace", "value": value}]));
+    let answer = town.harness.patch(&at, &json!([{"op": "replace", "value": value}]));
     assert_eq!(answer.expect(200).json()[OKTA_GROUP]["description"], "Some of us");
 
     let second = "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group";
     let body = json!({"schemas": [CORE, second], "externalId": "8aa1",
         "displayName": "displayName", "meta": {"resourceType": "Group"}});
-    let made = town.house.post("/Groups", &body).expect(201).json();
+    let made = town.harness.post("/Groups", &body).expect(201).json();
     assert_eq!((&made["externalId"], &made["members"]), (&json!("8aa1"), &json!([])));
     assert_eq!(made["schemas"], json!([CORE]));
 }
 
 #[test]
 fn five_thousand_members_come_in_one_request() {
-    let house = House::new();
-    let people: Vec<Value> = house
+    let harness = Harness::new();
+    let people: Vec<Value> = harness
         .store
-        .write(house.now, |tx| {
-            let kind = plumm::store::resource::Kind {
-                org: house.org.key,
+        .write(harness.now, |tx| {
+            let kind = plumm::store::tables::resource::Kind {
+                org: harness.org.key,
                 resource_type: "User",
                 location_base: USERS,
             };
@@ -906,19 +908,19 @@ fn five_thousand_members_come_in_one_request() {
         })
         .unwrap();
     let members = Value::from(people.clone());
-    let made = house.post("/Groups", &group("Crowd", &members)).expect(201).json();
+    let made = harness.post("/Groups", &group("Crowd", &members)).expect(201).json();
     let at = format!("/Groups/{}", text(&made["id"]));
     assert_eq!(ids(&made["members"]), ids(&members));
     let operations = |op: &str| -> Value {
         people.iter().map(|it| json!({"op": op, "path": "members", "value": [it]})).collect()
     };
-    house.patch(&at, &operations("remove")).expect(200);
-    assert_eq!(house.get(&at).json()["members"], json!([]));
-    house.patch(&at, &operations("add")).expect(200);
+    harness.patch(&at, &operations("remove")).expect(200);
+    assert_eq!(harness.get(&at).json()["members"], json!([]));
+    harness.patch(&at, &operations("add")).expect(200);
     let one = json!([{"op": "remove", "path": "members", "value": members}]);
-    house.patch(&at, &one).expect(200);
-    house.put(&at, &group("Crowd", &members)).expect(200);
-    assert_eq!(house.get(&at).json()["members"].as_array().unwrap().len(), 5_000);
+    harness.patch(&at, &one).expect(200);
+    harness.put(&at, &group("Crowd", &members)).expect(200);
+    assert_eq!(harness.get(&at).json()["members"].as_array().unwrap().len(), 5_000);
 }
 
 /// A member without an id was passed over, and a group with none else emptied.
@@ -934,9 +936,9 @@ fn a_member_that_names_nobody_is_refused() {
         ]);
         let id = town.group("Team", "ab");
         let body = group("Team", &json!([member]));
-        let answer = town.house.put(&format!("/Groups/{id}"), &body);
+        let answer = town.harness.put(&format!("/Groups/{id}"), &body);
         answer.refused(400, Some("invalidValue"), "its id");
-        town.house.post("/Groups", &body).refused(400, Some("invalidValue"), "its id");
+        town.harness.post("/Groups", &body).refused(400, Some("invalidValue"), "its id");
         town.has(&id, "ab");
     }
 }
@@ -961,6 +963,6 @@ fn members_are_selected_by_filter_a_few_times_in_a_request() {
 fn the_log_says_which_groups_a_deleted_user_left() {
     let town = Town::new(2);
     let ids = [town.group("One", "ab"), town.group("Two", "a")];
-    town.house.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
+    town.harness.call("DELETE", &format!("/Users/{}", town.id("a")), "").expect(204);
     assert_eq!(town.logged(town.id("a")), json!({"groups": {"removed": ids}}));
 }

@@ -8,7 +8,7 @@ use std::{fs, thread};
 use plumm::store::error::Error;
 use plumm::store::{Open, Store};
 
-use crate::house::{Folder, House};
+use crate::harness::{Folder, Harness};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,11 +28,11 @@ fn wait_until_folded(folder: &Folder) {
 
 #[test]
 fn a_server_folds_in_what_a_killed_one_has_left() {
-    let house = House::new();
-    house.user("bob@example.com");
+    let harness = Harness::new();
+    harness.user("bob@example.com");
     let folder = Folder::new();
     for name in ["plumm.db", "plumm.db-wal"] {
-        fs::copy(house.folder.path().join(name), folder.path().join(name)).unwrap();
+        fs::copy(harness.folder.path().join(name), folder.path().join(name)).unwrap();
     }
     assert!(log_bytes(&folder) > 0);
     let store = Arc::new(Store::open(&folder.database(), Open::Serve).unwrap());
@@ -42,29 +42,29 @@ fn a_server_folds_in_what_a_killed_one_has_left() {
 
 #[test]
 fn a_server_folds_in_what_another_process_has_left() {
-    let house = House::new();
-    let _checkpointer = house.store.keep_checkpointed().unwrap();
-    wait_until_folded(&house.folder);
-    let other = Store::open(&house.folder.database(), Open::Existing).unwrap();
-    let settings = house.org.settings;
-    other.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
-    assert!(log_bytes(&house.folder) > 0);
-    wait_until_folded(&house.folder);
+    let harness = Harness::new();
+    let _checkpointer = harness.store.keep_checkpointed().unwrap();
+    wait_until_folded(&harness.folder);
+    let other = Store::open(&harness.folder.database(), Open::Existing).unwrap();
+    let settings = harness.org.settings;
+    other.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
+    assert!(log_bytes(&harness.folder) > 0);
+    wait_until_folded(&harness.folder);
 }
 
 #[test]
 fn a_panic_within_a_change_undoes_it_and_locks_nobody_out() {
-    let house = House::new();
-    let settings = house.org.settings;
+    let harness = Harness::new();
+    let settings = harness.org.settings;
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        house.store.write(house.now, |tx| -> Result<(), Error> {
-            tx.set_org(house.org.key, false, settings)?;
+        harness.store.write(harness.now, |tx| -> Result<(), Error> {
+            tx.set_org(harness.org.key, false, settings)?;
             resume_unwind(Box::new("no message on stderr"));
         })
     }));
     assert!(panicked.is_err());
-    let other = Store::open(&house.folder.database(), Open::Existing).unwrap();
-    let org = other.write(house.now, |tx| tx.org_by_key(house.org.key)).unwrap();
+    let other = Store::open(&harness.folder.database(), Open::Existing).unwrap();
+    let org = other.write(harness.now, |tx| tx.org_by_key(harness.org.key)).unwrap();
     assert!(org.active);
-    house.user("bob@example.com");
+    harness.user("bob@example.com");
 }

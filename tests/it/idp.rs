@@ -1,6 +1,6 @@
 //! Replays conversations with identity providers: every file under `tests/data/idp/<client>/`.
 //!
-//! A file is `{"name", "about", "steps": […]}` and is played against a fresh house, step by step:
+//! A file is `{"name", "about", "steps": […]}` and is played against a fresh harness, step by step:
 //!
 //! - `note`: what the client is doing. `optional: true`: the step is left out.
 //! - `repeat: n`: the step is played n times; `{{n}}` counts from 1.
@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::house::{Answer, House};
+use crate::harness::{Answer, Harness};
 
 /// What Okta puts on every request; `Content-Type` is added where there is a body.
 const OKTA_HEADERS: &[(&str, &str)] = &[
@@ -155,13 +155,13 @@ fn replay(file: &Path) -> Result<(), String> {
     if talk.name.is_empty() || talk.about.is_empty() || talk.steps.is_empty() {
         return Err("a name, a word about it and at least one step are wanted".to_owned());
     }
-    let house = House::new();
+    let harness = Harness::new();
     let mut memory = Memory::default();
-    memory.values.insert("token".to_owned(), house.token().into());
+    memory.values.insert("token".to_owned(), harness.token().into());
     for (i, step) in talk.steps.iter().enumerate().filter(|(_, it)| !it.optional) {
         for n in 1..=step.repeat {
             memory.values.insert("n".to_owned(), n.into());
-            play(step, &house, &mut memory).map_err(|story| {
+            play(step, &harness, &mut memory).map_err(|story| {
                 let time = if step.repeat > 1 { format!(", time {n}") } else { String::new() };
                 format!("step {}{time}: {}\n{story}", i + 1, step.note)
             })?;
@@ -171,12 +171,12 @@ fn replay(file: &Path) -> Result<(), String> {
 }
 
 /// Plays one step once; the error tells what was asked, wanted and answered.
-fn play(step: &Step, house: &House, memory: &mut Memory) -> Result<(), String> {
+fn play(step: &Step, harness: &Harness, memory: &mut Memory) -> Result<(), String> {
     let filled = fill_request(&step.request, &memory.values)?;
     let headers: Vec<(&str, &str)> =
         filled.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let method = &step.request.method;
-    let answer = house.send(method, &filled.target, &headers, &filled.body);
+    let answer = harness.send(method, &filled.target, &headers, &filled.body);
 
     let json = serde_json::from_str(&answer.text).unwrap_or(Value::Null);
     let mut faults = always(&filled.target, &answer, &json);

@@ -5,16 +5,16 @@ use std::sync::{Barrier, Mutex, mpsc};
 use std::thread;
 
 use plumm::store::error::Error;
-use plumm::store::long_reads::{LONG_READS_MAX, WAITING_MAX};
-use plumm::store::provisioning_log::{Actor, LogLine};
-use plumm::store::resource::State;
-use plumm::store::token::Scope;
+use plumm::store::query::long_reads::{LONG_READS_MAX, WAITING_MAX};
+use plumm::store::tables::provisioning_log::{Actor, LogLine};
+use plumm::store::tables::resource::State;
+use plumm::store::tables::token::Scope;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{RngSeed, TestRunner};
 use serde_json::{Value, json};
 
-use crate::house::{Answer, House, encoded};
+use crate::harness::{Answer, Harness, encoded};
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -23,21 +23,21 @@ const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// Adds a user with these attributes and returns the id.
 #[track_caller]
-fn add(house: &House, name: &str, mut rest: Value) -> String {
+fn add(harness: &Harness, name: &str, mut rest: Value) -> String {
     let address = format!("{name}@example.com");
     rest["schemas"] = json!([USER]);
     rest["userName"] = json!(address);
     if rest.get("emails").is_none() {
         rest["emails"] = json!([{"value": address, "primary": true}]);
     }
-    house.post("/Users", &rest).expect(201).json()["id"].as_str().unwrap().to_owned()
+    harness.post("/Users", &rest).expect(201).json()["id"].as_str().unwrap().to_owned()
 }
 
 #[track_caller]
-fn group(house: &House, name: &str, members: &[&str]) -> String {
+fn group(harness: &Harness, name: &str, members: &[&str]) -> String {
     let members: Vec<Value> = members.iter().map(|it| json!({"value": it})).collect();
     let group = json!({"schemas": [GROUP], "displayName": name, "members": members});
-    house.post("/Groups", &group).expect(201).json()["id"].as_str().unwrap().to_owned()
+    harness.post("/Groups", &group).expect(201).json()["id"].as_str().unwrap().to_owned()
 }
 
 fn resources(list: &Value) -> &Vec<Value> {
@@ -54,23 +54,23 @@ fn names(list: &Value) -> Vec<String> {
 }
 
 #[track_caller]
-fn check_names(house: &House, target: &str, expected: &str) {
-    let list = house.get(target).expect(200).json();
+fn check_names(harness: &Harness, target: &str, expected: &str) {
+    let list = harness.get(target).expect(200).json();
     assert_eq!(names(&list).join(" "), expected, "{target}");
 }
 
 #[track_caller]
-fn sorted(house: &House, by: &str, ascending: &str, descending: &str) {
+fn sorted(harness: &Harness, by: &str, ascending: &str, descending: &str) {
     let by = encoded(by);
-    check_names(house, &format!("/Users?sortBy={by}"), ascending);
-    check_names(house, &format!("/Users?sortBy={by}&sortOrder=ascending"), ascending);
-    check_names(house, &format!("/Users?sortBy={by}&sortOrder=descending"), descending);
-    check_names(house, &format!("/Users?sortBy={by}&sortOrder=Descending"), descending);
+    check_names(harness, &format!("/Users?sortBy={by}"), ascending);
+    check_names(harness, &format!("/Users?sortBy={by}&sortOrder=ascending"), ascending);
+    check_names(harness, &format!("/Users?sortBy={by}&sortOrder=descending"), descending);
+    check_names(harness, &format!("/Users?sortBy={by}&sortOrder=Descending"), descending);
 }
 
 #[test]
 fn lists_are_sorted_by_every_kind_of_attribute() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut ids = Vec::new();
     let users = [
         (
@@ -94,62 +94,62 @@ fn lists_are_sorted_by_every_kind_of_attribute() {
         ),
     ];
     for (name, rest) in users {
-        house.app.clock().advance(1);
-        ids.push(add(&house, name, rest));
+        harness.app.clock().advance(1);
+        ids.push(add(&harness, name, rest));
     }
-    house.app.clock().advance(1);
+    harness.app.clock().advance(1);
     let touched = format!("/Users/{}", ids[1]);
-    house.patch(&touched, &json!([{"op": "add", "path": "locale", "value": "de"}])).expect(200);
+    harness.patch(&touched, &json!([{"op": "add", "path": "locale", "value": "de"}])).expect(200);
 
-    check_names(&house, "/Users", "b D a c");
+    check_names(&harness, "/Users", "b D a c");
     // Text without regard to letter case; equal ones in order of creation, both ways.
-    sorted(&house, "userName", "a b c D", "D c b a");
-    sorted(&house, "USERNAME", "a b c D", "D c b a");
-    sorted(&house, &format!("{USER}:userName"), "a b c D", "D c b a");
-    sorted(&house, "title", "c b a D", "D b a c");
-    sorted(&house, "displayName", "c a b D", "b D a c");
-    sorted(&house, "name.familyName", "c a b D", "D b a c");
+    sorted(&harness, "userName", "a b c D", "D c b a");
+    sorted(&harness, "USERNAME", "a b c D", "D c b a");
+    sorted(&harness, &format!("{USER}:userName"), "a b c D", "D c b a");
+    sorted(&harness, "title", "c b a D", "D b a c");
+    sorted(&harness, "displayName", "c a b D", "b D a c");
+    sorted(&harness, "name.familyName", "c a b D", "D b a c");
     // Text with regard to it.
-    sorted(&house, "externalId", "a b c D", "D c b a");
-    sorted(&house, "profileUrl", "a D b c", "b c D a");
-    sorted(&house, "id", "b D a c", "c a D b");
+    sorted(&harness, "externalId", "a b c D", "D c b a");
+    sorted(&harness, "profileUrl", "a D b c", "b c D a");
+    sorted(&harness, "id", "b D a c", "c a D b");
     // Truth values, times, versions.
-    sorted(&house, "active", "D b a c", "b a c D");
-    sorted(&house, "meta.created", "b D a c", "c a D b");
-    sorted(&house, "meta.lastModified", "b a c D", "D c a b");
-    sorted(&house, "meta.version", "b a c D", "D b a c");
-    sorted(&house, "meta.resourceType", "b D a c", "b D a c");
-    sorted(&house, "meta.location", "b D a c", "c a D b");
+    sorted(&harness, "active", "D b a c", "b a c D");
+    sorted(&harness, "meta.created", "b D a c", "c a D b");
+    sorted(&harness, "meta.lastModified", "b a c D", "D c a b");
+    sorted(&harness, "meta.version", "b a c D", "D b a c");
+    sorted(&harness, "meta.resourceType", "b D a c", "b D a c");
+    sorted(&harness, "meta.location", "b D a c", "c a D b");
     // The primary value of several.
-    sorted(&house, "emails", "a b c D", "D c b a");
-    sorted(&house, "emails.value", "a b c D", "D c b a");
-    sorted(&house, "emails.type", "b D a c", "D a c b");
+    sorted(&harness, "emails", "a b c D", "D c b a");
+    sorted(&harness, "emails.value", "a b c D", "D c b a");
+    sorted(&harness, "emails.type", "b D a c", "D a c b");
     // Extensions, with their URN and without.
-    sorted(&house, "department", "a b D c", "D c b a");
-    sorted(&house, &format!("{ENTERPRISE}:department"), "a b D c", "D c b a");
-    sorted(&house, "employeeNumber", "b a D c", "D c a b");
-    sorted(&house, &format!("{ENTERPRISE}:manager.value"), "c b D a", "b D a c");
-    sorted(&house, "manager", "c b D a", "b D a c");
-    sorted(&house, "urn:x:unregistered:title", "b D a c", "b D a c");
+    sorted(&harness, "department", "a b D c", "D c b a");
+    sorted(&harness, &format!("{ENTERPRISE}:department"), "a b D c", "D c b a");
+    sorted(&harness, "employeeNumber", "b a D c", "D c a b");
+    sorted(&harness, &format!("{ENTERPRISE}:manager.value"), "c b D a", "b D a c");
+    sorted(&harness, "manager", "c b D a", "b D a c");
+    sorted(&harness, "urn:x:unregistered:title", "b D a c", "b D a c");
     // With a filter and a part of the list.
-    check_names(&house, "/Users?sortBy=title&filter=title%20pr&count=2&startIndex=2", "b a");
+    check_names(&harness, "/Users?sortBy=title&filter=title%20pr&count=2&startIndex=2", "b a");
 }
 
 #[test]
 fn without_a_primary_value_the_first_one_sorts() {
-    let house = House::new();
+    let harness = Harness::new();
     let phones = |values: Value| json!({ "phoneNumbers": values });
-    add(&house, "a", phones(json!([{"value": "3"}, {"value": "1", "primary": true}])));
-    add(&house, "b", phones(json!([{"value": "2"}, {"value": "0", "primary": false}])));
-    add(&house, "c", phones(json!([{"type": "work", "value": "9"}])));
-    add(&house, "d", json!({}));
-    sorted(&house, "phoneNumbers", "a b c d", "d c b a");
-    sorted(&house, "phoneNumbers.type", "c a b d", "a b d c");
+    add(&harness, "a", phones(json!([{"value": "3"}, {"value": "1", "primary": true}])));
+    add(&harness, "b", phones(json!([{"value": "2"}, {"value": "0", "primary": false}])));
+    add(&harness, "c", phones(json!([{"type": "work", "value": "9"}])));
+    add(&harness, "d", json!({}));
+    sorted(&harness, "phoneNumbers", "a b c d", "d c b a");
+    sorted(&harness, "phoneNumbers.type", "c a b d", "a b d c");
 }
 
 #[test]
 fn what_nothing_can_be_sorted_by_is_refused() {
-    let house = House::new();
+    let harness = Harness::new();
     for (by, words) in [
         ("shoeSize", "no schema"),
         ("name", "sub-attributes"),
@@ -161,14 +161,14 @@ fn what_nothing_can_be_sorted_by_is_refused() {
         ("emails[type eq \"work\"]", "no schema"),
     ] {
         let target = format!("/Users?sortBy={}", encoded(by));
-        house.get(&target).refused(400, Some("invalidPath"), words);
+        harness.get(&target).refused(400, Some("invalidPath"), words);
     }
-    house.get("/Groups?sortBy=members").refused(400, Some("invalidPath"), "membership");
-    house.get("/Users?sortBy=").expect(200);
-    house.get("/?sortBy=userName").expect(200);
+    harness.get("/Groups?sortBy=members").refused(400, Some("invalidPath"), "membership");
+    harness.get("/Users?sortBy=").expect(200);
+    harness.get("/?sortBy=userName").expect(200);
     // Over several types it is a mistake when none of them has it.
-    house.get("/?sortBy=shoeSize").refused(400, Some("invalidPath"), "no schema");
-    search(&house, "", json!({"sortBy": "shoeSize"})).refused(
+    harness.get("/?sortBy=shoeSize").refused(400, Some("invalidPath"), "no schema");
+    search(&harness, "", json!({"sortBy": "shoeSize"})).refused(
         400,
         Some("invalidPath"),
         "no schema",
@@ -177,14 +177,14 @@ fn what_nothing_can_be_sorted_by_is_refused() {
 
 /// Everything but the cursor of a query, and how to ask for its pages.
 struct Pages<'a> {
-    house: &'a House,
+    harness: &'a Harness,
     target: &'a str,
 }
 
 impl Pages<'_> {
     fn ask(&self, cursor: &str) -> Answer {
         let and = if self.target.contains('?') { '&' } else { '?' };
-        self.house.get(&format!("{}{and}cursor={cursor}", self.target))
+        self.harness.get(&format!("{}{and}cursor={cursor}", self.target))
     }
 
     #[track_caller]
@@ -231,17 +231,17 @@ impl Pages<'_> {
 
 #[test]
 fn cursors_lead_through_the_whole_list_and_back() {
-    let house = House::new();
+    let harness = Harness::new();
     for i in 0..23 {
         let title = ["A", "a", "b", "B"].get(i % 7).map(|it| json!({"title": it}));
-        add(&house, &format!("u{i}"), title.unwrap_or(json!({})));
+        add(&harness, &format!("u{i}"), title.unwrap_or(json!({})));
     }
     for i in 0..3 {
-        group(&house, &format!("g{i}"), &[]);
+        group(&harness, &format!("g{i}"), &[]);
     }
     let whole = |target: &str| {
         let and = if target.contains('?') { '&' } else { '?' };
-        names(&house.get(&format!("{target}{and}count=1000")).expect(200).json())
+        names(&harness.get(&format!("{target}{and}count=1000")).expect(200).json())
     };
     let title = encoded("title pr or userName ew \"2@example.com\"");
     for query in [
@@ -261,7 +261,7 @@ fn cursors_lead_through_the_whole_list_and_back() {
         for count in [1, 2, 5, 22, 23, 26, 100] {
             let and = if query.contains('?') { '&' } else { '?' };
             let target = format!("{query}{and}count={count}");
-            let pages = Pages { house: &house, target: &target }.walk();
+            let pages = Pages { harness: &harness, target: &target }.walk();
             assert_eq!(pages.concat(), all, "{target}");
             let short = pages.iter().rev().skip(1).find(|it| it.len() != count);
             assert_eq!(short, None, "{target}");
@@ -272,17 +272,17 @@ fn cursors_lead_through_the_whole_list_and_back() {
 #[test]
 fn what_stays_is_not_skipped_while_the_list_changes() {
     for (sort, renamed) in [("", false), ("&sortBy=userName", false), ("&sortBy=title", true)] {
-        let house = House::new();
+        let harness = Harness::new();
         let user = |i: usize| {
             let rest =
                 if i.is_multiple_of(3) { json!({}) } else { json!({"title": format!("t{i:02}")}) };
-            add(&house, &format!("u{i:02}"), rest)
+            add(&harness, &format!("u{i:02}"), rest)
         };
         let ids: Vec<String> = (0..20).map(user).collect();
         let filter = encoded("active ne false and userName sw \"u\"");
         for way in ["nextCursor", "previousCursor"] {
             let target = format!("/Users?count=3{sort}&filter={filter}");
-            let pages = Pages { house: &house, target: &target };
+            let pages = Pages { harness: &harness, target: &target };
             let mut page = pages.page("");
             if way == "previousCursor" {
                 while let Some(next) = page.get("nextCursor") {
@@ -302,16 +302,16 @@ fn what_stays_is_not_skipped_while_the_list_changes() {
                 let edge = edge.unwrap().clone();
                 let at = format!("/Users/{}", edge["id"].as_str().unwrap());
                 if turn % 2 == 0 {
-                    house.call("DELETE", &at, "").expect(204);
+                    harness.call("DELETE", &at, "").expect(204);
                 } else {
                     let change = json!([{"op": "replace", "path": "active", "value": false}]);
-                    house.patch(&at, &change).expect(200);
+                    harness.patch(&at, &change).expect(200);
                 }
                 gone.push(edge["userName"].as_str().unwrap().replace("@example.com", ""));
-                add(&house, &format!("new{way}{turn}"), json!({"title": "t05"}));
+                add(&harness, &format!("new{way}{turn}"), json!({"title": "t05"}));
                 let change = json!([{"op": "add", "path": "nickName", "value": "x"}]);
                 let touched = format!("/Users/{}", ids[(turn * 7) % ids.len()]);
-                let _ = house.patch(&touched, &change);
+                let _ = harness.patch(&touched, &change);
                 page = pages.page(&cursor);
                 seen.extend(names(&page));
                 turn += 1;
@@ -321,7 +321,7 @@ fn what_stays_is_not_skipped_while_the_list_changes() {
             once.sort();
             once.dedup();
             assert_eq!(once.len(), seen.len(), "twice: {seen:?}");
-            let rest = house.get(&format!("/Users?count=1000{sort}&filter={filter}"));
+            let rest = harness.get(&format!("/Users?count=1000{sort}&filter={filter}"));
             for stays in names(&rest.expect(200).json()) {
                 assert!(seen.contains(&stays), "{sort} {way}: {stays} is not in {seen:?}");
             }
@@ -332,29 +332,29 @@ fn what_stays_is_not_skipped_while_the_list_changes() {
 
 #[test]
 fn a_page_of_none_says_how_many_there_are() {
-    let house = House::new();
+    let harness = Harness::new();
     for i in 0..3 {
-        add(&house, &format!("u{i}"), json!({}));
+        add(&harness, &format!("u{i}"), json!({}));
     }
     for count in ["0", "-5"] {
-        let page = house.get(&format!("/Users?cursor&count={count}")).expect(200).json();
+        let page = harness.get(&format!("/Users?cursor&count={count}")).expect(200).json();
         assert_eq!((&page["totalResults"], &page["itemsPerPage"]), (&json!(3), &json!(0)));
         assert_eq!((page.get("nextCursor"), page.get("previousCursor")), (None, None));
     }
     let filter = encoded("userName eq \"u1@example.com\"");
-    let page = house.get(&format!("/Users?cursor=&count=0&filter={filter}")).expect(200).json();
+    let page = harness.get(&format!("/Users?cursor=&count=0&filter={filter}")).expect(200).json();
     assert_eq!(page["totalResults"], 1);
 }
 
 #[test]
 fn a_cursor_is_good_for_its_query_only() {
-    let house = House::new();
+    let harness = Harness::new();
     for i in 0..5 {
-        add(&house, &format!("u{i}"), json!({}));
+        add(&harness, &format!("u{i}"), json!({}));
     }
-    let (_, stranger) = house.neighbour("other");
+    let (_, stranger) = harness.neighbour("other");
     let target = "/Users?count=2&filter=userName%20pr&sortBy=userName";
-    let page = Pages { house: &house, target }.page("");
+    let page = Pages { harness: &harness, target }.page("");
     let cursor = page["nextCursor"].as_str().unwrap();
     let last = if cursor.ends_with('A') { "B" } else { "A" };
     let garbled = format!("{}{last}", &cursor[..cursor.len() - 1]);
@@ -372,29 +372,29 @@ fn a_cursor_is_good_for_its_query_only() {
         (target, &garbled),
         (target, &cursor[1..]),
     ] {
-        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        let answer = harness.get(&format!("{target}&cursor={cursor}"));
         answer.refused(400, Some("invalidCursor"), "does not belong to this query");
     }
     let answer =
-        house.with_token(&stranger, "GET", &format!("/scim/v2{target}&cursor={cursor}"), "");
+        harness.with_token(&stranger, "GET", &format!("/scim/v2{target}&cursor={cursor}"), "");
     answer.refused(400, Some("invalidCursor"), "does not belong to this query");
     for cursor in ["%00", "%FF", "%"] {
-        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        let answer = harness.get(&format!("{target}&cursor={cursor}"));
         answer.refused(400, Some("invalidCursor"), "percent-encoded");
     }
     for (count, words) in [("3", "the same"), ("0", "the same"), ("1001", "at most 1000")] {
         let target = target.replace("count=2", &format!("count={count}"));
-        let answer = house.get(&format!("{target}&cursor={cursor}"));
+        let answer = harness.get(&format!("{target}&cursor={cursor}"));
         answer.refused(400, Some("invalidCount"), words);
     }
-    house.get("/Users?count=1001&cursor=").refused(400, Some("invalidCount"), "at most 1000");
-    house.get("/Users?count=1000&cursor=").expect(200);
-    house.get("/Users?count=1001").expect(200);
+    harness.get("/Users?count=1001&cursor=").refused(400, Some("invalidCount"), "at most 1000");
+    harness.get("/Users?count=1000&cursor=").expect(200);
+    harness.get("/Users?count=1001").expect(200);
 
-    let pages = Pages { house: &house, target };
-    house.app.clock().advance(24 * 60 * 60);
+    let pages = Pages { harness: &harness, target };
+    harness.app.clock().advance(24 * 60 * 60);
     pages.ask(cursor).expect(200);
-    house.app.clock().advance(1);
+    harness.app.clock().advance(1);
     pages.ask(cursor).refused(400, Some("expiredCursor"), "Begin again");
     pages.ask("").expect(200);
 }
@@ -402,29 +402,29 @@ fn a_cursor_is_good_for_its_query_only() {
 /// RFC 9865 section 2.1. Without a cursor there is no such word.
 #[test]
 fn a_count_that_is_no_number_was_no_invalid_count() {
-    let house = House::new();
-    house.get("/Users?cursor=&count=x").refused(400, Some("invalidCount"), "whole number");
-    house.get("/Users?count=x").refused(400, Some("invalidValue"), "whole number");
-    let answer = search(&house, "/Users", json!({"cursor": "", "count": "x"}));
+    let harness = Harness::new();
+    harness.get("/Users?cursor=&count=x").refused(400, Some("invalidCount"), "whole number");
+    harness.get("/Users?count=x").refused(400, Some("invalidValue"), "whole number");
+    let answer = search(&harness, "/Users", json!({"cursor": "", "count": "x"}));
     answer.refused(400, Some("invalidCount"), "whole number");
-    let answer = search(&house, "/Users", json!({"count": "x"}));
+    let answer = search(&harness, "/Users", json!({"count": "x"}));
     answer.refused(400, Some("invalidValue"), "whole number");
 }
 
-fn search(house: &House, target: &str, mut body: Value) -> Answer {
+fn search(harness: &Harness, target: &str, mut body: Value) -> Answer {
     body["schemas"] = json!([SEARCH]);
-    house.post(&format!("{target}/.search"), &body)
+    harness.post(&format!("{target}/.search"), &body)
 }
 
 #[test]
 fn searches_are_answered_as_lists() {
-    let house = House::new();
-    let ann = add(&house, "ann", json!({"displayName": "Ann", "title": "z"}));
-    add(&house, "bob", json!({"displayName": "Bob", "title": "y"}));
-    group(&house, "Aces", &[&ann]);
-    group(&house, "Backs", &[]);
+    let harness = Harness::new();
+    let ann = add(&harness, "ann", json!({"displayName": "Ann", "title": "z"}));
+    add(&harness, "bob", json!({"displayName": "Bob", "title": "y"}));
+    group(&harness, "Aces", &[&ann]);
+    group(&harness, "Backs", &[]);
     let found = |target: &str, body: Value| {
-        let list = search(&house, target, body).expect(200).json();
+        let list = search(&harness, target, body).expect(200).json();
         assert_eq!(list["schemas"], json!(["urn:ietf:params:scim:api:messages:2.0:ListResponse"]));
         (names(&list).join(" "), list["totalResults"].as_i64().unwrap())
     };
@@ -448,62 +448,62 @@ fn searches_are_answered_as_lists() {
     check("", json!({"filter": "members.display eq \"ann\""}), "Aces", 1);
     check("", json!({"filter": "groups pr or displayName eq \"Backs\""}), "ann Backs", 2);
     check("", json!({"filter": "meta.resourceType eq \"Group\""}), "Aces Backs", 2);
-    search(&house, "", json!({"filter": "shoeSize eq 1"})).refused(
+    search(&harness, "", json!({"filter": "shoeSize eq 1"})).refused(
         400,
         Some("invalidFilter"),
         "shoeSize",
     );
-    search(&house, "/Groups", json!({"filter": "userName pr"})).refused(
+    search(&harness, "/Groups", json!({"filter": "userName pr"})).refused(
         400,
         Some("invalidFilter"),
         "userName",
     );
 
-    let list = search(&house, "", json!({"attributes": ["displayName"], "count": 3})).json();
+    let list = search(&harness, "", json!({"attributes": ["displayName"], "count": 3})).json();
     for it in resources(&list) {
         let mut keys: Vec<&str> = it.as_object().unwrap().keys().map(String::as_str).collect();
         keys.sort_unstable();
         assert_eq!(keys, ["displayName", "id", "schemas"], "{it}");
     }
-    let list = search(&house, "", json!({"excludedAttributes": ["members", "emails"]})).json();
+    let list = search(&harness, "", json!({"excludedAttributes": ["members", "emails"]})).json();
     for it in resources(&list) {
         assert!(it.get("members").is_none() && it.get("emails").is_none(), "{it}");
         assert!(it.get("meta").is_some(), "{it}");
     }
-    let list = search(&house, "/Groups", json!({"attributes": "members"})).json();
+    let list = search(&harness, "/Groups", json!({"attributes": "members"})).json();
     assert_eq!(resources(&list)[0]["members"][0]["value"], *ann);
 }
 
 #[test]
 fn searches_are_paged_by_cursor() {
-    let house = House::new();
+    let harness = Harness::new();
     for i in 0..5 {
-        add(&house, &format!("u{i}"), json!({}));
-        group(&house, &format!("g{i}"), &[]);
+        add(&harness, &format!("u{i}"), json!({}));
+        group(&harness, &format!("g{i}"), &[]);
     }
     for (target, sort, total) in [("/Users", "userName", 5), ("", "displayName", 10)] {
         let body = |cursor: &str| json!({"cursor": cursor, "count": 2, "sortBy": sort});
-        let whole = search(&house, target, json!({"sortBy": sort})).expect(200).json();
-        let mut page = search(&house, target, body("")).expect(200).json();
+        let whole = search(&harness, target, json!({"sortBy": sort})).expect(200).json();
+        let mut page = search(&harness, target, body("")).expect(200).json();
         let mut seen = names(&page);
         while let Some(next) = page.get("nextCursor") {
-            page = search(&house, target, body(next.as_str().unwrap())).expect(200).json();
+            page = search(&harness, target, body(next.as_str().unwrap())).expect(200).json();
             assert_eq!(page["totalResults"], total);
             assert!(page.get("previousCursor").is_some());
             seen.extend(names(&page));
         }
         assert_eq!(seen, names(&whole));
         let other = json!({"cursor": "x", "count": 2, "sortBy": sort});
-        search(&house, target, other).refused(400, Some("invalidCursor"), "");
+        search(&harness, target, other).refused(400, Some("invalidCursor"), "");
     }
 }
 
 #[test]
 fn wrong_searches_are_refused() {
-    let house = House::new();
+    let harness = Harness::new();
     for target in ["/Users/.search", "/Groups/.search", "/.search"] {
         let refuse = |body: &str, kind: &str, words: &str| {
-            house.call("POST", target, body).refused(400, Some(kind), words);
+            harness.call("POST", target, body).refused(400, Some(kind), words);
         };
         refuse("", "invalidSyntax", "");
         refuse("[]", "invalidSyntax", "");
@@ -528,18 +528,18 @@ fn wrong_searches_are_refused() {
 
 #[test]
 fn memberships_are_found() {
-    let house = House::new();
-    let ann = add(&house, "ann", json!({"displayName": "Ann"}));
-    let bob = add(&house, "bob", json!({"displayName": "Bobby"}));
-    add(&house, "cid", json!({}));
-    let inner = group(&house, "Inner", &[&ann]);
-    let outer = group(&house, "Outer", &[&inner, &bob]);
-    group(&house, "Empty", &[]);
+    let harness = Harness::new();
+    let ann = add(&harness, "ann", json!({"displayName": "Ann"}));
+    let bob = add(&harness, "bob", json!({"displayName": "Bobby"}));
+    add(&harness, "cid", json!({}));
+    let inner = group(&harness, "Inner", &[&ann]);
+    let outer = group(&harness, "Outer", &[&inner, &bob]);
+    group(&harness, "Empty", &[]);
     // A cycle.
     let change = json!([{"op": "add", "path": "members", "value": [{"value": outer}]}]);
-    house.patch(&format!("/Groups/{inner}"), &change).expect(200);
+    harness.patch(&format!("/Groups/{inner}"), &change).expect(200);
     let check = |target: &str, filter: &str, expected: &str| {
-        check_names(&house, &format!("{target}?filter={}", encoded(filter)), expected);
+        check_names(&harness, &format!("{target}?filter={}", encoded(filter)), expected);
     };
     check("/Groups", &format!("members.value eq \"{ann}\""), "Inner");
     check("/Groups", &format!("members eq \"{}\"", bob.to_uppercase()), "Outer");
@@ -552,7 +552,7 @@ fn memberships_are_found() {
     check("/Groups", "not (members pr)", "Empty");
     check("/Groups", &format!("members ne \"{ann}\""), "Inner Outer Empty");
     let place = format!("https://plumm.example/scim/v2/Users/{ann}");
-    let shown = house.get(&format!("/Groups/{inner}")).json()["members"][0]["$ref"].clone();
+    let shown = harness.get(&format!("/Groups/{inner}")).json()["members"][0]["$ref"].clone();
     check("/Groups", &format!("members.$ref eq {shown}"), "Inner");
     assert!(shown.as_str().unwrap().ends_with(place.split("//").nth(1).unwrap()));
     check("/Users", &format!("groups.value eq \"{inner}\""), "ann bob");
@@ -560,24 +560,24 @@ fn memberships_are_found() {
     check("/Users", "groups.display sw \"in\"", "ann bob");
     check("/Users", "groups[type eq \"indirect\" and display eq \"Outer\"]", "ann");
     check("/Users", "not (groups pr)", "cid");
-    house.call("DELETE", &format!("/Groups/{inner}"), "").expect(204);
+    harness.call("DELETE", &format!("/Groups/{inner}"), "").expect(204);
     check("/Users", &format!("groups eq \"{inner}\""), "");
     check("/Users", "groups pr", "bob");
-    house.call("DELETE", &format!("/Users/{bob}"), "").expect(204);
+    harness.call("DELETE", &format!("/Users/{bob}"), "").expect(204);
     check("/Groups", "members pr", "");
     check("/Groups", &format!("members eq \"{bob}\""), "");
 }
 
 #[test]
 fn members_are_removed_by_their_address() {
-    let house = House::new();
-    let ann = add(&house, "ann", json!({}));
-    let bob = add(&house, "bob", json!({}));
-    let at = format!("/Groups/{}", group(&house, "Both", &[&ann, &bob]));
-    let shown = house.get(&at).json()["members"][0]["$ref"].clone();
+    let harness = Harness::new();
+    let ann = add(&harness, "ann", json!({}));
+    let bob = add(&harness, "bob", json!({}));
+    let at = format!("/Groups/{}", group(&harness, "Both", &[&ann, &bob]));
+    let shown = harness.get(&at).json()["members"][0]["$ref"].clone();
     let path = format!("members[$ref eq {shown}]");
-    house.patch(&at, &json!([{"op": "remove", "path": path}]));
-    let left = house.get(&at).json()["members"].clone();
+    harness.patch(&at, &json!([{"op": "remove", "path": path}]));
+    let left = harness.get(&at).json()["members"].clone();
     assert_eq!((left.as_array().unwrap().len(), &left[0]["value"]), (1, &json!(bob)));
 }
 
@@ -611,9 +611,9 @@ fn pages_joined_are_the_list() {
         ..ProptestConfig::default()
     };
     let checked = TestRunner::new(config).run(&input, |(users, queries)| {
-        let house = House::new();
+        let harness = Harness::new();
         for (i, (title, family, active, phone, seconds)) in users.iter().enumerate() {
-            house.app.clock().advance(*seconds);
+            harness.app.clock().advance(*seconds);
             let mut rest = json!({"active": active});
             if let Some(it) = title {
                 rest["title"] = json!(it);
@@ -627,27 +627,27 @@ fn pages_joined_are_the_list() {
             if let Some(it) = phone {
                 rest["phoneNumbers"] = json!([{"value": "x"}, {"value": it, "primary": active}]);
             }
-            add(&house, &format!("u{}", i * 7 % 13 * 10 + i), rest);
+            add(&harness, &format!("u{}", i * 7 % 13 * 10 + i), rest);
         }
         for i in 0..users.len() / 3 {
-            group(&house, ["a", "B", "é", "z"][i % 4], &[]);
+            group(&harness, ["a", "B", "é", "z"][i % 4], &[]);
         }
         for (sort, descending, count, of) in queries {
             let order = if descending { "descending" } else { "ascending" };
             let filter = format!("&filter={}", encoded("title pr or active eq true"));
             let (endpoint, filter) = [("/Users", ""), ("/", ""), ("/Users", filter.as_str())][of];
             let query = format!("{endpoint}?sortBy={sort}&sortOrder={order}{filter}");
-            let whole = house.get(&format!("{query}&count=1000")).expect(200).json();
+            let whole = harness.get(&format!("{query}&count=1000")).expect(200).json();
             let ids = |list: &Value| -> Vec<String> {
                 resources(list).iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
             };
             let target = format!("{query}&count={count}");
-            let pages = Pages { house: &house, target: &target }.walk();
+            let pages = Pages { harness: &harness, target: &target }.walk();
             prop_assert_eq!(pages.concat(), names(&whole), "{}", target);
             let mut by_index = Vec::new();
             while by_index.len() < resources(&whole).len() {
                 let from = by_index.len() + 1;
-                let page = house.get(&format!("{target}&startIndex={from}")).expect(200).json();
+                let page = harness.get(&format!("{target}&startIndex={from}")).expect(200).json();
                 prop_assert_eq!(&page["totalResults"], &whole["totalResults"]);
                 by_index.extend(ids(&page));
             }
@@ -659,9 +659,9 @@ fn pages_joined_are_the_list() {
 }
 
 /// The page that begins here: the names, and what the list says of its length.
-fn page(house: &House, start: i64, query: &str) -> (String, i64) {
+fn page(harness: &Harness, start: i64, query: &str) -> (String, i64) {
     let target = format!("/Users?startIndex={start}&count=2{query}");
-    let list = house.get(&target).expect(200).json();
+    let list = harness.get(&target).expect(200).json();
     assert_eq!(list["startIndex"], start);
     (names(&list).join(" "), list["totalResults"].as_i64().unwrap())
 }
@@ -675,24 +675,24 @@ fn a_walk_by_index_skips_nobody_and_meets_nobody_twice() {
         format!("&filter={by_title}"),
         format!("&filter={by_title}&sortBy=title"),
     ] {
-        let house = House::new();
+        let harness = Harness::new();
         let title = |it: &str| json!({ "title": format!("t{it}") });
         let ids: Vec<_> = "abcdefg"
             .chars()
-            .map(|it| add(&house, &it.to_string(), title(&it.to_string())))
+            .map(|it| add(&harness, &it.to_string(), title(&it.to_string())))
             .collect();
-        let page = |start| page(&house, start, &query);
+        let page = |start| page(&harness, start, &query);
         let is = |names: &str, total| (names.to_owned(), total);
         assert_eq!(page(1), is("a b", 7), "{query}");
         // Whose place was remembered is gone, and one before it.
-        house.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
-        house.call("DELETE", &format!("/Users/{}", ids[1]), "").expect(204);
+        harness.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
+        harness.call("DELETE", &format!("/Users/{}", ids[1]), "").expect(204);
         assert_eq!(page(3), is("c d", 5), "{query}");
         // The same again: an answer may have been lost on its way.
         assert_eq!(page(3), is("c d", 5), "{query}");
-        let none = house.get(&format!("/Users?startIndex=5&count=0{query}")).expect(200).json();
+        let none = harness.get(&format!("/Users?startIndex=5&count=0{query}")).expect(200).json();
         assert_eq!(none["totalResults"], 5, "{query}");
-        house.call("DELETE", &format!("/Users/{}", ids[2]), "").expect(204);
+        harness.call("DELETE", &format!("/Users/{}", ids[2]), "").expect(204);
         // Four are left, and the client is told that the list goes on.
         assert_eq!(page(5), is("e f", 7), "{query}");
         assert_eq!(page(7), is("g", 4), "{query}");
@@ -700,7 +700,7 @@ fn a_walk_by_index_skips_nobody_and_meets_nobody_twice() {
         assert_eq!(page(2), is("e f", 4), "{query}");
         // A new walk.
         assert_eq!(page(1), is("d e", 4), "{query}");
-        restore(&house, &ids[0]);
+        restore(&harness, &ids[0]);
         assert_eq!(page(3), is("f g", 4), "{query}");
         assert_eq!(page(5), is("", 4), "{query}");
         assert_eq!(page(1), is("a d", 5), "{query}");
@@ -708,11 +708,11 @@ fn a_walk_by_index_skips_nobody_and_meets_nobody_twice() {
 }
 
 /// Brings a deleted user back, as support does.
-fn restore(house: &House, id: &str) {
-    let org = house.org.key;
-    let stored = house.store.read(|tx| tx.find(org, "User", id, State::Deleted));
+fn restore(harness: &Harness, id: &str) {
+    let org = harness.org.key;
+    let stored = harness.store.read(|tx| tx.find(org, "User", id, State::Deleted));
     let stored = stored.unwrap().unwrap();
-    let restored = house.store.write(house.now, |tx| {
+    let restored = harness.store.write(harness.now, |tx| {
         tx.restore_resource(org, "User", &stored)?;
         tx.log(&LogLine {
             org,
@@ -729,48 +729,48 @@ fn restore(house: &House, id: &str) {
 
 #[test]
 fn a_walk_by_index_is_its_own_for_five_minutes() {
-    let house = House::new();
-    let ids: Vec<_> = ["a", "b", "c", "d", "e"].map(|it| add(&house, it, json!({}))).into();
-    let other = house.issue(Scope::Scim);
-    assert_eq!(page(&house, 1, "").0, "a b");
-    house.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
+    let harness = Harness::new();
+    let ids: Vec<_> = ["a", "b", "c", "d", "e"].map(|it| add(&harness, it, json!({}))).into();
+    let other = harness.issue(Scope::Scim);
+    assert_eq!(page(&harness, 1, "").0, "a b");
+    harness.call("DELETE", &format!("/Users/{}", ids[0]), "").expect(204);
     let target = "/scim/v2/Users?startIndex=3&count=2";
-    let list = house.with_token(&other, "GET", target, "").expect(200).json();
+    let list = harness.with_token(&other, "GET", target, "").expect(200).json();
     assert_eq!(names(&list), ["d", "e"], "another token walks for itself");
-    assert_eq!(page(&house, 3, "&sortBy=userName").0, "d e", "another list");
-    assert_eq!(page(&house, 3, "").0, "c d");
-    house.app.clock().advance(5 * 60);
-    assert_eq!(page(&house, 3, "").0, "d e", "too late");
+    assert_eq!(page(&harness, 3, "&sortBy=userName").0, "d e", "another list");
+    assert_eq!(page(&harness, 3, "").0, "c d");
+    harness.app.clock().advance(5 * 60);
+    assert_eq!(page(&harness, 3, "").0, "d e", "too late");
 }
 
 #[test]
 fn the_length_of_a_filtered_list_follows_every_change() {
-    let house = House::new();
+    let harness = Harness::new();
     let ids: Vec<_> =
-        ["a", "b", "c", "d", "e", "f"].map(|it| add(&house, it, json!({"title": "t"}))).into();
-    let group = group(&house, "g", &[]);
+        ["a", "b", "c", "d", "e", "f"].map(|it| add(&harness, it, json!({"title": "t"}))).into();
+    let group = group(&harness, "g", &[]);
     let by_title = format!("&filter={}", encoded("title eq \"t\""));
     let by_group = format!("&filter={}", encoded("title eq \"t\" and not (groups pr)"));
-    let totals = || (page(&house, 1, &by_title).1, page(&house, 1, &by_group).1);
+    let totals = || (page(&harness, 1, &by_title).1, page(&harness, 1, &by_group).1);
     assert_eq!(totals(), (6, 6));
     assert_eq!(totals(), (6, 6));
     let at = format!("/Users/{}", ids[5]);
-    house.patch(&at, &json!([{"op": "replace", "path": "title", "value": "u"}])).expect(200);
+    harness.patch(&at, &json!([{"op": "replace", "path": "title", "value": "u"}])).expect(200);
     assert_eq!(totals(), (5, 5));
     let add_member = json!([{"op": "add", "path": "members", "value": [{"value": ids[4]}]}]);
-    house.patch(&format!("/Groups/{group}"), &add_member).expect(200);
+    harness.patch(&format!("/Groups/{group}"), &add_member).expect(200);
     assert_eq!(totals(), (5, 4));
-    house.call("DELETE", &format!("/Users/{}", ids[3]), "").expect(204);
+    harness.call("DELETE", &format!("/Users/{}", ids[3]), "").expect(204);
     assert_eq!(totals(), (4, 3));
-    add(&house, "h", json!({"title": "t"}));
+    add(&harness, "h", json!({"title": "t"}));
     assert_eq!(totals(), (5, 4));
 }
 
 #[test]
 fn nothing_short_waits_for_long_lists_and_few_of_those_do() {
-    let house = House::new();
-    let id = add(&house, "a", json!({"title": "t"}));
-    let access = house.issue(Scope::Access);
+    let harness = Harness::new();
+    let id = add(&harness, "a", json!({"title": "t"}));
+    let access = harness.issue(Scope::Access);
     let long = format!("/Users?filter={}", encoded("title co \"t\""));
     let started = Barrier::new(LONG_READS_MAX + 1);
     let hold = Mutex::new(());
@@ -778,7 +778,7 @@ fn nothing_short_waits_for_long_lists_and_few_of_those_do() {
         let held = hold.lock().unwrap();
         for _ in 0..LONG_READS_MAX {
             scope.spawn(|| {
-                let read: Result<(), Error> = house.store.read_long(|_| {
+                let read: Result<(), Error> = harness.store.read_long(|_| {
                     started.wait();
                     drop(hold.lock());
                     Ok(())
@@ -789,21 +789,21 @@ fn nothing_short_waits_for_long_lists_and_few_of_those_do() {
         started.wait();
         let (send, receive) = mpsc::channel();
         for _ in 0..=WAITING_MAX {
-            let (send, house, long) = (send.clone(), &house, &long);
-            scope.spawn(move || send.send(house.get(long)).unwrap());
+            let (send, harness, long) = (send.clone(), &harness, &long);
+            scope.spawn(move || send.send(harness.get(long)).unwrap());
         }
         let refused = receive.recv().unwrap();
         assert_eq!(refused.header("Retry-After"), Some("1"));
         refused.refused(503, None, "Too many long lists");
         // All others are answered at once, by no more than one connection.
         let quick = ["userName eq \"a@example.com\"", "emails eq \"a@example.com\""];
-        assert!(quick.iter().all(|it| house.count(it) == 1));
-        house.get(&format!("/Users/{id}")).expect(200);
-        house.get("/Users?startIndex=1&count=2").expect(200);
+        assert!(quick.iter().all(|it| harness.count(it) == 1));
+        harness.get(&format!("/Users/{id}")).expect(200);
+        harness.get("/Users?startIndex=1&count=2").expect(200);
         let title = json!([{"op": "replace", "path": "title", "value": "t2"}]);
-        house.patch(&format!("/Users/{id}"), &title).expect(200);
+        harness.patch(&format!("/Users/{id}"), &title).expect(200);
         let login = "/access/v1/users/a@example.com";
-        house.with_token(&access, "GET", login, "").expect(200);
+        harness.with_token(&access, "GET", login, "").expect(200);
         // And the ones that wait, when it is their turn.
         drop(held);
         for _ in 0..WAITING_MAX {

@@ -13,7 +13,7 @@ mod corpus;
 mod docs;
 mod durability;
 mod groups;
-mod house;
+mod harness;
 mod idle;
 mod idp;
 mod listing;

@@ -10,32 +10,39 @@ use plumm::config::Config;
 use plumm::http::request::{Method, Request};
 use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
-use plumm::store::org::OrgSettings;
-use plumm::store::token::Scope;
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::token::Scope;
 use serde_json::Value;
 
-use crate::house::{Answer, House, user};
+use crate::harness::{Answer, Harness, user};
 
 const USERS: &str = "/scim/v2/Users";
 
-/// A house behind a proxy at 10.0.0.1.
-fn behind_a_proxy() -> House {
+/// A harness behind a proxy at 10.0.0.1.
+fn behind_a_proxy() -> Harness {
     let trusted_proxies = vec!["10.0.0.0/24".parse().unwrap()];
-    House::configured(OrgSettings::default(), Config { trusted_proxies, ..Config::default() })
+    Harness::configured(OrgSettings::default(), Config { trusted_proxies, ..Config::default() })
 }
 
 /// Sends a request as it came from this peer, with this `X-Forwarded-For`.
-fn send(house: &House, peer: &str, client: &str, token: &str, method: &str, body: &str) -> Answer {
+fn send(
+    harness: &Harness,
+    peer: &str,
+    client: &str,
+    token: &str,
+    method: &str,
+    body: &str,
+) -> Answer {
     let mut request = Request::new(Method::from_name(method), USERS);
     request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
     request.headers.push(("X-Forwarded-For".to_owned(), client.to_owned()));
     request.peer = Some(peer.parse().unwrap());
     request.body = body.as_bytes().to_vec();
-    house.app.handle(&request).into()
+    harness.app.handle(&request).into()
 }
 
-fn metrics(house: &House, token: &str) -> String {
-    house.with_token(token, "GET", "/metrics", "").expect(200).text
+fn metrics(harness: &Harness, token: &str) -> String {
+    harness.with_token(token, "GET", "/metrics", "").expect(200).text
 }
 
 #[track_caller]
@@ -45,59 +52,59 @@ fn has(text: &str, line: &str) {
 
 #[test]
 fn metrics_are_for_a_token_of_scope_admin() {
-    let house = House::new();
-    let admin = house.issue(Scope::Admin);
+    let harness = Harness::new();
+    let admin = harness.issue(Scope::Admin);
     for method in ["GET", "HEAD"] {
-        let answer = house.with_token(&admin, method, "/metrics", "").expect(200);
+        let answer = harness.with_token(&admin, method, "/metrics", "").expect(200);
         let content_type = "text/plain; version=0.0.4; charset=utf-8";
         assert_eq!(answer.header("Content-Type"), Some(content_type));
         assert_eq!(answer.header("Cache-Control"), Some("no-store"));
     }
     for (token, status) in [
-        (house.issue(Scope::Scim), 403),
-        (house.issue(Scope::Access), 403),
+        (harness.issue(Scope::Scim), 403),
+        (harness.issue(Scope::Access), 403),
         ("plm_a_b".to_owned(), 401),
         (String::new(), 401),
     ] {
-        let answer = house.with_token(&token, "GET", "/metrics", "").expect(status);
+        let answer = harness.with_token(&token, "GET", "/metrics", "").expect(status);
         assert_eq!(answer.header("Content-Type"), Some("application/json"));
         assert!(answer.json()["detail"].is_string());
         assert_eq!(answer.header("WWW-Authenticate").is_some(), status == 401);
     }
-    let answer = house.with_token(&admin, "POST", "/metrics", "").expect(405);
+    let answer = harness.with_token(&admin, "POST", "/metrics", "").expect(405);
     assert_eq!(answer.header("Allow"), Some("GET, HEAD"));
-    assert_eq!(house.with_token(&admin, "GET", "/metrics/x", "").status, 404);
-    house.with_token(&admin, "GET", USERS, "").refused(403, None, "scope \"admin\"");
+    assert_eq!(harness.with_token(&admin, "GET", "/metrics/x", "").status, 404);
+    harness.with_token(&admin, "GET", USERS, "").refused(403, None, "scope \"admin\"");
 }
 
 #[test]
 fn metrics_count_what_happened_and_name_nobody() {
-    let house = House::new();
-    let admin = house.issue(Scope::Admin);
-    house.user("bob@example.com");
+    let harness = Harness::new();
+    let admin = harness.issue(Scope::Admin);
+    harness.user("bob@example.com");
     let mut eve = user("eve@example.com");
     eve["active"] = false.into();
-    house.post("/Users", &eve).expect(201);
-    let jon = house.user("jon@example.com");
-    house.call("DELETE", &format!("/Users/{}", jon["id"].as_str().unwrap()), "").expect(204);
-    house.get("/Groups").expect(200);
-    house.with_token("plm_wrong", "GET", USERS, "").expect(401);
-    let _ = house.app.refuse(408, "late");
+    harness.post("/Users", &eve).expect(201);
+    let jon = harness.user("jon@example.com");
+    harness.call("DELETE", &format!("/Users/{}", jon["id"].as_str().unwrap()), "").expect(204);
+    harness.get("/Groups").expect(200);
+    harness.with_token("plm_wrong", "GET", USERS, "").expect(401);
+    let _ = harness.app.refuse(408, "late");
     let token = auth::issue(
-        &house.store,
-        house.now,
-        &house.org,
+        &harness.store,
+        harness.now,
+        &harness.org,
         Scope::Scim,
         "a label",
-        Some(house.now.plus_seconds(3_600)),
+        Some(harness.now.plus_seconds(3_600)),
     );
     // Another organisation has what is no business of this one.
-    let (other, other_token) = house.neighbour("other");
+    let (other, other_token) = harness.neighbour("other");
     let body = user("kim@example.com").to_string();
-    house.with_token(&other_token, "POST", USERS, &body).expect(201);
+    harness.with_token(&other_token, "POST", USERS, &body).expect(201);
 
-    let text = metrics(&house, &admin);
-    let expires = house.now.plus_seconds(3_600).nanoseconds() / 1_000_000_000;
+    let text = metrics(&harness, &admin);
+    let expires = harness.now.plus_seconds(3_600).nanoseconds() / 1_000_000_000;
     for line in [
         "plumm_build_info{version=\"0.1.0\"} 1",
         "plumm_requests_total{method=\"POST\",route=\"/scim/v2/Users\",code=\"201\"} 4",
@@ -115,7 +122,7 @@ fn metrics_count_what_happened_and_name_nobody() {
         "plumm_users{state=\"inactive\"} 1",
         "plumm_groups 0",
         &format!("plumm_token_expiry_timestamp_seconds{{scope=\"scim\"}} {expires}"),
-        &format!("process_start_time_seconds {}", house.now.nanoseconds() / 1_000_000_000),
+        &format!("process_start_time_seconds {}", harness.now.nanoseconds() / 1_000_000_000),
     ] {
         has(&text, line);
     }
@@ -123,8 +130,8 @@ fn metrics_count_what_happened_and_name_nobody() {
         let told = text.lines().filter(|it| !it.starts_with('#') && it.contains(name));
         assert_eq!(told.collect::<Vec<_>>(), [""; 0]);
     }
-    let own = auth::issue(&house.store, house.now, &other, Scope::Admin, "", None).unwrap();
-    let text = metrics(&house, own.secret.reveal());
+    let own = auth::issue(&harness.store, harness.now, &other, Scope::Admin, "", None).unwrap();
+    let text = metrics(&harness, own.secret.reveal());
     has(&text, "plumm_users{state=\"inactive\"} 0");
     assert!(!text.contains("plumm_token_expiry_timestamp_seconds{"), "{text}");
     // The first scrape is counted by the second.
@@ -134,9 +141,9 @@ fn metrics_count_what_happened_and_name_nobody() {
 /// Every line is one that Prometheus reads, and each family is announced once, before its values.
 #[test]
 fn metrics_are_in_the_text_format() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let text = metrics(&house, &house.issue(Scope::Admin));
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let text = metrics(&harness, &harness.issue(Scope::Admin));
     assert!(text.ends_with('\n'));
     let mut families = Vec::new();
     for line in text.lines() {
@@ -163,57 +170,57 @@ fn metrics_are_in_the_text_format() {
 
 #[test]
 fn an_organisation_beyond_its_rate_is_told_when_to_come_again() {
-    let house = House::with(OrgSettings { rate: 60, ..OrgSettings::default() });
-    let (access, admin) = (house.issue(Scope::Access), house.issue(Scope::Admin));
-    let second = house.issue(Scope::Scim);
+    let harness = Harness::with(OrgSettings { rate: 60, ..OrgSettings::default() });
+    let (access, admin) = (harness.issue(Scope::Access), harness.issue(Scope::Admin));
+    let second = harness.issue(Scope::Scim);
     let login = "/access/v1/users/bob@example.com";
     for _ in 0..5 {
-        house.get("/Users").expect(200);
-        house.with_token(&second, "GET", USERS, "").expect(200);
+        harness.get("/Users").expect(200);
+        harness.with_token(&second, "GET", USERS, "").expect(200);
     }
     // All tokens of the identity provider count together.
-    for token in [house.token(), &second] {
-        let answer = house.with_token(token, "GET", USERS, "");
+    for token in [harness.token(), &second] {
+        let answer = harness.with_token(token, "GET", USERS, "");
         assert_eq!(answer.header("Retry-After"), Some("1"));
         answer.refused(429, None, "\"acme\" may send 60 requests a minute");
     }
-    let text = house.get("/Users").text;
+    let text = harness.get("/Users").text;
     assert!(text.contains("Send the request again in 1 second."), "{text}");
     assert!(text.contains("`plumm org set ORG --rate N`"), "{text}");
     // People still log in, and have a limit of their own.
     for _ in 0..10 {
-        house.with_token(&access, "GET", login, "").expect(404);
+        harness.with_token(&access, "GET", login, "").expect(404);
     }
-    let answer = house.with_token(&access, "GET", login, "").expect(429);
+    let answer = harness.with_token(&access, "GET", login, "").expect(429);
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
     assert_eq!(answer.header("Retry-After"), Some("1"));
     // Whoever has no valid token does not use up the organisation's requests.
-    house.app.clock().advance(1);
+    harness.app.clock().advance(1);
     for _ in 0..20 {
-        house.with_token("plm_wrong", "GET", USERS, "").expect(401);
+        harness.with_token("plm_wrong", "GET", USERS, "").expect(401);
     }
-    house.get("/Users").expect(200);
-    house.get("/Users").expect(429);
-    let (_, other) = house.neighbour("other");
-    house.with_token(&other, "GET", USERS, "").expect(200);
-    has(&metrics(&house, &admin), "plumm_rate_limited_total 5");
+    harness.get("/Users").expect(200);
+    harness.get("/Users").expect(429);
+    let (_, other) = harness.neighbour("other");
+    harness.with_token(&other, "GET", USERS, "").expect(200);
+    has(&metrics(&harness, &admin), "plumm_rate_limited_total 5");
 }
 
 #[test]
 fn a_slow_rate_says_how_long_to_wait() {
-    let house = House::with(OrgSettings { rate: 2, ..OrgSettings::default() });
-    house.get("/Users").expect(200);
-    house.app.clock().advance(10);
-    let answer = house.get("/Users").expect(429);
+    let harness = Harness::with(OrgSettings { rate: 2, ..OrgSettings::default() });
+    harness.get("/Users").expect(200);
+    harness.app.clock().advance(10);
+    let answer = harness.get("/Users").expect(429);
     assert_eq!(answer.header("Retry-After"), Some("20"));
-    house.app.clock().advance(20);
-    house.get("/Users").expect(200);
+    harness.app.clock().advance(20);
+    harness.get("/Users").expect(200);
 }
 
 #[test]
 fn the_log_of_changes_names_the_client_behind_a_trusted_proxy() {
-    let house = behind_a_proxy();
-    let token = house.token();
+    let harness = behind_a_proxy();
+    let token = harness.token();
     for (i, (peer, field, expected)) in [
         ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
         ("10.0.0.1", "nonsense", "10.0.0.1"),
@@ -224,8 +231,8 @@ fn the_log_of_changes_names_the_client_behind_a_trusted_proxy() {
     .enumerate()
     {
         let body = user(&format!("bob{i}@example.com")).to_string();
-        send(&house, peer, field, token, "POST", &body).expect(201);
-        let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+        send(&harness, peer, field, token, "POST", &body).expect(201);
+        let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
         let sql = "SELECT client FROM provisioning_log ORDER BY seq DESC LIMIT 1";
         let client: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
         assert_eq!(client, expected);
@@ -234,9 +241,9 @@ fn the_log_of_changes_names_the_client_behind_a_trusted_proxy() {
 
 #[test]
 fn wrong_tokens_count_for_the_client_and_not_for_its_proxy() {
-    let house = behind_a_proxy();
+    let harness = behind_a_proxy();
     let tries = |peer: &str, client: &str, count: usize| {
-        let sent = (0..count).map(|_| send(&house, peer, client, "wrong", "GET", "").status);
+        let sent = (0..count).map(|_| send(&harness, peer, client, "wrong", "GET", "").status);
         sent.filter(|it| *it == 401).count()
     };
     assert_eq!(tries("10.0.0.1", "198.51.100.7", 100), 60);
@@ -250,22 +257,22 @@ fn wrong_tokens_count_for_the_client_and_not_for_its_proxy() {
 
 #[test]
 fn answers_stay_out_of_caches_and_are_what_they_say() {
-    let house = House::new();
-    let id = house.user("bob@example.com")["id"].as_str().unwrap().to_owned();
-    let access = house.issue(Scope::Access);
+    let harness = Harness::new();
+    let id = harness.user("bob@example.com")["id"].as_str().unwrap().to_owned();
+    let access = harness.issue(Scope::Access);
     let bob = format!("{USERS}/{id}");
     for (token, method, target, status) in [
-        (house.token(), "GET", USERS, 200),
-        (house.token(), "GET", bob.as_str(), 200),
-        (house.token(), "DELETE", bob.as_str(), 204),
-        (house.token(), "GET", "/scim/v2/nowhere", 404),
-        (house.token(), "GET", "/scim/v2/ServiceProviderConfig", 200),
+        (harness.token(), "GET", USERS, 200),
+        (harness.token(), "GET", bob.as_str(), 200),
+        (harness.token(), "DELETE", bob.as_str(), 204),
+        (harness.token(), "GET", "/scim/v2/nowhere", 404),
+        (harness.token(), "GET", "/scim/v2/ServiceProviderConfig", 200),
         (&access, "GET", "/access/v1/users/eve@example.com", 404),
         ("", "GET", "/scim/v2/Users", 401),
         ("", "GET", "/metrics", 401),
         ("", "GET", "//scim//v2/Users", 401),
     ] {
-        let answer = house.with_token(token, method, target, "").expect(status);
+        let answer = harness.with_token(token, method, target, "").expect(status);
         let count = |name: &str| answer.headers.iter().filter(|(it, _)| it == name).count();
         assert_eq!(answer.header("Cache-Control"), Some("no-store"), "{target}");
         assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{target}");
@@ -274,26 +281,26 @@ fn answers_stay_out_of_caches_and_are_what_they_say() {
         assert_eq!(answer.header("Server"), None);
     }
     for target in ["/healthz", "/readyz", "/", "/nowhere"] {
-        let answer = house.send("GET", target, &[], "");
+        let answer = harness.send("GET", target, &[], "");
         assert_eq!(answer.header("X-Content-Type-Options"), Some("nosniff"), "{target}");
         assert_eq!(answer.header("Cache-Control"), None, "{target}");
     }
-    let unread: Answer = house.app.refuse(400, "no request").into();
+    let unread: Answer = harness.app.refuse(400, "no request").into();
     assert_eq!(unread.header("Cache-Control"), Some("no-store"));
     assert_eq!(unread.header("X-Content-Type-Options"), Some("nosniff"));
 
     let mut request = Request::new(Method::Get, "/healthz");
     request.secure = true;
-    let answer: Answer = house.app.handle(&request).into();
+    let answer: Answer = harness.app.handle(&request).into();
     assert_eq!(answer.header("Strict-Transport-Security"), Some("max-age=31536000"));
 }
 
 #[test]
 fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let file = house.folder.path().join("old.db");
-    let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let file = harness.folder.path().join("old.db");
+    let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
     connection.execute("VACUUM INTO ?", [file.to_str().unwrap()]).unwrap();
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection
@@ -305,15 +312,15 @@ fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
     drop(connection);
     let store = plumm::store::Store::open(&file, plumm::store::Open::Existing).unwrap();
     let orgs = store.read(|tx| tx.orgs()).unwrap();
-    assert_eq!(orgs.as_slice(), std::slice::from_ref(&house.org));
+    assert_eq!(orgs.as_slice(), std::slice::from_ref(&harness.org));
     let census = store.read(|tx| tx.census(orgs[0].key)).unwrap();
     assert_eq!((census.active, census.inactive, census.groups), (1, 0, 0));
 }
 
 #[test]
 fn inactive_accounts_are_counted_by_their_index() {
-    let house = House::new();
-    let connection = rusqlite::Connection::open(house.folder.database()).unwrap();
+    let harness = Harness::new();
+    let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
     let sql = "EXPLAIN QUERY PLAN SELECT count(*) FROM resource WHERE org = ?
         AND deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1";
     let plan: String = connection.query_row(sql, [1], |row| row.get(3)).unwrap();
@@ -322,15 +329,15 @@ fn inactive_accounts_are_counted_by_their_index() {
 
 #[test]
 fn every_change_of_an_account_is_in_the_census() {
-    let house = House::new();
-    let bob = format!("/Users/{}", house.user("bob@example.com")["id"].as_str().unwrap());
+    let harness = Harness::new();
+    let bob = format!("/Users/{}", harness.user("bob@example.com")["id"].as_str().unwrap());
     let census = || {
-        let census = house.store.read(|tx| tx.census(house.org.key)).unwrap();
+        let census = harness.store.read(|tx| tx.census(harness.org.key)).unwrap();
         (census.active, census.inactive, census.groups)
     };
     let set = |active: Value| {
         let operations = serde_json::json!([{"op": "replace", "value": {"active": active}}]);
-        house.patch(&bob, &operations).expect(200);
+        harness.patch(&bob, &operations).expect(200);
     };
     assert_eq!(census(), (1, 0, 0));
     set(false.into());
@@ -340,20 +347,20 @@ fn every_change_of_an_account_is_in_the_census() {
     let group = serde_json::json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Guides"
     });
-    house.post("/Groups", &group).expect(201);
+    harness.post("/Groups", &group).expect(201);
     assert_eq!(census(), (1, 0, 1));
-    house.call("DELETE", &bob, "").expect(204);
+    harness.call("DELETE", &bob, "").expect(204);
     assert_eq!(census(), (0, 0, 1));
 }
 
 #[test]
 fn connections_are_counted_from_their_first_moment_to_their_last() {
-    let house = House::new();
-    let admin = house.issue(Scope::Admin);
+    let harness = Harness::new();
+    let admin = harness.issue(Scope::Admin);
     let deadlines = Deadlines { head: Duration::from_millis(50), ..Deadlines::default() };
     let limits = Limits { deadlines, ..Limits::default() };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
+    let server = Server::start_within(limits, listener, Arc::clone(&harness.app)).unwrap();
     let connect = || TcpStream::connect(server.local_addr()).unwrap();
     let answer = |mut from: &TcpStream| {
         let mut text = String::new();
@@ -385,19 +392,19 @@ fn connections_are_counted_from_their_first_moment_to_their_last() {
     }
     drop(asking);
     server.stop();
-    has(&metrics(&house, &admin), "plumm_connections_open 0");
+    has(&metrics(&harness, &admin), "plumm_connections_open 0");
 }
 
 #[test]
 fn a_connection_without_room_is_counted() {
-    let house = House::new();
+    let harness = Harness::new();
     let limits = Limits { connections: 0, ..Limits::default() };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
+    let server = Server::start_within(limits, listener, Arc::clone(&harness.app)).unwrap();
     let mut text = String::new();
     TcpStream::connect(server.local_addr()).unwrap().read_to_string(&mut text).unwrap();
     assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
-    let text = metrics(&house, &house.issue(Scope::Admin));
+    let text = metrics(&harness, &harness.issue(Scope::Admin));
     has(&text, "plumm_connections_turned_away_total 1");
     has(&text, "plumm_connections_open 0");
     has(&text, "plumm_unread_requests_total{code=\"503\"} 1");

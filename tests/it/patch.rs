@@ -3,24 +3,24 @@
 
 use std::cell::Cell;
 
-use plumm::store::resource::State;
+use plumm::store::tables::resource::State;
 use serde_json::{Map, Value, json};
 
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const CUSTOM: &str = "urn:okta:acme_1:1.0:user:custom";
 
-/// A house, and a new user in it for each row of a table.
+/// A harness, and a new user in it for each row of a table.
 struct Table {
-    house: House,
+    harness: Harness,
     rows: Cell<u32>,
 }
 
 impl Table {
     fn new() -> Table {
-        Table { house: House::new(), rows: Cell::new(0) }
+        Table { harness: Harness::new(), rows: Cell::new(0) }
     }
 
     /// A user with something in every corner.
@@ -42,7 +42,7 @@ impl Table {
         body[ENTERPRISE] =
             json!({"department": "Sales", "employeeNumber": "7", "manager": {"value": "m1"}});
         body[CUSTOM] = json!({"level": 3, "tags": ["a"]});
-        self.house.post("/Users", &body).expect(201).json()
+        self.harness.post("/Users", &body).expect(201).json()
     }
 
     /// Each row: operations (one may stand without its array), and JSON pointers with the value
@@ -51,14 +51,14 @@ impl Table {
     fn applies(&self, rows: Vec<(Value, Value)>) {
         for (operations, expected) in rows {
             let before = self.user();
-            let answer = self.house.patch(&target(&before), &listed(&operations));
+            let answer = self.harness.patch(&target(&before), &listed(&operations));
             assert_eq!(answer.status, 200, "{operations}: {}", answer.text);
             let after = answer.json();
             for (pointer, wanted) in expected.as_object().unwrap() {
                 let found = after.pointer(pointer).unwrap_or(&Value::Null);
                 assert_eq!(found, wanted, "{pointer} after {operations}: {after}");
             }
-            assert_eq!(self.house.get(&target(&before)).json(), after, "{operations}");
+            assert_eq!(self.harness.get(&target(&before)).json(), after, "{operations}");
         }
     }
 
@@ -67,8 +67,8 @@ impl Table {
     fn leaves(&self, rows: Vec<Value>) {
         for operations in rows {
             let before = self.user();
-            self.house.app.clock().advance(60);
-            let answer = self.house.patch(&target(&before), &listed(&operations));
+            self.harness.app.clock().advance(60);
+            let answer = self.harness.patch(&target(&before), &listed(&operations));
             assert_eq!(answer.status, 200, "{operations}: {}", answer.text);
             assert_eq!(answer.json(), before, "{operations}");
         }
@@ -79,12 +79,12 @@ impl Table {
     fn refuses(&self, rows: Vec<(Value, &str, &str)>) {
         for (operations, scim_type, words) in rows {
             let before = self.user();
-            let answer = self.house.patch(&target(&before), &listed(&operations));
+            let answer = self.harness.patch(&target(&before), &listed(&operations));
             assert_eq!(answer.status, 400, "{operations}: {}", answer.text);
             let found = answer.json()["scimType"].clone();
             assert_eq!(found, scim_type, "{operations}: {}", answer.text);
             answer.refused(400, Some(scim_type), words);
-            assert_eq!(self.house.get(&target(&before)).json(), before, "{operations}");
+            assert_eq!(self.harness.get(&target(&before)).json(), before, "{operations}");
         }
     }
 }
@@ -255,10 +255,10 @@ fn a_path_into_a_value_makes_the_value_where_there_is_none() {
     ]);
     // A user without any address gets the first one that way.
     let bare = json!({"schemas": [CORE], "userName": "bare@example.com"});
-    let bare = table.house.post("/Users", &bare).expect(201).json();
+    let bare = table.harness.post("/Users", &bare).expect(201).json();
     let work = json!([{"op": "Replace", "path": "emails[type eq \"work\"].value",
         "value": "bare@example.com"}]);
-    let after = table.house.patch(&target(&bare), &work).expect(200).json();
+    let after = table.harness.patch(&target(&bare), &work).expect(200).json();
     assert_eq!(after["emails"], json!([{"type": "work", "value": "bare@example.com"}]));
 }
 
@@ -509,8 +509,8 @@ fn only_one_value_is_primary() {
 /// RFC 7644 section 3.5.2: the message.
 #[test]
 fn the_message() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let schemas = json!(["urn:ietf:params:scim:api:messages:2.0:PatchOp"]);
     let operations = json!([{"op": "replace", "path": "title", "value": "Dr"}]);
     let rows = [
@@ -528,21 +528,21 @@ fn the_message() {
         (json!("x"), "invalidSyntax", "object"),
     ];
     for (body, scim_type, words) in rows {
-        let answer = house.call("PATCH", &target(&bob), &body.to_string());
+        let answer = harness.call("PATCH", &target(&bob), &body.to_string());
         answer.refused(400, Some(scim_type), words);
     }
     for body in ["", "{", "null"] {
-        house.call("PATCH", &target(&bob), body).refused(400, Some("invalidSyntax"), "body");
+        harness.call("PATCH", &target(&bob), body).refused(400, Some("invalidSyntax"), "body");
     }
     let one = json!({"op": "replace", "path": "title", "value": "Dr"});
     let many = Value::Array(vec![one; 5001]);
-    house.patch(&target(&bob), &many).refused(413, Some("tooMany"), "5001");
-    assert_eq!(house.get(&target(&bob)).json(), bob);
+    harness.patch(&target(&bob), &many).refused(413, Some("tooMany"), "5001");
+    assert_eq!(harness.get(&target(&bob)).json(), bob);
     // The names of the message in any letter case, with more beside them.
     let body = json!({"Schemas": schemas, "operations": operations, "id": "x"});
-    let after = house.call("PATCH", &target(&bob), &body.to_string()).expect(200).json();
+    let after = harness.call("PATCH", &target(&bob), &body.to_string()).expect(200).json();
     assert_eq!(after["title"], "Dr");
-    house.patch("/Users/nobody", &operations).refused(404, None, "no User");
+    harness.patch("/Users/nobody", &operations).refused(404, None, "no User");
 }
 
 #[test]
@@ -661,7 +661,7 @@ fn what_only_the_server_sets() {
     let bob = table.user();
     let operations = json!([{"op": "replace", "path": "id", "value": bob["id"]},
         {"op": "replace", "path": "schemas", "value": bob["schemas"]}]);
-    assert_eq!(table.house.patch(&target(&bob), &operations).expect(200).json(), bob);
+    assert_eq!(table.harness.patch(&target(&bob), &operations).expect(200).json(), bob);
 }
 
 #[test]
@@ -956,10 +956,10 @@ fn a_registered_extension_as_a_whole_and_by_attribute() {
         ),
     ]);
     // Adding an attribute by its full name adds the URN to `schemas`.
-    let bare = table.house.user("bare@example.com");
+    let bare = table.harness.user("bare@example.com");
     assert_eq!(bare["schemas"], json!([CORE]));
     let add = json!([{"op": "add", "path": department, "value": "R&D"}]);
-    let after = table.house.patch(&target(&bare), &add).expect(200).json();
+    let after = table.harness.patch(&target(&bare), &add).expect(200).json();
     assert_eq!(after["schemas"], json!([CORE, ENTERPRISE]));
     table.refuses(vec![(
         json!({"op": "replace", "path": ENTERPRISE, "value": "R&D"}),
@@ -1015,8 +1015,8 @@ fn an_extension_that_nothing_here_knows_as_a_whole_and_by_attribute() {
 
 #[test]
 fn a_password_is_taken_and_never_shown() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     for operation in [
         json!({"op": "replace", "value": {"password": "s3cr3t-one"}}),
         json!({"op": "replace", "path": "password", "value": "s3cr3t-one"}),
@@ -1026,69 +1026,69 @@ fn a_password_is_taken_and_never_shown() {
         json!({"op": "replace", "value": {"password": null}}),
         json!({"op": "remove", "path": "password"}),
     ] {
-        let answer = house.patch(&target(&bob), &json!([operation])).expect(200);
+        let answer = harness.patch(&target(&bob), &json!([operation])).expect(200);
         assert!(!answer.text.contains("s3cr3t") && !answer.text.contains("password"));
-        let asked = house.get(&format!("{}?attributes=password", target(&bob))).expect(200);
+        let asked = harness.get(&format!("{}?attributes=password", target(&bob))).expect(200);
         assert!(!asked.text.contains("s3cr3t"), "{operation}");
     }
     let id = bob["id"].as_str().unwrap();
-    let stored = house.store.read(|tx| tx.find(house.org.key, "User", id, State::Present));
+    let stored = harness.store.read(|tx| tx.find(harness.org.key, "User", id, State::Present));
     assert!(!stored.unwrap().unwrap().document.contains("s3cr3t"));
 }
 
 #[test]
 fn the_answer_is_the_whole_user_or_what_was_asked_for() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
-    house.app.clock().advance(60);
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
+    harness.app.clock().advance(60);
     let title = json!([{"op": "replace", "path": "title", "value": "Dr"}]);
-    let answer = house.patch(&target(&bob), &title).expect(200);
+    let answer = harness.patch(&target(&bob), &title).expect(200);
     let after = answer.json();
     assert_eq!(answer.header("Location"), after["meta"]["location"].as_str());
     assert_eq!(after["meta"]["lastModified"], "2026-01-31T08:01:00.000Z");
     assert_eq!(after["meta"]["created"], bob["meta"]["created"]);
     assert_eq!(after["userName"], "bob@example.com");
-    let only = house.patch(&format!("{}?attributes=title", target(&bob)), &title).expect(200);
+    let only = harness.patch(&format!("{}?attributes=title", target(&bob)), &title).expect(200);
     let expected = json!({"schemas": [CORE], "id": bob["id"], "title": "Dr"});
     assert_eq!(only.json(), expected);
 }
 
 #[test]
 fn an_attribute_twice_in_a_value_without_a_path_is_refused() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let at = format!("/Users/{}", bob["id"].as_str().unwrap());
     let twice = json!([{"op": "replace", "value": {"active": true, "Active": false}}]);
-    house.patch(&at, &twice).refused(400, Some("invalidSyntax"), "stands twice");
-    assert_eq!(house.get(&at).json(), bob);
+    harness.patch(&at, &twice).refused(400, Some("invalidSyntax"), "stands twice");
+    assert_eq!(harness.get(&at).json(), bob);
 }
 
 #[test]
 fn the_core_schema_as_an_object_is_the_resource_itself() {
-    let house = House::new();
+    let harness = Harness::new();
     let core = "urn:ietf:params:scim:schemas:core:2.0:User";
-    let mut body = crate::house::user("bob@example.com");
+    let mut body = crate::harness::user("bob@example.com");
     body.as_object_mut().unwrap().remove("active");
     body[core] = json!({"title": "Dr", "active": false});
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!((&bob["title"], &bob["active"]), (&json!("Dr"), &json!(false)));
     let at = format!("/Users/{}", bob["id"].as_str().unwrap());
     let on = json!([{"op": "replace", "value": {core: {"active": true, "title": "Prof"}}}]);
-    let bob = house.patch(&at, &on).expect(200).json();
+    let bob = harness.patch(&at, &on).expect(200).json();
     assert_eq!((&bob["title"], &bob["active"]), (&json!("Prof"), &json!(true)));
     assert_eq!(bob.get(core), None);
 }
 
 #[test]
 fn a_manager_given_as_a_bare_id_keeps_nothing_of_the_one_before() {
-    let house = House::new();
+    let harness = Harness::new();
     let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-    let bob = house.user("bob@example.com");
+    let bob = harness.user("bob@example.com");
     let at = format!("/Users/{}", bob["id"].as_str().unwrap());
     let first = json!([{"op": "add", "path": format!("{enterprise}:manager"),
         "value": {"value": "a", "$ref": "../Users/a"}}]);
-    house.patch(&at, &first).expect(200);
+    harness.patch(&at, &first).expect(200);
     let second = json!([{"op": "replace", "path": format!("{enterprise}:manager"), "value": "b"}]);
-    let bob = house.patch(&at, &second).expect(200).json();
+    let bob = harness.patch(&at, &second).expect(200).json();
     assert_eq!(bob[enterprise]["manager"], json!({"value": "b"}));
 }

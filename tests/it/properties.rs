@@ -7,7 +7,7 @@ use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::{Map, Value, json};
 
-use crate::house::{House, encoded, user};
+use crate::harness::{Harness, encoded, user};
 
 fn runner(cases: u32) -> TestRunner {
     let rng_seed = RngSeed::Fixed(0x706c_756d);
@@ -144,7 +144,7 @@ fn operation(change: &Change, form: u8) -> Value {
 
 #[test]
 fn patch_then_get_is_what_a_model_says() {
-    let house = House::new();
+    let harness = Harness::new();
     let number = std::cell::Cell::new(0);
     let requests =
         proptest::collection::vec(proptest::collection::vec((change(), any::<u8>()), 1..5), 1..6);
@@ -154,7 +154,7 @@ fn patch_then_get_is_what_a_model_says() {
             let name = format!("u{}@example.com", number.get());
             let mut body = user(&name);
             body.as_object_mut().unwrap().remove("displayName");
-            let created = house.post("/Users", &body).expect(201).json();
+            let created = harness.post("/Users", &body).expect(201).json();
             let at = format!("/Users/{}", created["id"].as_str().unwrap());
             let mut model =
                 Model { given: Some("Test".to_owned()), active: true, ..Model::default() };
@@ -162,9 +162,9 @@ fn patch_then_get_is_what_a_model_says() {
                 let operations: Vec<Value> =
                     changes.iter().map(|(change, form)| operation(change, *form)).collect();
                 changes.iter().for_each(|(change, _)| model.apply(change));
-                let answered = house.patch(&at, &operations.into());
+                let answered = harness.patch(&at, &operations.into());
                 prop_assert_eq!(answered.status, 200, "{}", answered.text);
-                let read = house.get(&at).json();
+                let read = harness.get(&at).json();
                 prop_assert_eq!(&answered.json(), &read);
                 let of_the_model = |name: &str| {
                     let names =
@@ -186,14 +186,14 @@ fn patch_then_get_is_what_a_model_says() {
 #[test]
 fn a_projection_leaks_nothing_and_loses_nothing() {
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body["password"] = "t1meMa$heen".into();
     body["title"] = "Dr".into();
     body["phoneNumbers"] = json!([{"value": "1", "type": "work"}, {"value": "2"}]);
     body[ENTERPRISE] = json!({"department": "R&D", "manager": {"value": "42"}});
     body["urn:okta:x:1.0:user:custom"] = json!({"level": 3, "tags": ["a"]});
-    let whole = house.post("/Users", &body).expect(201).json();
+    let whole = harness.post("/Users", &body).expect(201).json();
     let at = format!("/Users/{}", whole["id"].as_str().unwrap());
     let department = format!("{ENTERPRISE}:department");
     let password = "urn:ietf:params:scim:schemas:core:2.0:User:password";
@@ -236,9 +236,9 @@ fn a_projection_leaks_nothing_and_loses_nothing() {
             }
             let ask = |parameter: &str| {
                 let query = format!("{parameter}={}", encoded(&list));
-                let one = house.get(&format!("{at}?{query}")).expect(200);
+                let one = harness.get(&format!("{at}?{query}")).expect(200);
                 assert!(!one.text.contains("t1meMa$heen") && !one.text.contains("\"password\""));
-                let listed = house.get(&format!("/Users?{query}")).expect(200).json();
+                let listed = harness.get(&format!("/Users?{query}")).expect(200).json();
                 assert_eq!(listed["Resources"][0], one.json(), "{query}");
                 one.json()
             };

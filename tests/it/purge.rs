@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use plumm::store::resource::State;
+use plumm::store::tables::resource::State;
 use serde_json::{Value, json};
 
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 /// Every byte of the database and of the files beside it, free pages and the log included.
-fn bytes(house: &House) -> String {
-    let files = fs::read_dir(house.folder.path()).unwrap();
+fn bytes(harness: &Harness) -> String {
+    let files = fs::read_dir(harness.folder.path()).unwrap();
     let bytes: Vec<u8> = files.flat_map(|it| fs::read(it.unwrap().path()).unwrap()).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -28,39 +28,39 @@ fn profile(i: usize, step: usize, length: usize) -> Value {
 
 #[test]
 fn a_purge_leaves_nothing_of_a_person_in_any_file() {
-    let house = House::new();
+    let harness = Harness::new();
     // Sixty accounts whose documents shrink and grow, so that pages split, merge and spill over.
     let lengths = [1, 700, 3, 120, 9, 2000, 40];
     let ids: Vec<String> = (0..60)
         .map(|i| {
-            let made = house.post("/Users", &profile(i, 0, lengths[i % 7])).expect(201).json();
+            let made = harness.post("/Users", &profile(i, 0, lengths[i % 7])).expect(201).json();
             made["id"].as_str().unwrap().to_owned()
         })
         .collect();
     for step in 1..4 {
         for (i, id) in ids.iter().enumerate() {
             let body = profile(i, step, lengths[(i * 3 + step) % 7]);
-            house.put(&format!("/Users/{id}"), &body).expect(200);
+            harness.put(&format!("/Users/{id}"), &body).expect(200);
         }
     }
-    let other = house.user("stays@example.com");
-    assert!(house.store.checkpoint().unwrap());
-    assert!(bytes(&house).matches("marker-").count() > 1_000);
+    let other = harness.user("stays@example.com");
+    assert!(harness.store.checkpoint().unwrap());
+    assert!(bytes(&harness).matches("marker-").count() > 1_000);
 
     for (i, id) in ids.iter().enumerate() {
         if i % 2 == 0 {
-            house.call("DELETE", &format!("/Users/{id}"), "").expect(204);
+            harness.call("DELETE", &format!("/Users/{id}"), "").expect(204);
         }
         let state = if i % 2 == 0 { State::Deleted } else { State::Present };
-        let purged = house.store.write(house.now, |tx| {
-            let stored = tx.find(house.org.key, "User", id, state)?.unwrap();
-            tx.purge_resource(house.org.key, "User", &stored, &tx.lines_about(&stored.id)?)
+        let purged = harness.store.write(harness.now, |tx| {
+            let stored = tx.find(harness.org.key, "User", id, state)?.unwrap();
+            tx.purge_resource(harness.org.key, "User", &stored, &tx.lines_about(&stored.id)?)
         });
         purged.unwrap();
         if i == 29 {
             // Half of them are gone, and of those nothing is left.
-            assert!(house.store.checkpoint().unwrap());
-            let bytes = bytes(&house);
+            assert!(harness.store.checkpoint().unwrap());
+            let bytes = bytes(&harness);
             for gone in 0..=29 {
                 for marker in [format!("marker-{gone}-"), format!("marker-user-{gone}@")] {
                     assert!(!bytes.contains(&marker), "{marker}");
@@ -68,10 +68,10 @@ fn a_purge_leaves_nothing_of_a_person_in_any_file() {
             }
         }
     }
-    assert!(house.store.checkpoint().unwrap());
-    let bytes = bytes(&house);
+    assert!(harness.store.checkpoint().unwrap());
+    let bytes = bytes(&harness);
     assert!(!bytes.contains("marker-"));
     assert!(bytes.contains("stays@example.com"));
-    assert_eq!(house.get(&format!("/Users/{}", other["id"].as_str().unwrap())).status, 200);
-    assert_eq!(house.get("/Users").json()["totalResults"], 1);
+    assert_eq!(harness.get(&format!("/Users/{}", other["id"].as_str().unwrap())).status, 200);
+    assert_eq!(harness.get("/Users").json()["totalResults"], 1);
 }

@@ -3,13 +3,13 @@
 
 use std::fs;
 
-use plumm::scim::attribute::Attribute;
-use plumm::scim::definitions::Definitions;
 use plumm::scim::identity::IdentityChanges;
+use plumm::scim::schema::attribute::Attribute;
+use plumm::scim::schema::definitions::Definitions;
 use plumm::scim::validate;
 use serde_json::{Value, json};
 
-use crate::house::{House, encoded, user};
+use crate::harness::{Harness, encoded, user};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -38,18 +38,18 @@ fn below_base(address: &Value) -> String {
 /// default.
 #[test]
 fn active_is_published_as_required_because_it_cannot_be_removed() {
-    let house = House::new();
-    let schema = house.get(&format!("/Schemas/{CORE}")).expect(200).json();
+    let harness = Harness::new();
+    let schema = harness.get(&format!("/Schemas/{CORE}")).expect(200).json();
     let mut attributes = schema["attributes"].as_array().unwrap().iter();
     let active = attributes.find(|it| it["name"] == "active").unwrap();
     assert_eq!(active["required"], true);
     let mut body = user("bob@example.com");
     body.as_object_mut().unwrap().shift_remove("active");
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob["active"], true);
     let removal = json!([{"op": "remove", "path": "active"}]);
-    house.patch(&target(&bob), &removal).refused(400, Some("mutability"), "active");
-    assert_eq!(house.put(&target(&bob), &body).expect(200).json()["active"], true);
+    harness.patch(&target(&bob), &removal).refused(400, Some("mutability"), "active");
+    assert_eq!(harness.put(&target(&bob), &body).expect(200).json()["active"], true);
 }
 
 /// Section 2.3.4.
@@ -74,21 +74,21 @@ fn an_integer_has_no_fraction_and_no_exponent() {
 /// Section 2.3.7.
 #[test]
 fn a_reference_is_an_address_that_answers() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let body = json!({"schemas": [GROUP], "displayName": "Team",
         "members": [{"value": bob["id"]}]});
-    let group = house.post("/Groups", &body).expect(201).json();
-    let member = house.get(&below_base(&group["members"][0]["$ref"])).expect(200).json();
+    let group = harness.post("/Groups", &body).expect(201).json();
+    let member = harness.get(&below_base(&group["members"][0]["$ref"])).expect(200).json();
     assert_eq!(member["id"], bob["id"]);
-    let of = house.get(&below_base(&member["groups"][0]["$ref"])).expect(200).json();
+    let of = harness.get(&below_base(&member["groups"][0]["$ref"])).expect(200).json();
     assert_eq!((&of["id"], &member["groups"][0]["value"]), (&group["id"], &group["id"]));
 }
 
 /// Section 2.3.8.
 #[test]
 fn the_order_of_members_does_not_count() {
-    let house = House::new();
+    let harness = Harness::new();
     let reversed = |value: &Value| -> Value {
         value
             .as_object()
@@ -102,48 +102,48 @@ fn the_order_of_members_does_not_count() {
     let mut body = user("bob@example.com");
     body["name"] = reversed(&body["name"]);
     body["emails"][0] = reversed(&body["emails"][0]);
-    let bob = house.post("/Users", &reversed(&body)).expect(201).json();
+    let bob = harness.post("/Users", &reversed(&body)).expect(201).json();
     assert_eq!(bob["name"], body["name"]);
-    house.put(&target(&bob), &reversed(&bob)).expect(200);
+    harness.put(&target(&bob), &reversed(&bob)).expect(200);
     let operation = json!({"value": "Dr", "path": "title", "op": "add"});
     let patch = json!({"Operations": [operation],
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]});
-    let after = house.call("PATCH", &target(&bob), &patch.to_string()).expect(200).json();
+    let after = harness.call("PATCH", &target(&bob), &patch.to_string()).expect(200).json();
     assert_eq!(after["title"], "Dr");
 }
 
 /// Section 2.4.
 #[test]
 fn the_same_value_twice_is_kept_once() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body["phoneNumbers"] = json!([
         {"value": "1", "type": "work"},
         {"value": "1", "type": "home"},
         {"value": "1", "type": "Work", "display": "again"},
     ]);
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     let expected = json!([{"value": "1", "type": "work"}, {"value": "1", "type": "home"}]);
     assert_eq!(bob["phoneNumbers"], expected);
-    assert_eq!(house.put(&target(&bob), &body).expect(200).json()["phoneNumbers"], expected);
+    assert_eq!(harness.put(&target(&bob), &body).expect(200).json()["phoneNumbers"], expected);
     let add = json!([{"op": "add", "path": "phoneNumbers",
         "value": [{"value": "1", "type": "home"}]}]);
-    assert_eq!(house.patch(&target(&bob), &add).expect(200).json()["phoneNumbers"], expected);
+    assert_eq!(harness.patch(&target(&bob), &add).expect(200).json()["phoneNumbers"], expected);
 }
 
 /// Section 2.4: what does not say that it is primary is not.
 #[test]
 fn a_value_that_does_not_say_so_is_not_primary() {
-    let house = House::new();
+    let harness = Harness::new();
     let phones = |name: &str, values: Value| {
         let mut body = user(name);
         body["phoneNumbers"] = values;
-        house.post("/Users", &body).expect(201).json()
+        harness.post("/Users", &body).expect(201).json()
     };
     let silent = phones("silent@example.com", json!([{"value": "1", "type": "work"}]));
     phones("not@example.com", json!([{"value": "2", "primary": false}]));
     phones("primary@example.com", json!([{"value": "3", "primary": true}]));
-    house.user("none@example.com");
+    harness.user("none@example.com");
     for (filter, expected) in [
         ("phoneNumbers[primary eq false]", 2),
         ("phoneNumbers.primary eq false", 2),
@@ -154,11 +154,11 @@ fn a_value_that_does_not_say_so_is_not_primary() {
         ("phoneNumbers[primary eq true]", 1),
         ("phoneNumbers[primary pr]", 2),
     ] {
-        assert_eq!(house.count(filter), expected, "{filter}");
+        assert_eq!(harness.count(filter), expected, "{filter}");
     }
     let path = "phoneNumbers[primary eq false].display";
     let change = json!([{"op": "replace", "path": path, "value": "x"}]);
-    let after = house.patch(&target(&silent), &change).expect(200).json();
+    let after = harness.patch(&target(&silent), &change).expect(200).json();
     let expected = json!([{"value": "1", "type": "work", "display": "x"}]);
     assert_eq!(after["phoneNumbers"], expected);
 }
@@ -166,7 +166,7 @@ fn a_value_that_does_not_say_so_is_not_primary() {
 /// Section 2.5.
 #[test]
 fn null_and_an_empty_array_are_no_value() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     let fill = |body: &mut Value, values: [Value; 4]| {
         let names = ["title", "phoneNumbers", "name", ENTERPRISE];
@@ -182,7 +182,7 @@ fn null_and_an_empty_array_are_no_value() {
     ];
     let empty = [Value::Null, json!([]), json!({"familyName": null}), json!({"department": null})];
     fill(&mut body, empty.clone());
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     let bare = |user: &Value| {
         assert_eq!(user["schemas"], json!([CORE]));
         for name in ["title", "phoneNumbers", "name", ENTERPRISE] {
@@ -191,53 +191,53 @@ fn null_and_an_empty_array_are_no_value() {
     };
     bare(&bob);
     let filter = format!("title pr or phoneNumbers pr or name pr or {ENTERPRISE}:department pr");
-    assert_eq!(house.count(&filter), 0);
+    assert_eq!(harness.count(&filter), 0);
     fill(&mut body, full);
-    house.put(&target(&bob), &body).expect(200);
-    assert_eq!(house.count(&filter), 1);
+    harness.put(&target(&bob), &body).expect(200);
+    assert_eq!(harness.count(&filter), 1);
     fill(&mut body, empty);
-    bare(&house.put(&target(&bob), &body).expect(200).json());
+    bare(&harness.put(&target(&bob), &body).expect(200).json());
     let fill = json!([{"op": "add", "path": "title", "value": "Dr"},
         {"op": "add", "path": "phoneNumbers", "value": [{"value": "1"}]}]);
-    house.patch(&target(&bob), &fill).expect(200);
+    harness.patch(&target(&bob), &fill).expect(200);
     let clear = json!([{"op": "replace", "path": "title", "value": null},
         {"op": "replace", "path": "phoneNumbers", "value": []}]);
-    bare(&house.patch(&target(&bob), &clear).expect(200).json());
+    bare(&harness.patch(&target(&bob), &clear).expect(200).json());
 }
 
 // RFC 7643, section 3
 
 #[test]
 fn schemas_hold_each_schema_once_in_whatever_order_they_came() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body["schemas"] = json!([ENTERPRISE, CORE, ENTERPRISE, CORE]);
     body[ENTERPRISE] = json!({"department": "d"});
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob["schemas"], json!([CORE, ENTERPRISE]));
     // One that is named and not used does not stand there.
     body["userName"] = "eve@example.com".into();
     body[ENTERPRISE] = json!({});
-    let eve = house.post("/Users", &body).expect(201).json();
+    let eve = harness.post("/Users", &body).expect(201).json();
     assert_eq!(eve["schemas"], json!([CORE]));
 }
 
 /// Section 3.1; RFC 7644 section 3.3.1.
 #[test]
 fn what_a_client_says_of_meta_is_ignored() {
-    let house = House::new();
+    let harness = Harness::new();
     let meta = json!({"resourceType": "Group", "created": "2001-01-01T00:00:00Z",
         "lastModified": "yesterday", "location": "http://elsewhere.example/", "version": 7});
     let mut body = user("bob@example.com");
     body["meta"] = meta.clone();
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     let own = json!({"resourceType": "User", "created": "2026-01-31T08:00:00.000Z",
         "lastModified": "2026-01-31T08:00:00.000Z", "version": "W/\"1\"",
         "location": format!("http://plumm.example/scim/v2{}", target(&bob))});
     assert_eq!(bob["meta"], own);
-    assert_eq!(house.put(&target(&bob), &body).expect(200).json()["meta"], own);
+    assert_eq!(harness.put(&target(&bob), &body).expect(200).json()["meta"], own);
     let group = json!({"schemas": [GROUP], "displayName": "Team", "meta": meta});
-    let group = house.post("/Groups", &group).expect(201).json();
+    let group = harness.post("/Groups", &group).expect(201).json();
     assert_eq!(group["meta"]["resourceType"], "Group");
     assert_eq!(group["meta"]["version"], "W/\"1\"");
 }
@@ -245,34 +245,34 @@ fn what_a_client_says_of_meta_is_ignored() {
 /// Section 3.1.
 #[test]
 fn an_external_id_is_the_clients_and_counts_in_its_organisation() {
-    let house = House::new();
+    let harness = Harness::new();
     let body = json!({"schemas": [CORE], "userName": "bob@example.com"});
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob.get("externalId"), None);
-    assert_eq!(house.count("externalId pr"), 0);
-    let (_, token) = house.neighbour("other");
+    assert_eq!(harness.count("externalId pr"), 0);
+    let (_, token) = harness.neighbour("other");
     let theirs = user("ann@example.com").to_string();
-    house.with_token(&token, "POST", "/scim/v2/Users", &theirs).expect(201);
-    assert_eq!(house.count("externalId pr"), 0);
-    house.post("/Users", &user("ann@example.com")).expect(201);
-    assert_eq!(house.count("externalId eq \"00ujl29u0le5T6Aj10h7\""), 1);
+    harness.with_token(&token, "POST", "/scim/v2/Users", &theirs).expect(201);
+    assert_eq!(harness.count("externalId pr"), 0);
+    harness.post("/Users", &user("ann@example.com")).expect(201);
+    assert_eq!(harness.count("externalId eq \"00ujl29u0le5T6Aj10h7\""), 1);
 }
 
 /// Section 3.1; RFC 7644 sections 3.1, 3.3 and 3.14.
 #[test]
 fn address_and_version_stand_in_the_header_as_in_the_body() {
-    let house = House::new();
-    let created = house.post("/Users", &user("bob@example.com")).expect(201);
+    let harness = Harness::new();
+    let created = harness.post("/Users", &user("bob@example.com")).expect(201);
     let bob = created.json();
     let mut changed = bob.clone();
     changed["title"] = "Dr".into();
     let operations = json!([{"op": "replace", "path": "title", "value": "Prof"}]);
     for (answer, version) in [
         (created, "W/\"1\""),
-        (house.get(&target(&bob)).expect(200), "W/\"1\""),
-        (house.put(&target(&bob), &changed).expect(200), "W/\"2\""),
-        (house.patch(&target(&bob), &operations).expect(200), "W/\"3\""),
-        (house.get(&target(&bob)).expect(200), "W/\"3\""),
+        (harness.get(&target(&bob)).expect(200), "W/\"1\""),
+        (harness.put(&target(&bob), &changed).expect(200), "W/\"2\""),
+        (harness.patch(&target(&bob), &operations).expect(200), "W/\"3\""),
+        (harness.get(&target(&bob)).expect(200), "W/\"3\""),
     ] {
         let meta = &answer.json()["meta"];
         assert_eq!(meta["version"], version);
@@ -290,20 +290,20 @@ fn address_and_version_stand_in_the_header_as_in_the_body() {
 #[test]
 fn a_password_is_written_to_no_file() {
     const PASSWORD: &str = "unmistakable-7f3a";
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body["password"] = PASSWORD.into();
-    let created = house.post("/Users", &body).expect(201);
+    let created = harness.post("/Users", &body).expect(201);
     let bob = created.json();
-    let replaced = house.put(&target(&bob), &body).expect(200);
+    let replaced = harness.put(&target(&bob), &body).expect(200);
     let change = json!([{"op": "replace", "path": "password", "value": PASSWORD}]);
-    let patched = house.patch(&target(&bob), &change).expect(200);
-    for answer in [created, replaced, patched, house.get("/Users?attributes=password")] {
+    let patched = harness.patch(&target(&bob), &change).expect(200);
+    for answer in [created, replaced, patched, harness.get("/Users?attributes=password")] {
         assert!(!answer.text.contains("password"), "{}", answer.text);
     }
     let filter = format!("/Users?filter={}", encoded(&format!("password eq \"{PASSWORD}\"")));
-    house.get(&filter).refused(400, Some("invalidFilter"), "never shown");
-    for entry in fs::read_dir(house.folder.path()).unwrap() {
+    harness.get(&filter).refused(400, Some("invalidFilter"), "never shown");
+    for entry in fs::read_dir(harness.folder.path()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(PASSWORD.len()).any(|it| it == PASSWORD.as_bytes()));
     }
@@ -314,8 +314,8 @@ fn a_password_is_written_to_no_file() {
 /// Section 5; RFC 9865 section 4.
 #[test]
 fn the_configuration_says_all_it_must() {
-    let house = House::new();
-    let found = house.get("/ServiceProviderConfig").expect(200).json();
+    let harness = Harness::new();
+    let found = harness.get("/ServiceProviderConfig").expect(200).json();
     let schema = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
     assert_eq!(found["schemas"], json!([schema]));
     for name in ["patch", "bulk", "filter", "changePassword", "sort", "etag"] {
@@ -345,8 +345,8 @@ fn the_configuration_says_all_it_must() {
 /// Section 6; RFC 7644 section 3.2.
 #[test]
 fn resource_types_name_schemas_and_endpoints_that_exist() {
-    let house = House::new();
-    let list = house.get("/ResourceTypes").expect(200).json();
+    let harness = Harness::new();
+    let list = harness.get("/ResourceTypes").expect(200).json();
     assert_eq!(list["schemas"], json!([LIST]));
     for it in resources(&list) {
         let schema = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
@@ -354,17 +354,17 @@ fn resource_types_name_schemas_and_endpoints_that_exist() {
         let name = it["name"].as_str().unwrap();
         assert!(!it["description"].as_str().unwrap().is_empty());
         assert_eq!(it["endpoint"], format!("/{name}s"));
-        house.get(it["endpoint"].as_str().unwrap()).expect(200);
+        harness.get(it["endpoint"].as_str().unwrap()).expect(200);
         let mut schemas = vec![&it["schema"]];
         for extension in it["schemaExtensions"].as_array().unwrap() {
             assert!(extension["required"].is_boolean());
             schemas.push(&extension["schema"]);
         }
         for schema in schemas {
-            let found = house.get(&format!("/Schemas/{}", schema.as_str().unwrap()));
+            let found = harness.get(&format!("/Schemas/{}", schema.as_str().unwrap()));
             assert_eq!(&found.expect(200).json()["id"], schema);
         }
-        assert_eq!(house.get(&below_base(&it["meta"]["location"])).expect(200).json(), *it);
+        assert_eq!(harness.get(&below_base(&it["meta"]["location"])).expect(200).json(), *it);
     }
     let names: Vec<&Value> = resources(&list).iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["User", "Group"]);
@@ -373,8 +373,8 @@ fn resource_types_name_schemas_and_endpoints_that_exist() {
 /// Section 7.
 #[test]
 fn schemas_describe_every_attribute_in_full() {
-    let house = House::new();
-    let list = house.get("/Schemas").expect(200).json();
+    let harness = Harness::new();
+    let list = harness.get("/Schemas").expect(200).json();
     assert_eq!(list["schemas"], json!([LIST]));
     for schema in resources(&list) {
         let id = schema["id"].as_str().unwrap();
@@ -387,12 +387,15 @@ fn schemas_describe_every_attribute_in_full() {
         for attribute in schema["attributes"].as_array().unwrap() {
             check_attribute(id, attribute, depth);
         }
-        assert_eq!(house.get(&below_base(&schema["meta"]["location"])).expect(200).json(), *schema);
+        assert_eq!(
+            harness.get(&below_base(&schema["meta"]["location"])).expect(200).json(),
+            *schema
+        );
     }
     for id in [CORE, ENTERPRISE, GROUP] {
         assert!(resources(&list).iter().any(|it| it["id"] == id), "{id}");
     }
-    let core = house.get(&format!("/Schemas/{CORE}")).expect(200).json();
+    let core = harness.get(&format!("/Schemas/{CORE}")).expect(200).json();
     for (name, types) in [
         ("emails", json!(["work", "home", "other"])),
         ("phoneNumbers", json!(["work", "home", "mobile", "fax", "pager", "other"])),
@@ -452,12 +455,12 @@ fn check_attribute(schema: &str, attribute: &Value, depth: usize) {
 /// Section 7, `caseExact`.
 #[test]
 fn a_value_keeps_its_letter_case_and_is_found_by_it_where_it_counts() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("Bob@Example.com");
     body["externalId"] = "MiXeD".into();
     body["profileUrl"] = "https://Example.com/Bob".into();
     body["title"] = "DoCtor".into();
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     for name in ["externalId", "profileUrl", "title", "userName"] {
         assert_eq!(bob[name], body[name]);
     }
@@ -468,34 +471,34 @@ fn a_value_keeps_its_letter_case_and_is_found_by_it_where_it_counts() {
         ("profileUrl sw \"https://e\"", 0),
         ("title eq \"doctor\"", 1),
     ] {
-        assert_eq!(house.count(filter), expected, "{filter}");
+        assert_eq!(harness.count(filter), expected, "{filter}");
     }
 }
 
 /// RFC 7644 section 3.1.
 #[test]
 fn messages_have_their_urns_and_are_no_schemas() {
-    let house = House::new();
-    let text = house.get("/Schemas").expect(200).text;
+    let harness = Harness::new();
+    let text = harness.get("/Schemas").expect(200).text;
     assert!(!text.contains("\"id\":\"urn:ietf:params:scim:api:"));
     for message in ["ListResponse", "SearchRequest", "PatchOp", "BulkRequest", "Error"] {
         let urn = format!("urn:ietf:params:scim:api:messages:2.0:{message}");
-        house.get(&format!("/Schemas/{urn}")).refused(404, None, "no schema");
+        harness.get(&format!("/Schemas/{urn}")).refused(404, None, "no schema");
     }
-    assert_eq!(house.get("/Users").json()["schemas"], json!([LIST]));
+    assert_eq!(harness.get("/Users").json()["schemas"], json!([LIST]));
 }
 
 /// RFC 7644 section 4.
 #[test]
 fn discovery_lists_are_whole_and_not_to_be_filtered() {
-    let house = House::new();
+    let harness = Harness::new();
     for path in ["/Schemas", "/ResourceTypes"] {
-        let whole = house.get(path).expect(200).json();
+        let whole = harness.get(path).expect(200).json();
         assert_eq!(whole["totalResults"], resources(&whole).len());
         let paged = format!("{path}?startIndex=2&count=1&sortBy=name&sortOrder=descending");
-        assert_eq!(house.get(&paged).expect(200).json(), whole);
+        assert_eq!(harness.get(&paged).expect(200).json(), whole);
         let filter = format!("{path}?filter={}", encoded("name eq \"User\""));
-        house.get(&filter).refused(403, None, "leave the filter out");
+        harness.get(&filter).refused(403, None, "leave the filter out");
     }
 }
 
@@ -504,24 +507,24 @@ fn discovery_lists_are_whole_and_not_to_be_filtered() {
 /// Sections 3.2 and 3.5.1.
 #[test]
 fn put_creates_nothing() {
-    let house = House::new();
+    let harness = Harness::new();
     let id = "0198c5c0-0000-7000-8000-000000000000";
     let mut body = user("bob@example.com");
     body["id"] = id.into();
-    house.put(&format!("/Users/{id}"), &body).refused(404, None, "no User");
-    house.put("/Users", &body).refused(405, None, "GET, HEAD, POST");
-    assert_eq!(house.get("/Users").json()["totalResults"], 0);
+    harness.put(&format!("/Users/{id}"), &body).refused(404, None, "no User");
+    harness.put("/Users", &body).refused(405, None, "GET, HEAD, POST");
+    assert_eq!(harness.get("/Users").json()["totalResults"], 0);
 }
 
 /// Section 3.5.1.
 #[test]
 fn what_is_immutable_and_not_set_takes_a_value_once() {
-    let house = House::new();
+    let harness = Harness::new();
     let definitions = Definitions::builtin(IdentityChanges::Refuse);
     let users = definitions.resource_type("User").unwrap();
     let change = |before: &Value, after: &Value| {
         let (before, after) = (before.as_object().unwrap(), after.as_object().unwrap());
-        validate::judge_change(before, after.clone(), users, house.org.settings.rules())
+        validate::judge_change(before, after.clone(), users, harness.org.settings.rules())
     };
     let named = json!({"schemas": [CORE], "userName": "bob@example.com", "active": true});
     let unnamed = json!({"schemas": [CORE], "active": true});
@@ -533,11 +536,11 @@ fn what_is_immutable_and_not_set_takes_a_value_once() {
 /// Section 3.4.2.1.
 #[test]
 fn the_base_url_lists_all_types_and_foreign_attributes_have_no_value() {
-    let house = House::new();
-    house.user("ann@example.com");
-    house.user("bob@example.com");
+    let harness = Harness::new();
+    harness.user("ann@example.com");
+    harness.user("bob@example.com");
     let group = json!({"schemas": [GROUP], "displayName": "Team"});
-    house.post("/Groups", &group).expect(201);
+    harness.post("/Groups", &group).expect(201);
     for (filter, users, groups) in [
         ("id pr", 2, 1),
         ("meta.resourceType eq \"Group\"", 0, 1),
@@ -550,7 +553,7 @@ fn the_base_url_lists_all_types_and_foreign_attributes_have_no_value() {
         ("userName ne \"ann@example.com\"", 1, 1),
         ("emails[type eq \"work\"] or displayName eq \"Team\"", 2, 1),
     ] {
-        let list = house.get(&format!("/?filter={}", encoded(filter))).expect(200).json();
+        let list = harness.get(&format!("/?filter={}", encoded(filter))).expect(200).json();
         let of = |name: &str| {
             let types = resources(&list).iter().map(|it| &it["meta"]["resourceType"]);
             types.filter(|it| **it == name).count()
@@ -559,7 +562,7 @@ fn the_base_url_lists_all_types_and_foreign_attributes_have_no_value() {
         assert_eq!(list["totalResults"], users + groups, "{filter}");
     }
     for filter in ["shoeSize pr", "userName pr or shoeSize pr", "emails[shoeSize pr]"] {
-        let answer = house.get(&format!("/?filter={}", encoded(filter)));
+        let answer = harness.get(&format!("/?filter={}", encoded(filter)));
         answer.refused(400, Some("invalidFilter"), "shoeSize");
     }
 }
@@ -567,42 +570,42 @@ fn the_base_url_lists_all_types_and_foreign_attributes_have_no_value() {
 /// Section 3.4.2.2.
 #[test]
 fn what_was_set_by_default_is_found_by_what_was_answered() {
-    let house = House::new();
+    let harness = Harness::new();
     let body = json!({"schemas": [CORE], "userName": "bob@example.com"});
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob["active"], true);
-    assert_eq!(house.count("active eq true and active pr"), 1);
-    assert_eq!(house.count("active eq false or not (active pr)"), 0);
+    assert_eq!(harness.count("active eq true and active pr"), 1);
+    assert_eq!(harness.count("active eq false or not (active pr)"), 0);
 }
 
 /// Section 3.8.
 #[test]
 fn text_of_every_script_comes_back_as_it_was() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     let name = "Zoë Ångström 山田太郎 محمد 👩‍💻 \u{301}\"\\/\u{7f}\t";
     body["displayName"] = name.into();
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob["displayName"], name);
-    assert_eq!(house.get(&target(&bob)).expect(200).json(), bob);
-    assert_eq!(house.count("displayName co \"山田太郎 محمد 👩‍💻\""), 1);
+    assert_eq!(harness.get(&target(&bob)).expect(200).json(), bob);
+    assert_eq!(harness.count("displayName co \"山田太郎 محمد 👩‍💻\""), 1);
     // Escaped is the same text.
     body["userName"] = "eve@example.com".into();
     let escaped = body.to_string().replace('山', "\\u5c71").replace('👩', "\\ud83d\\udc69");
-    let eve = house.call("POST", "/Users", &escaped).expect(201).json();
+    let eve = harness.call("POST", "/Users", &escaped).expect(201).json();
     assert_eq!(eve["displayName"], name);
 }
 
 /// Section 3.14.
 #[test]
 fn a_change_of_another_version_is_refused_and_a_version_at_hand_is_not_sent_again() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
-    let token = format!("Bearer {}", house.token());
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
+    let token = format!("Bearer {}", harness.token());
     let at = format!("/scim/v2{}", target(&bob));
     let call = |method: &str, name: &str, tag: &str, body: &Value| {
         let headers = [("Authorization", token.as_str()), (name, tag)];
-        house.send(method, &at, &headers, &body.to_string())
+        harness.send(method, &at, &headers, &body.to_string())
     };
     let mut put = bob.clone();
     put["title"] = "Dr".into();
@@ -611,7 +614,7 @@ fn a_change_of_another_version_is_refused_and_a_version_at_hand_is_not_sent_agai
     for (method, body) in [("PUT", &put), ("PATCH", &patch), ("DELETE", &Value::Null)] {
         call(method, "If-Match", "W/\"7\"", body).refused(412, None, "W/\"1\"");
     }
-    assert_eq!(house.get(&target(&bob)).json(), bob);
+    assert_eq!(harness.get(&target(&bob)).json(), bob);
     let known = call("GET", "If-None-Match", "W/\"1\"", &Value::Null).expect(304);
     assert_eq!((known.text.as_str(), known.header("ETag")), ("", Some("W/\"1\"")));
     call("PUT", "If-Match", "W/\"1\"", &put).expect(200);
@@ -625,32 +628,32 @@ fn a_change_of_another_version_is_refused_and_a_version_at_hand_is_not_sent_agai
 /// Section 2.4.
 #[test]
 fn a_list_without_a_paging_parameter_is_paged_by_index() {
-    let house = House::new();
-    house.user("bob@example.com");
-    let list = house.get("/Users").expect(200).json();
+    let harness = Harness::new();
+    harness.user("bob@example.com");
+    let list = harness.get("/Users").expect(200).json();
     assert_eq!((&list["startIndex"], list.get("nextCursor")), (&json!(1), None));
 }
 
 /// Section 5.2.
 #[test]
 fn a_cursor_is_worth_nothing_without_the_right_to_read() {
-    let house = House::new();
+    let harness = Harness::new();
     for name in ["a", "b", "c"] {
-        house.user(&format!("{name}@example.com"));
+        harness.user(&format!("{name}@example.com"));
     }
-    let list = house.get("/Users?count=1&cursor=").expect(200).json();
+    let list = harness.get("/Users?count=1&cursor=").expect(200).json();
     let cursor = list["nextCursor"].as_str().unwrap();
     let page = format!("/Users?count=1&cursor={cursor}");
-    house.get(&page).expect(200);
-    let (_, stranger) = house.neighbour("other");
-    let theirs = house.with_token(&stranger, "GET", &format!("/scim/v2{page}"), "");
+    harness.get(&page).expect(200);
+    let (_, stranger) = harness.neighbour("other");
+    let theirs = harness.with_token(&stranger, "GET", &format!("/scim/v2{page}"), "");
     theirs.refused(400, Some("invalidCursor"), "does not belong to this query");
-    let settings = house.org.settings;
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
-    house.get(&page).refused(403, None, "activates");
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, true, settings)).unwrap();
-    house.get(&page).expect(200);
-    let id = house.token().split('_').nth(1).unwrap();
-    house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap();
-    house.get(&page).refused(401, None, "revoked");
+    let settings = harness.org.settings;
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
+    harness.get(&page).refused(403, None, "activates");
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, true, settings)).unwrap();
+    harness.get(&page).expect(200);
+    let id = harness.token().split('_').nth(1).unwrap();
+    harness.store.write(harness.now, |tx| tx.revoke_token(id)).unwrap();
+    harness.get(&page).refused(401, None, "revoked");
 }

@@ -1,27 +1,27 @@
 //! The twelve product rules, each on every path that could break it.
 
 use plumm::scim::identity::{IdentityChanges, UsernameFormat};
-use plumm::store::org::OrgSettings;
-use plumm::store::resource::{Kind, State};
-use plumm::store::token::Scope;
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::resource::{Kind, State};
+use plumm::store::tables::token::Scope;
 use serde_json::{Value, json};
 
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 fn target(user: &Value) -> String {
     format!("/Users/{}", user["id"].as_str().unwrap())
 }
 
-fn may_log_in(house: &House, user_name: &str) -> u16 {
-    let token = house.issue(Scope::Access);
-    house.with_token(&token, "GET", &format!("/access/v1/users/{user_name}"), "").status
+fn may_log_in(harness: &Harness, user_name: &str) -> u16 {
+    let token = harness.issue(Scope::Access);
+    harness.with_token(&token, "GET", &format!("/access/v1/users/{user_name}"), "").status
 }
 
 #[test]
 fn rule_1_provisioning_waits_for_activation() {
-    let house = House::new();
+    let harness = Harness::new();
     let settings = OrgSettings::default();
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, false, settings)).unwrap();
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
     for (method, path) in [
         ("GET", "/Users?startIndex=1&count=2"),
         ("POST", "/Users"),
@@ -30,88 +30,88 @@ fn rule_1_provisioning_waits_for_activation() {
         ("GET", "/nowhere"),
         ("DELETE", "/Schemas"),
     ] {
-        let answer = house.call(method, path, &user("bob@example.com").to_string());
+        let answer = harness.call(method, path, &user("bob@example.com").to_string());
         answer.refused(403, None, "Plumm Support activates provisioning");
     }
     // The token itself is judged first.
-    house.with_token("plm_a_b", "GET", "/scim/v2/Users", "").refused(401, None, "API token");
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, true, settings)).unwrap();
-    house.get("/Users").expect(200);
+    harness.with_token("plm_a_b", "GET", "/scim/v2/Users", "").refused(401, None, "API token");
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, true, settings)).unwrap();
+    harness.get("/Users").expect(200);
 }
 
 #[test]
 fn rule_2_tokens_are_hashed_and_several_are_valid_until_revoked_or_expired() {
-    let house = House::new();
-    let second = house.issue(Scope::Scim);
-    for token in [house.token(), &second] {
-        house.with_token(token, "GET", "/scim/v2/Users", "").expect(200);
+    let harness = Harness::new();
+    let second = harness.issue(Scope::Scim);
+    for token in [harness.token(), &second] {
+        harness.with_token(token, "GET", "/scim/v2/Users", "").expect(200);
     }
-    let file = std::fs::read(house.folder.database()).unwrap();
-    let wal = std::fs::read(house.folder.path().join("plumm.db-wal")).unwrap_or_default();
-    for token in [house.token(), &second] {
+    let file = std::fs::read(harness.folder.database()).unwrap();
+    let wal = std::fs::read(harness.folder.path().join("plumm.db-wal")).unwrap_or_default();
+    for token in [harness.token(), &second] {
         let secret = token.rsplit('_').next().unwrap().as_bytes();
         for bytes in [&file, &wal] {
             assert!(!bytes.windows(secret.len()).any(|it| it == secret));
         }
     }
-    let tokens = house.store.read(|tx| tx.tokens(house.org.key)).unwrap();
+    let tokens = harness.store.read(|tx| tx.tokens(harness.org.key)).unwrap();
     assert!(tokens.iter().all(|it| it.hash.starts_with("$argon2id$")));
     let id = second.split('_').nth(1).unwrap();
-    assert!(house.store.write(house.now, |tx| tx.revoke_token(id)).unwrap());
-    let answer = house.with_token(&second, "GET", "/scim/v2/Users", "");
+    assert!(harness.store.write(harness.now, |tx| tx.revoke_token(id)).unwrap());
+    let answer = harness.with_token(&second, "GET", "/scim/v2/Users", "");
     answer.refused(401, None, "was revoked on 2026-01-31");
-    house.get("/Users").expect(200);
+    harness.get("/Users").expect(200);
 }
 
 #[test]
 fn rule_3_the_credentials_test_is_a_whole_list() {
-    let house = House::new();
+    let harness = Harness::new();
     for total in 0..4 {
-        let list = house.get("/Users?startIndex=1&count=2").expect(200).json();
+        let list = harness.get("/Users?startIndex=1&count=2").expect(200).json();
         let page = list["Resources"].as_array().unwrap();
         assert_eq!(page.len(), total.min(2));
         assert_eq!(list["itemsPerPage"], json!(page.len()));
         assert_eq!((&list["totalResults"], &list["startIndex"]), (&json!(total), &json!(1)));
-        house.user(&format!("u{total}@example.com"));
+        harness.user(&format!("u{total}@example.com"));
     }
 }
 
 #[test]
 fn rule_4_the_lookup_finds_the_account_to_link_active_or_not() {
-    let house = House::new();
-    assert_eq!(house.count("userName eq \"bob@example.com\""), 0);
-    let bob = house.user("bob@example.com");
-    assert_eq!(house.count("userName eq \"BOB@EXAMPLE.COM\""), 1);
+    let harness = Harness::new();
+    assert_eq!(harness.count("userName eq \"bob@example.com\""), 0);
+    let bob = harness.user("bob@example.com");
+    assert_eq!(harness.count("userName eq \"BOB@EXAMPLE.COM\""), 1);
     let off = json!([{"op": "replace", "value": {"active": false}}]);
-    house.patch(&target(&bob), &off).expect(200);
+    harness.patch(&target(&bob), &off).expect(200);
     let list =
-        house.get("/Users?filter=userName+eq+%22bob%40example.com%22&startIndex=1&count=100");
+        harness.get("/Users?filter=userName+eq+%22bob%40example.com%22&startIndex=1&count=100");
     let found = list.expect(200).json()["Resources"][0].clone();
     assert_eq!((&found["id"], &found["active"]), (&bob["id"], &json!(false)));
 }
 
 #[test]
 fn rule_5_profile_updates_by_put_and_patch() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let mut profile = bob.clone();
     profile["name"]["familyName"] = "Changed".into();
-    house.put(&target(&bob), &profile).expect(200);
+    harness.put(&target(&bob), &profile).expect(200);
     let title = json!([{"op": "Add", "path": "title", "value": "Dr"}]);
-    let changed = house.patch(&target(&bob), &title).expect(200).json();
+    let changed = harness.patch(&target(&bob), &title).expect(200).json();
     assert_eq!(changed["name"]["familyName"], "Changed");
     assert_eq!(changed["title"], "Dr");
-    assert_eq!(house.get(&target(&bob)).json(), changed);
+    assert_eq!(harness.get(&target(&bob)).json(), changed);
 }
 
 /// Every way to say another userName or primary address.
 #[test]
 fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     let home = json!({"value": "bob@home.example", "type": "home"});
     body["emails"].as_array_mut().unwrap().push(home);
-    let bob = house.post("/Users", &body).expect(201).json();
+    let bob = harness.post("/Users", &body).expect(201).json();
     let at = target(&bob);
     let with = |name: &str, value: Value| {
         let mut body = bob.clone();
@@ -130,7 +130,7 @@ fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
         with("emails", json!({"value": "eve@example.com"})),
     ];
     for body in puts {
-        house.put(&at, &body).refused(400, Some("mutability"), "Okta");
+        harness.put(&at, &body).refused(400, Some("mutability"), "Okta");
     }
     let title = json!({"op": "replace", "path": "title", "value": "must not be applied"});
     let patches = [
@@ -158,13 +158,13 @@ fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
         json!({"op": "replace", "path": "emails[type eq \"work\"].primary", "value": false}),
     ];
     for operation in &patches[..patches.len() - 1] {
-        let answer = house.patch(&at, &json!([title, operation]));
+        let answer = harness.patch(&at, &json!([title, operation]));
         assert_eq!(answer.status, 400, "{operation}: {}", answer.text);
         answer.refused(400, Some("mutability"), "");
     }
     // Without a mark the first address is the primary one, so this changes nothing about it.
-    house.patch(&at, &json!([patches.last()])).expect(200);
-    let now = house.get(&at).expect(200).json();
+    harness.patch(&at, &json!([patches.last()])).expect(200);
+    let now = harness.get(&at).expect(200).json();
     assert_eq!(now.get("title"), None, "nothing of a refused request was applied");
     assert_eq!(
         (&now["userName"], &now["emails"][0]["value"]),
@@ -174,8 +174,8 @@ fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
 
 #[test]
 fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
-    let house = House::new();
-    let bob = house.user("Bob@Example.com");
+    let harness = Harness::new();
+    let bob = harness.user("Bob@Example.com");
     let at = target(&bob);
     let keeps = |answer: Value, what: &str| {
         assert_eq!(answer["userName"], "Bob@Example.com", "{what}");
@@ -184,7 +184,7 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
     let mut lower = bob.clone();
     lower["userName"] = "bob@example.com".into();
     lower["emails"][0]["value"] = "BOB@EXAMPLE.COM".into();
-    keeps(house.put(&at, &lower).expect(200).json(), "another letter case");
+    keeps(harness.put(&at, &lower).expect(200).json(), "another letter case");
     for (name, value) in [
         ("userName", Value::Null),
         ("emails", Value::Null),
@@ -193,11 +193,11 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
     ] {
         let mut body = bob.clone();
         body[name] = value;
-        keeps(house.put(&at, &body).expect(200).json(), name);
+        keeps(harness.put(&at, &body).expect(200).json(), name);
     }
     let mut body = bob;
     body.as_object_mut().unwrap().retain(|name, _| name != "userName" && name != "emails");
-    keeps(house.put(&at, &body).expect(200).json(), "absent");
+    keeps(harness.put(&at, &body).expect(200).json(), "absent");
     for operation in [
         json!({"op": "replace", "path": "userName", "value": "BOB@example.com"}),
         json!({"op": "replace", "path": "userName", "value": null}),
@@ -208,7 +208,7 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
             "value": "bob@example.com"}),
         json!({"op": "replace", "value": {"userName": null, "emails": null}}),
     ] {
-        let answer = house.patch(&at, &json!([operation])).expect(200).json();
+        let answer = harness.patch(&at, &json!([operation])).expect(200).json();
         keeps(answer, &operation.to_string());
     }
     // Other addresses may come, change and go.
@@ -217,7 +217,7 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
         (json!({"op": "replace", "path": "emails[type eq \"home\"].value", "value": "i@x.y"}), 2),
         (json!({"op": "remove", "path": "emails[type eq \"home\"]"}), 1),
     ] {
-        let answer = house.patch(&at, &json!([operation])).expect(200).json();
+        let answer = harness.patch(&at, &json!([operation])).expect(200).json();
         assert_eq!(answer["emails"].as_array().unwrap().len(), count, "{operation}");
         keeps(answer, &operation.to_string());
     }
@@ -225,70 +225,72 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
 
 #[test]
 fn rule_6_is_published_and_support_can_lift_it() {
-    let mutability = |house: &House| {
-        let schema = house.get("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User").json();
+    let mutability = |harness: &Harness| {
+        let schema = harness.get("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User").json();
         let attributes = schema["attributes"].as_array().unwrap().clone();
         let found = attributes.into_iter().find(|it| it["name"] == "userName").unwrap();
         found["mutability"].as_str().unwrap().to_owned()
     };
-    assert_eq!(mutability(&House::new()), "immutable");
+    assert_eq!(mutability(&Harness::new()), "immutable");
     let lifted = OrgSettings { identity_changes: IdentityChanges::Allow, ..OrgSettings::default() };
-    let house = House::with(lifted);
-    assert_eq!(mutability(&house), "readWrite");
-    let bob = house.user("bob@example.com");
-    house.user("taken@example.com");
+    let harness = Harness::with(lifted);
+    assert_eq!(mutability(&harness), "readWrite");
+    let bob = harness.user("bob@example.com");
+    harness.user("taken@example.com");
     let mut body = bob.clone();
     body["userName"] = "robert@example.com".into();
     body["emails"] = json!([{"value": "robert@example.com"}]);
-    let changed = house.put(&target(&bob), &body).expect(200).json();
+    let changed = harness.put(&target(&bob), &body).expect(200).json();
     assert_eq!(changed["userName"], "robert@example.com");
-    assert_eq!(house.count("emails.value eq \"bob@example.com\""), 0);
-    assert_eq!(house.count("emails.value eq \"ROBERT@example.com\""), 1);
+    assert_eq!(harness.count("emails.value eq \"bob@example.com\""), 0);
+    assert_eq!(harness.count("emails.value eq \"ROBERT@example.com\""), 1);
     for taken in ["taken@example.com", "TAKEN@example.com"] {
         let rename = json!([{"op": "replace", "path": "userName", "value": taken}]);
-        house.patch(&target(&bob), &rename).refused(409, Some("uniqueness"), "userName");
+        harness.patch(&target(&bob), &rename).refused(409, Some("uniqueness"), "userName");
         let mut body = changed.clone();
         body["userName"] = taken.into();
-        house.put(&target(&bob), &body).refused(409, Some("uniqueness"), "userName");
+        harness.put(&target(&bob), &body).refused(409, Some("uniqueness"), "userName");
     }
     let odd = json!([{"op": "replace", "path": "userName", "value": "robert"}]);
-    house.patch(&target(&bob), &odd).refused(400, Some("invalidValue"), "Application username");
+    harness.patch(&target(&bob), &odd).refused(400, Some("invalidValue"), "Application username");
     let none = json!([{"op": "remove", "path": "userName"}]);
-    house.patch(&target(&bob), &none).refused(400, Some("mutability"), "always has it");
+    harness.patch(&target(&bob), &none).refused(400, Some("mutability"), "always has it");
 }
 
 #[test]
 fn rule_7_usernames_are_email_addresses_unless_support_says_otherwise() {
-    let house = House::new();
+    let harness = Harness::new();
     for name in ["bob", "bob@", "Bob Smith", "bob@example..com"] {
-        let answer = house.post("/Users", &user(name));
+        let answer = harness.post("/Users", &user(name));
         answer.refused(400, Some("invalidValue"), "Application username format to Email");
     }
-    let house =
-        House::with(OrgSettings { username_format: UsernameFormat::Any, ..OrgSettings::default() });
-    house.user("bob");
+    let harness = Harness::with(OrgSettings {
+        username_format: UsernameFormat::Any,
+        ..OrgSettings::default()
+    });
+    harness.user("bob");
     // What was created under another rule can still be updated and deactivated.
     let settings = OrgSettings::default();
-    house.store.write(house.now, |tx| tx.set_org(house.org.key, true, settings)).unwrap();
-    let bob = house.get("/Users?filter=userName eq \"bob\"").json()["Resources"][0].clone();
+    harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, true, settings)).unwrap();
+    let bob = harness.get("/Users?filter=userName eq \"bob\"").json()["Resources"][0].clone();
     let off = json!([{"op": "replace", "path": "active", "value": "False"}]);
-    assert_eq!(house.patch(&target(&bob), &off).expect(200).json()["active"], false);
-    house.put(&target(&bob), &bob).expect(200);
+    assert_eq!(harness.patch(&target(&bob), &off).expect(200).json()["active"], false);
+    harness.put(&target(&bob), &bob).expect(200);
 }
 
 #[test]
 fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let at = target(&bob);
-    assert_eq!(may_log_in(&house, "BOB@example.com"), 200);
+    assert_eq!(may_log_in(&harness, "BOB@example.com"), 200);
     let put = |active: bool| {
         let mut body = bob.clone();
         body["active"] = active.into();
-        house.put(&at, &body)
+        harness.put(&at, &body)
     };
-    let patch = |operation: Value| house.patch(&at, &json!([operation]));
-    let ways: [&dyn Fn(bool) -> crate::house::Answer; 5] = [
+    let patch = |operation: Value| harness.patch(&at, &json!([operation]));
+    let ways: [&dyn Fn(bool) -> crate::harness::Answer; 5] = [
         &|active| put(active),
         &|active| patch(json!({"op": "replace", "value": {"active": active}})),
         &|active| patch(json!({"op": "Replace", "path": "active", "value": active})),
@@ -300,16 +302,16 @@ fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() 
     ];
     for (i, way) in ways.iter().enumerate() {
         assert_eq!(way(false).expect(200).json()["active"], false, "way {i}");
-        assert_eq!(may_log_in(&house, "bob@example.com"), 403, "way {i}");
+        assert_eq!(may_log_in(&harness, "bob@example.com"), 403, "way {i}");
         // All the rest stays readable.
-        let read = house.get(&at).expect(200).json();
+        let read = harness.get(&at).expect(200).json();
         assert_eq!((&read["active"], &read["name"]), (&json!(false), &bob["name"]));
-        assert_eq!(house.count("active eq false"), 1);
-        assert_eq!(house.count("userName eq \"bob@example.com\""), 1);
+        assert_eq!(harness.count("active eq false"), 1);
+        assert_eq!(harness.count("userName eq \"bob@example.com\""), 1);
         let again = way(true).expect(200).json();
         assert_eq!((&again["active"], &again["id"]), (&json!(true), &bob["id"]), "way {i}");
         assert_eq!(again["emails"], bob["emails"]);
-        assert_eq!(may_log_in(&house, "bob@example.com"), 200, "way {i}");
+        assert_eq!(may_log_in(&harness, "bob@example.com"), 200, "way {i}");
     }
     // "Absent" and "no value" are no answer to the question who may log in.
     put(false).expect(200);
@@ -319,7 +321,7 @@ fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() 
             Some(value) => body["active"] = value,
             None => drop(body.as_object_mut().unwrap().remove("active")),
         }
-        assert_eq!(house.put(&at, &body).expect(200).json()["active"], false);
+        assert_eq!(harness.put(&at, &body).expect(200).json()["active"], false);
     }
     let null = json!({"op": "replace", "path": "active", "value": null});
     assert_eq!(patch(null).expect(200).json()["active"], false);
@@ -328,74 +330,74 @@ fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() 
         let operation = json!({"op": "replace", "path": "active", "value": wrong});
         patch(operation).refused(400, Some("invalidValue"), "true or false");
     }
-    assert_eq!(may_log_in(&house, "bob@example.com"), 403);
+    assert_eq!(may_log_in(&harness, "bob@example.com"), 403);
 }
 
 #[test]
 fn rule_10_only_support_erases() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let (at, id) = (target(&bob), bob["id"].as_str().unwrap());
-    let deleted = house.call("DELETE", &at, "").expect(204);
+    let deleted = harness.call("DELETE", &at, "").expect(204);
     assert_eq!(deleted.text, "");
-    house.get(&at).refused(404, None, "no User");
-    house.put(&at, &bob).refused(404, None, "no User");
+    harness.get(&at).refused(404, None, "no User");
+    harness.put(&at, &bob).refused(404, None, "no User");
     let off = json!([{"op": "replace", "value": {"active": false}}]);
-    house.patch(&at, &off).refused(404, None, "no User");
-    house.call("DELETE", &at, "").refused(404, None, "no User");
-    assert_eq!(house.count("userName eq \"bob@example.com\""), 0);
-    assert_eq!(house.count(&format!("id eq \"{id}\"")), 0);
-    assert_eq!(house.count("emails.value eq \"bob@example.com\""), 0);
-    assert_eq!(house.get("/Users").json()["totalResults"], 0);
-    assert_eq!(may_log_in(&house, "bob@example.com"), 404);
-    let kept = |house: &House| {
-        house.store.read(|tx| tx.find(house.org.key, "User", id, State::Deleted)).unwrap()
+    harness.patch(&at, &off).refused(404, None, "no User");
+    harness.call("DELETE", &at, "").refused(404, None, "no User");
+    assert_eq!(harness.count("userName eq \"bob@example.com\""), 0);
+    assert_eq!(harness.count(&format!("id eq \"{id}\"")), 0);
+    assert_eq!(harness.count("emails.value eq \"bob@example.com\""), 0);
+    assert_eq!(harness.get("/Users").json()["totalResults"], 0);
+    assert_eq!(may_log_in(&harness, "bob@example.com"), 404);
+    let kept = |harness: &Harness| {
+        harness.store.read(|tx| tx.find(harness.org.key, "User", id, State::Deleted)).unwrap()
     };
-    let stored = kept(&house).expect("the data stays until support erases it");
+    let stored = kept(&harness).expect("the data stays until support erases it");
     assert!(stored.document.contains("bob@example.com"));
     // Its name is free.
-    let second = house.user("bob@example.com");
+    let second = harness.user("bob@example.com");
     assert_ne!(second["id"], bob["id"]);
     let restore = |stored| {
-        house.store.write(house.now, |tx| tx.restore_resource(house.org.key, "User", stored))
+        harness.store.write(harness.now, |tx| tx.restore_resource(harness.org.key, "User", stored))
     };
     let taken = restore(&stored).unwrap_err();
     assert!(matches!(taken, plumm::store::error::Error::Conflict(_)), "{taken}");
-    house.call("DELETE", &target(&second), "").expect(204);
+    harness.call("DELETE", &target(&second), "").expect(204);
     restore(&stored).unwrap();
-    assert_eq!(house.get(&at).expect(200).json()["userName"], "bob@example.com");
-    assert_eq!(may_log_in(&house, "bob@example.com"), 200);
+    assert_eq!(harness.get(&at).expect(200).json()["userName"], "bob@example.com");
+    assert_eq!(may_log_in(&harness, "bob@example.com"), 200);
 }
 
 #[test]
 fn rule_11_an_import_is_stable_complete_and_exact_while_writes_go_on() {
-    let house = House::new();
+    let harness = Harness::new();
     let ids: Vec<String> = (0..60)
-        .map(|i| house.user(&format!("u{i}@x.y"))["id"].as_str().unwrap().to_owned())
+        .map(|i| harness.user(&format!("u{i}@x.y"))["id"].as_str().unwrap().to_owned())
         .collect();
     let mut seen = Vec::new();
     for start in (1..=60).step_by(20) {
-        let list = house.get(&format!("/Users?startIndex={start}&count=20")).json();
+        let list = harness.get(&format!("/Users?startIndex={start}&count=20")).json();
         for it in list["Resources"].as_array().unwrap() {
             seen.push(it["id"].as_str().unwrap().to_owned());
         }
         // Between two pages: a new user, a changed one, a deactivated one.
-        house.user(&format!("new{start}@x.y"));
+        harness.user(&format!("new{start}@x.y"));
         let off = json!([{"op": "replace", "value": {"active": false, "title": "gone"}}]);
-        house.patch(&format!("/Users/{}", ids[start % 60]), &off).expect(200);
+        harness.patch(&format!("/Users/{}", ids[start % 60]), &off).expect(200);
     }
     assert_eq!(seen, ids);
-    assert_eq!(house.get("/Users?count=0").json()["totalResults"], 63);
+    assert_eq!(harness.get("/Users?count=0").json()["totalResults"], 63);
 }
 
 #[test]
 fn rule_12_organisations_never_see_each_other() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
-    let (other, token) = house.neighbour("other");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
+    let (other, token) = harness.neighbour("other");
     let at = format!("/scim/v2{}", target(&bob));
     let call = |method: &str, target: &str, body: &Value| {
-        house.with_token(&token, method, target, &body.to_string())
+        harness.with_token(&token, method, target, &body.to_string())
     };
     call("GET", &at, &Value::Null).refused(404, None, "in this organisation");
     call("PUT", &at, &bob).refused(404, None, "in this organisation");
@@ -411,7 +413,7 @@ fn rule_12_organisations_never_see_each_other() {
         "not (id eq \"x\")".to_owned(),
         "id pr) or (id pr".to_owned(),
     ] {
-        let target = format!("/scim/v2/Users?filter={}", crate::house::encoded(&filter));
+        let target = format!("/scim/v2/Users?filter={}", crate::harness::encoded(&filter));
         let answer = call("GET", &target, &Value::Null);
         assert!(!answer.text.contains("Resources\":[{"), "{filter}: {}", answer.text);
     }
@@ -419,9 +421,9 @@ fn rule_12_organisations_never_see_each_other() {
     // The same name is free there, and it is another account.
     let twin = call("POST", "/scim/v2/Users", &user("bob@example.com")).expect(201).json();
     assert_ne!(twin["id"], bob["id"]);
-    house.call("DELETE", &target(&bob), "").expect(204);
+    harness.call("DELETE", &target(&bob), "").expect(204);
     let kind = Kind { org: other.key, resource_type: "User", location_base: "" };
-    let account = house.store.read(|tx| tx.account(kind, "bob@example.com")).unwrap();
+    let account = harness.store.read(|tx| tx.account(kind, "bob@example.com")).unwrap();
     assert!(account.is_some_and(|it| it.active));
-    assert_eq!(may_log_in(&house, "bob@example.com"), 404);
+    assert_eq!(may_log_in(&harness, "bob@example.com"), 404);
 }

@@ -1,12 +1,12 @@
 //! Schemas that support registers for an organisation, what discovery tells, and the strict
 //! setting.
 
-use plumm::scim::schema::Schema;
-use plumm::store::org::OrgSettings;
-use plumm::store::token::Scope;
+use plumm::scim::schema::document::Schema;
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::token::Scope;
 use serde_json::{Value, json};
 
-use crate::house::{House, encoded, user};
+use crate::harness::{Harness, encoded, user};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const URN: &str = "urn:example:scim:2.0:User";
@@ -36,16 +36,16 @@ fn badge_schema() -> Value {
     })
 }
 
-fn register(house: &House, resource_type: &str, document: &Value) -> bool {
+fn register(harness: &Harness, resource_type: &str, document: &Value) -> bool {
     let schema = Schema::of_extension(&document.to_string()).unwrap();
-    let org = house.org.key;
-    house.store.write(house.now, |tx| tx.add_schema(org, resource_type, &schema)).unwrap()
+    let org = harness.org.key;
+    harness.store.write(harness.now, |tx| tx.add_schema(org, resource_type, &schema)).unwrap()
 }
 
-fn house() -> House {
-    let house = House::new();
-    register(&house, "User", &badge_schema());
-    house
+fn harness() -> Harness {
+    let harness = Harness::new();
+    register(&harness, "User", &badge_schema());
+    harness
 }
 
 fn with(user_name: &str, extension: &Value) -> Value {
@@ -61,52 +61,52 @@ fn target(user: &Value) -> String {
 
 #[test]
 fn a_registered_schema_is_told_by_discovery() {
-    let house = house();
-    let document = house.get(&format!("/Schemas/{}", URN.to_uppercase())).expect(200).json();
+    let harness = harness();
+    let document = harness.get(&format!("/Schemas/{}", URN.to_uppercase())).expect(200).json();
     assert_eq!(document["id"], URN);
     assert_eq!(document["attributes"][0]["returned"], "default");
     let location = format!("http://plumm.example/scim/v2/Schemas/{URN}");
     assert_eq!(document["meta"], json!({"resourceType": "Schema", "location": location}));
-    let all = house.get("/Schemas").expect(200).json();
+    let all = harness.get("/Schemas").expect(200).json();
     assert!(all["Resources"].as_array().unwrap().contains(&document));
-    let user_type = house.get("/ResourceTypes/User").expect(200).json();
+    let user_type = harness.get("/ResourceTypes/User").expect(200).json();
     let extension = json!({"schema": URN, "required": false});
     assert!(user_type["schemaExtensions"].as_array().unwrap().contains(&extension));
-    let group_type = house.get("/ResourceTypes/Group").expect(200).json();
+    let group_type = harness.get("/ResourceTypes/Group").expect(200).json();
     assert_eq!(group_type["schemaExtensions"], json!([]));
     // Another organisation has none of it.
-    let (_, token) = house.neighbour("other");
-    let other = house.with_token(&token, "GET", &format!("/scim/v2/Schemas/{URN}"), "");
+    let (_, token) = harness.neighbour("other");
+    let other = harness.with_token(&token, "GET", &format!("/scim/v2/Schemas/{URN}"), "");
     other.refused(404, None, URN);
 }
 
 #[test]
 fn every_urn_that_discovery_names_is_published_and_fetched_in_any_letter_case() {
-    let house = house();
-    let types = house.get("/ResourceTypes").expect(200).json();
+    let harness = harness();
+    let types = harness.get("/ResourceTypes").expect(200).json();
     for it in types["Resources"].as_array().unwrap() {
         assert_eq!(it["id"], it["name"]);
         let name = it["name"].as_str().unwrap();
         for name in [name.to_owned(), name.to_lowercase()] {
-            assert_eq!(house.get(&format!("/ResourceTypes/{name}")).expect(200).json(), *it);
+            assert_eq!(harness.get(&format!("/ResourceTypes/{name}")).expect(200).json(), *it);
         }
         assert_eq!(it["meta"]["resourceType"], "ResourceType");
         let endpoint = it["endpoint"].as_str().unwrap();
-        house.get(&format!("{endpoint}?count=0")).expect(200);
+        harness.get(&format!("{endpoint}?count=0")).expect(200);
         let extensions = it["schemaExtensions"].as_array().unwrap();
         let urns = extensions.iter().map(|it| &it["schema"]).chain([&it["schema"]]);
         for urn in urns.map(|it| it.as_str().unwrap()) {
             for spelled in [urn.to_owned(), urn.to_uppercase(), urn.replace(':', "%3A")] {
-                let found = house.get(&format!("/Schemas/{spelled}")).expect(200).json();
+                let found = harness.get(&format!("/Schemas/{spelled}")).expect(200).json();
                 assert_eq!(found["id"], urn);
             }
         }
     }
-    let all = house.get("/Schemas").expect(200).json();
+    let all = harness.get("/Schemas").expect(200).json();
     for it in all["Resources"].as_array().unwrap() {
         let id = it["id"].as_str().unwrap();
         assert_eq!(it["schemas"], json!(["urn:ietf:params:scim:schemas:core:2.0:Schema"]));
-        assert_eq!(house.get(&format!("/Schemas/{id}")).expect(200).json(), *it);
+        assert_eq!(harness.get(&format!("/Schemas/{id}")).expect(200).json(), *it);
         let attributes: Vec<&Value> = it["attributes"].as_array().unwrap().iter().collect();
         let subs = attributes.iter().filter_map(|it| it["subAttributes"].as_array()).flatten();
         for attribute in attributes.iter().copied().chain(subs) {
@@ -123,9 +123,9 @@ fn every_urn_that_discovery_names_is_published_and_fetched_in_any_letter_case() 
     let names = |list: &Value| list["Resources"].as_array().unwrap().len();
     assert_eq!(all["totalResults"], names(&all));
     // The configuration says nothing that its schema does not define, and claims no profile.
-    let config = house.get("/ServiceProviderConfig").expect(200).json();
+    let config = harness.get("/ServiceProviderConfig").expect(200).json();
     let urn = config["schemas"][0].as_str().unwrap();
-    let schema = house.get(&format!("/Schemas/{urn}")).expect(200).json();
+    let schema = harness.get(&format!("/Schemas/{urn}")).expect(200).json();
     for name in config.as_object().unwrap().keys().filter(|it| *it != "schemas" && *it != "meta") {
         let defined = schema["attributes"].as_array().unwrap();
         assert!(defined.iter().any(|it| it["name"] == name.as_str()), "{name}");
@@ -135,30 +135,31 @@ fn every_urn_that_discovery_names_is_published_and_fetched_in_any_letter_case() 
 
 #[test]
 fn a_running_server_notices_each_change_at_the_next_request() {
-    let house = House::new();
-    house.get(&format!("/Schemas/{URN}")).expect(404);
-    assert!(!register(&house, "User", &badge_schema()));
-    house.get(&format!("/Schemas/{URN}")).expect(200);
+    let harness = Harness::new();
+    harness.get(&format!("/Schemas/{URN}")).expect(404);
+    assert!(!register(&harness, "User", &badge_schema()));
+    harness.get(&format!("/Schemas/{URN}")).expect(200);
     let smaller = json!({"id": URN.to_uppercase(), "attributes": [{"name": "badge"}]});
-    assert!(register(&house, "Group", &smaller));
-    let found = house.get(&format!("/Schemas/{URN}")).expect(200).json();
+    assert!(register(&harness, "Group", &smaller));
+    let found = harness.get(&format!("/Schemas/{URN}")).expect(200).json();
     assert_eq!(found["attributes"].as_array().unwrap().len(), 1);
     assert_eq!(
-        house.get("/ResourceTypes/Group").json()["schemaExtensions"][0]["schema"],
+        harness.get("/ResourceTypes/Group").json()["schemaExtensions"][0]["schema"],
         found["id"]
     );
-    let removed =
-        house.store.write(house.now, |tx| tx.remove_schema(house.org.key, &URN.to_uppercase()));
+    let removed = harness
+        .store
+        .write(harness.now, |tx| tx.remove_schema(harness.org.key, &URN.to_uppercase()));
     assert!(removed.unwrap());
-    house.get(&format!("/Schemas/{URN}")).expect(404);
-    let access = house.issue(Scope::Access);
-    register(&house, "User", &badge_schema());
-    house.with_token(&access, "GET", "/access/v1/users/nobody@x.y", "").expect(404);
+    harness.get(&format!("/Schemas/{URN}")).expect(404);
+    let access = harness.issue(Scope::Access);
+    register(&harness, "User", &badge_schema());
+    harness.with_token(&access, "GET", "/access/v1/users/nobody@x.y", "").expect(404);
 }
 
 #[test]
 fn values_are_judged_by_the_schema() {
-    let house = house();
+    let harness = harness();
     for (extension, words) in [
         (json!({"desk": "near the window"}), "a whole number"),
         (json!({"remote": "sometimes"}), "true or false"),
@@ -166,10 +167,10 @@ fn values_are_judged_by_the_schema() {
         (json!("text"), "takes an object"),
     ] {
         let body = with("bad@example.com", &extension);
-        house.post("/Users", &body).refused(400, Some("invalidValue"), words);
+        harness.post("/Users", &body).refused(400, Some("invalidValue"), words);
     }
     let given = json!({"BADGE": "A1", "desk": "7", "remote": "True", "rank": 9, "tags": "x"});
-    let created = house.post("/Users", &with("bob@example.com", &given)).expect(201).json();
+    let created = harness.post("/Users", &with("bob@example.com", &given)).expect(201).json();
     let kept = json!({"badge": "A1", "desk": 7, "remote": true, "tags": ["x"]});
     assert_eq!(created[URN], kept);
     assert_eq!(created["schemas"], json!([CORE, URN]));
@@ -180,41 +181,41 @@ fn values_are_judged_by_the_schema() {
         {"op": "replace", "path": URN, "value": {"level": 3, "unknown": 1}},
         {"op": "replace", "value": {format!("{URN}:remote"): false}}
     ]);
-    let patched = house.patch(&bob, &add).expect(200).json();
+    let patched = harness.patch(&bob, &add).expect(200).json();
     let expected = json!({"badge": "A1", "desk": 7, "remote": false, "tags": ["x", "y"],
         "site": {"building": "B"}, "level": 3});
     assert_eq!(patched[URN], expected);
     let unknown = json!([{"op": "add", "path": format!("{URN}:unknown"), "value": 1}]);
-    house.patch(&bob, &unknown).refused(400, Some("invalidPath"), "names no attribute");
+    harness.patch(&bob, &unknown).refused(400, Some("invalidPath"), "names no attribute");
     let read_only = json!([{"op": "add", "path": format!("{URN}:rank"), "value": 1}]);
-    house.patch(&bob, &read_only).refused(400, Some("mutability"), "read-only");
+    harness.patch(&bob, &read_only).refused(400, Some("mutability"), "read-only");
 }
 
 #[test]
 fn lists_are_filtered_and_sorted_by_its_attributes() {
-    let house = house();
+    let harness = harness();
     for (name, level) in [("b@x.y", 2), ("c@x.y", 10), ("a@x.y", 1)] {
         let extension = json!({"level": level, "tags": [name], "badge": name, "pin": "1"});
-        house.post("/Users", &with(name, &extension)).expect(201);
+        harness.post("/Users", &with(name, &extension)).expect(201);
     }
-    house.user("none@x.y");
-    assert_eq!(house.count(&format!("{URN}:level ge 2")), 2);
-    assert_eq!(house.count(&format!("{}:LEVEL eq 10", URN.to_uppercase())), 1);
-    assert_eq!(house.count("badge eq \"A@X.Y\""), 1);
-    assert_eq!(house.count(&format!("{URN}:tags eq \"b@x.y\"")), 1);
-    assert_eq!(house.count(&format!("not ({URN}:level pr)")), 1);
+    harness.user("none@x.y");
+    assert_eq!(harness.count(&format!("{URN}:level ge 2")), 2);
+    assert_eq!(harness.count(&format!("{}:LEVEL eq 10", URN.to_uppercase())), 1);
+    assert_eq!(harness.count("badge eq \"A@X.Y\""), 1);
+    assert_eq!(harness.count(&format!("{URN}:tags eq \"b@x.y\"")), 1);
+    assert_eq!(harness.count(&format!("not ({URN}:level pr)")), 1);
     for (filter, words) in [
         ("pin eq \"1\"", "never shown"),
         ("nothing eq 1", "no schema"),
         ("level eq \"x\"", "number"),
     ] {
         let filter = encoded(&format!("{URN}:{filter}"));
-        let answer = house.get(&format!("/Users?filter={filter}"));
+        let answer = harness.get(&format!("/Users?filter={filter}"));
         answer.refused(400, Some("invalidFilter"), words);
     }
     let filter = encoded("badge pr");
     let order = format!("sortBy={URN}:level&sortOrder=descending");
-    let sorted = house.get(&format!("/Users?filter={filter}&{order}"));
+    let sorted = harness.get(&format!("/Users?filter={filter}&{order}"));
     let sorted = sorted.expect(200).json();
     assert_eq!(sorted["Resources"][0][URN]["level"], 10);
     assert_eq!(sorted["Resources"][1][URN]["level"], 2);
@@ -222,18 +223,19 @@ fn lists_are_filtered_and_sorted_by_its_attributes() {
 
 #[test]
 fn what_is_returned_on_request_or_never_does_not_show_by_itself() {
-    let house = house();
+    let harness = harness();
     let extension = json!({"note": "N", "kind": "K", "pin": "P", "badge": "B",
         "site": {"building": "1", "code": "C", "key": "S"}});
-    let created = house.post("/Users", &with("bob@example.com", &extension)).expect(201).json();
+    let created = harness.post("/Users", &with("bob@example.com", &extension)).expect(201).json();
     let bob = target(&created);
     let usual = json!({"badge": "B", "kind": "K", "site": {"building": "1"}});
     assert_eq!(created[URN], usual);
-    assert_eq!(house.get(&bob).json()[URN], usual);
-    assert_eq!(house.get("/Users").json()["Resources"][0][URN], usual);
-    let patched = house.patch(&bob, &json!([{"op": "add", "path": "title", "value": "Dr"}]));
+    assert_eq!(harness.get(&bob).json()[URN], usual);
+    assert_eq!(harness.get("/Users").json()["Resources"][0][URN], usual);
+    let patched = harness.patch(&bob, &json!([{"op": "add", "path": "title", "value": "Dr"}]));
     assert_eq!(patched.expect(200).json()[URN], usual);
-    let shown = |query: &str| house.get(&format!("{bob}?{query}")).expect(200).json()[URN].clone();
+    let shown =
+        |query: &str| harness.get(&format!("{bob}?{query}")).expect(200).json()[URN].clone();
     assert_eq!(shown("excludedAttributes=title"), usual);
     assert_eq!(shown(&format!("excludedAttributes={URN}")), json!({"kind": "K"}));
     assert_eq!(shown(&format!("excludedAttributes={URN}:kind")), usual);
@@ -243,152 +245,152 @@ fn what_is_returned_on_request_or_never_does_not_show_by_itself() {
     let code = json!({"kind": "K", "site": {"code": "C"}});
     assert_eq!(shown(&format!("attributes={URN}:site.code")), code);
     assert_eq!(shown(&format!("attributes={URN}:pin")), json!({"kind": "K"}));
-    let file = house.store.read(|tx| tx.org("acme")).unwrap().unwrap();
+    let file = harness.store.read(|tx| tx.org("acme")).unwrap().unwrap();
     assert_eq!(file.schemas, 1);
 }
 
 #[test]
 fn what_must_be_unique_is_refused_on_post_put_and_patch() {
-    let house = house();
+    let harness = harness();
     let first = with("a@x.y", &json!({"badge": "B1", "desk": 7}));
-    let first = house.post("/Users", &first).expect(201).json();
+    let first = harness.post("/Users", &first).expect(201).json();
     let id = first["id"].as_str().unwrap();
     let words = format!("{URN}:badge \"b1\" is already used by the User with the id {id}");
     let clash = with("b@x.y", &json!({"badge": "b1"}));
-    house.post("/Users", &clash).refused(409, Some("uniqueness"), &words);
-    let second = house.post("/Users", &with("b@x.y", &json!({"badge": "B2"}))).expect(201).json();
-    house.put(&target(&second), &clash).refused(409, Some("uniqueness"), &words);
+    harness.post("/Users", &clash).refused(409, Some("uniqueness"), &words);
+    let second = harness.post("/Users", &with("b@x.y", &json!({"badge": "B2"}))).expect(201).json();
+    harness.put(&target(&second), &clash).refused(409, Some("uniqueness"), &words);
     let desk = json!([{"op": "add", "path": format!("{URN}:desk"), "value": "7"}]);
     let words = format!("{URN}:desk 7 is already used");
-    house.patch(&target(&second), &desk).refused(409, Some("uniqueness"), &words);
+    harness.patch(&target(&second), &desk).refused(409, Some("uniqueness"), &words);
     // Its own value, and no value, are in nobody's way.
     let own = json!([{"op": "replace", "path": format!("{URN}:badge"), "value": "b2"}]);
-    house.patch(&target(&second), &own).expect(200);
+    harness.patch(&target(&second), &own).expect(200);
     for name in ["c@x.y", "d@x.y"] {
-        house.post("/Users", &with(name, &json!({"badge": "", "desk": null}))).expect(201);
+        harness.post("/Users", &with(name, &json!({"badge": "", "desk": null}))).expect(201);
     }
-    house.call("DELETE", &target(&first), "").expect(204);
-    house.patch(&target(&second), &desk).expect(200);
+    harness.call("DELETE", &target(&first), "").expect(204);
+    harness.patch(&target(&second), &desk).expect(200);
 }
 
 #[test]
 fn what_is_immutable_keeps_its_value() {
-    let house = house();
+    let harness = harness();
     let hired = json!({"hired": "2020-01-01T00:00:00Z", "level": 1, "site": {"since": "2020"}});
-    let created = house.post("/Users", &with("bob@example.com", &hired)).expect(201).json();
+    let created = harness.post("/Users", &with("bob@example.com", &hired)).expect(201).json();
     let bob = target(&created);
-    let put = house.put(&bob, &user("bob@example.com")).expect(200).json();
+    let put = harness.put(&bob, &user("bob@example.com")).expect(200).json();
     assert_eq!(put[URN], json!({"hired": "2020-01-01T00:00:00Z"}));
     let other = with("bob@example.com", &json!({"hired": "2021-01-01T00:00:00Z"}));
-    house.put(&bob, &other).refused(400, Some("mutability"), "hired");
-    house.put(&bob, &with("bob@example.com", &hired)).expect(200);
+    harness.put(&bob, &other).refused(400, Some("mutability"), "hired");
+    harness.put(&bob, &with("bob@example.com", &hired)).expect(200);
     let path = format!("{URN}:site.since");
     let since = json!([{"op": "replace", "path": path, "value": "2021"}]);
-    house.patch(&bob, &since).refused(400, Some("mutability"), "since");
+    harness.patch(&bob, &since).refused(400, Some("mutability"), "since");
     let gone = json!([{"op": "remove", "path": format!("{URN}:hired")}]);
-    house.patch(&bob, &gone).refused(400, Some("mutability"), "hired");
+    harness.patch(&bob, &gone).refused(400, Some("mutability"), "hired");
 }
 
 #[test]
 fn a_required_attribute_is_asked_for_and_never_stands_in_the_way_of_a_deactivation() {
-    let house = House::new();
-    let before = house.post("/Users", &with("old@x.y", &json!({"level": "low"}))).expect(201);
+    let harness = Harness::new();
+    let before = harness.post("/Users", &with("old@x.y", &json!({"level": "low"}))).expect(201);
     let old = target(&before.json());
     let schema = json!({"id": URN, "attributes": [
         {"name": "badge", "required": true}, {"name": "level", "type": "integer"},
         {"name": "hired", "mutability": "immutable"}]});
-    register(&house, "User", &schema);
+    register(&harness, "User", &schema);
     let lacking = with("new@x.y", &json!({"level": 1}));
-    house.post("/Users", &lacking).refused(400, Some("invalidValue"), &format!("{URN}:badge"));
-    house.user("without@x.y");
+    harness.post("/Users", &lacking).refused(400, Some("invalidValue"), &format!("{URN}:badge"));
+    harness.user("without@x.y");
     let off = json!([{"op": "replace", "value": {"active": false}}]);
-    let patched = house.patch(&old, &off).expect(200).json();
+    let patched = harness.patch(&old, &off).expect(200).json();
     assert_eq!((&patched["active"], &patched[URN]), (&json!(false), &json!({"level": "low"})));
-    let new = house.post("/Users", &with("new@x.y", &json!({"badge": "1", "hired": "now"})));
+    let new = harness.post("/Users", &with("new@x.y", &json!({"badge": "1", "hired": "now"})));
     let new = target(&new.expect(201).json());
     let mut put = user("new@x.y");
     put["active"] = false.into();
-    let put = house.put(&new, &put).expect(200).json();
+    let put = harness.put(&new, &put).expect(200).json();
     assert_eq!((&put["active"], &put[URN]["badge"]), (&json!(false), &json!("1")));
     let removal = json!([{"op": "remove", "path": format!("{URN}:badge")}]);
-    house.patch(&new, &removal).refused(400, Some("mutability"), "cannot be removed");
+    harness.patch(&new, &removal).refused(400, Some("mutability"), "cannot be removed");
 }
 
 #[test]
 fn data_outlives_its_schema_and_may_be_older() {
-    let house = House::new();
+    let harness = Harness::new();
     let odd = URN.to_uppercase();
     let mut body = user("bob@example.com");
     body[&odd] = json!({"Badge": "A", "tags": "x", "level": "high", "pin": "1234"});
-    let created = house.post("/Users", &body).expect(201).json();
+    let created = harness.post("/Users", &body).expect(201).json();
     let bob = target(&created);
-    register(&house, "User", &badge_schema());
-    let asked = house.get(&format!("{bob}?attributes={URN}")).expect(200).json();
+    register(&harness, "User", &badge_schema());
+    let asked = harness.get(&format!("{bob}?attributes={URN}")).expect(200).json();
     assert_eq!(asked[&odd], json!({"Badge": "A", "tags": "x", "level": "high"}));
     // As it is, but for what is never shown now.
     let shown = json!({"Badge": "A", "tags": "x", "level": "high"});
-    assert_eq!(house.get(&bob).expect(200).json()[&odd], shown);
-    house.count(&format!("{URN}:level gt 1 or {URN}:tags co \"x\" or {URN}:site.building pr"));
-    house.get(&format!("/Users?sortBy={URN}:level")).expect(200);
+    assert_eq!(harness.get(&bob).expect(200).json()[&odd], shown);
+    harness.count(&format!("{URN}:level gt 1 or {URN}:tags co \"x\" or {URN}:site.building pr"));
+    harness.get(&format!("/Users?sortBy={URN}:level")).expect(200);
     let tag = json!([{"op": "add", "path": format!("{URN}:tags"), "value": "y"}]);
-    let patched = house.patch(&bob, &tag).expect(200).json();
+    let patched = harness.patch(&bob, &tag).expect(200).json();
     let kept = json!({"Badge": "A", "tags": ["x", "y"], "level": "high"});
     assert_eq!((&patched[URN], patched.get(&odd)), (&kept, None));
     assert_eq!(patched["schemas"], json!([CORE, URN]));
-    house.store.write(house.now, |tx| tx.remove_schema(house.org.key, URN)).unwrap();
-    assert_eq!(house.get(&bob).expect(200).json()[URN]["tags"], json!(["x", "y"]));
-    let put = house.put(&bob, &user("bob@example.com")).expect(200).json();
+    harness.store.write(harness.now, |tx| tx.remove_schema(harness.org.key, URN)).unwrap();
+    assert_eq!(harness.get(&bob).expect(200).json()[URN]["tags"], json!(["x", "y"]));
+    let put = harness.put(&bob, &user("bob@example.com")).expect(200).json();
     assert_eq!(put[URN]["tags"], json!(["x", "y"]));
     // A URN that nobody registered goes on round-tripping beside it.
     let mut other = with("eve@example.com", &json!({"anything": {"at": ["all"]}}));
     other["urn:example:scim:2.0:User:more"] = json!({"x": 1});
-    let other = house.post("/Users", &other).expect(201).json();
+    let other = harness.post("/Users", &other).expect(201).json();
     assert_eq!(other["urn:example:scim:2.0:User:more"], json!({"x": 1}));
 }
 
 #[test]
 fn a_urn_that_begins_like_a_registered_one_is_told_from_it() {
-    let house = house();
+    let harness = harness();
     let longer = format!("{URN}:extra");
-    register(&house, "User", &json!({"id": longer, "attributes": [{"name": "size"}]}));
+    register(&harness, "User", &json!({"id": longer, "attributes": [{"name": "size"}]}));
     let mut body = user("bob@example.com");
     body[&longer] = json!({"size": "L"});
     body[format!("{URN}:free")] = json!({"x": "1"});
-    house.post("/Users", &body).expect(201);
-    assert_eq!(house.count(&format!("{longer}:size eq \"l\"")), 1);
-    assert_eq!(house.count(&format!("{URN}:free:x eq \"1\"")), 1);
+    harness.post("/Users", &body).expect(201);
+    assert_eq!(harness.count(&format!("{longer}:size eq \"l\"")), 1);
+    assert_eq!(harness.count(&format!("{URN}:free:x eq \"1\"")), 1);
 }
 
 #[test]
 fn groups_have_extensions_too() {
-    let house = House::new();
+    let harness = Harness::new();
     let urn = "urn:example:scim:2.0:Group";
     let attribute = json!({"name": "costCentre", "uniqueness": "server", "caseExact": true});
-    register(&house, "Group", &json!({"id": urn, "attributes": [attribute]}));
+    register(&harness, "Group", &json!({"id": urn, "attributes": [attribute]}));
     let group = |name: &str, centre: &str| {
         json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group", urn],
             "displayName": name, urn: {"costCentre": centre}})
     };
-    let first = house.post("/Groups", &group("a", "C1")).expect(201).json();
+    let first = harness.post("/Groups", &group("a", "C1")).expect(201).json();
     assert_eq!(first[urn], json!({"costCentre": "C1"}));
-    house.post("/Groups", &group("b", "c1")).expect(201);
-    house.post("/Groups", &group("c", "C1")).refused(409, Some("uniqueness"), "by the Group");
+    harness.post("/Groups", &group("b", "c1")).expect(201);
+    harness.post("/Groups", &group("c", "C1")).refused(409, Some("uniqueness"), "by the Group");
 }
 
-fn strict() -> House {
-    let house = House::with(OrgSettings { strict: true, ..OrgSettings::default() });
-    register(&house, "User", &badge_schema());
-    house
+fn strict() -> Harness {
+    let harness = Harness::with(OrgSettings { strict: true, ..OrgSettings::default() });
+    register(&harness, "User", &badge_schema());
+    harness
 }
 
 #[test]
 fn a_strict_organisation_refuses_what_no_schema_defines() {
-    let house = strict();
-    let created = house.post("/Users", &with("bob@example.com", &json!({"level": 1})));
+    let harness = strict();
+    let created = harness.post("/Users", &with("bob@example.com", &json!({"level": 1})));
     let created = created.expect(201).json();
     let bob = target(&created);
     // What was answered can be sent back.
-    house.put(&bob, &created).expect(200);
+    harness.put(&bob, &created).expect(200);
     let bodies = [
         (json!({"shoeSize": 44}), "\"shoeSize\""),
         (json!({"name": {"nick": "B"}}), "\"name.nick\""),
@@ -403,8 +405,8 @@ fn a_strict_organisation_refuses_what_no_schema_defines() {
     for (more, words) in bodies {
         let mut body = user("bob@example.com");
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        house.post("/Users", &body).refused(400, Some("invalidSyntax"), words);
-        house.put(&bob, &body).refused(400, Some("invalidSyntax"), words);
+        harness.post("/Users", &body).refused(400, Some("invalidSyntax"), words);
+        harness.put(&bob, &body).refused(400, Some("invalidSyntax"), words);
     }
     let operations = [
         json!({"op": "replace", "value": {"active": false}}),
@@ -422,13 +424,13 @@ fn a_strict_organisation_refuses_what_no_schema_defines() {
     ];
     for it in operations {
         let words = if it.get("path").is_some() { "No schema" } else { "needs a \"path\"" };
-        house.patch(&bob, &json!([it])).refused(400, Some("invalidSyntax"), words);
+        harness.patch(&bob, &json!([it])).refused(400, Some("invalidSyntax"), words);
     }
     for filter in ["urn:example:other:x eq 1", "active eq true and not (urn:example:other:x pr)"] {
-        let answer = house.get(&format!("/Users?filter={}", encoded(filter)));
+        let answer = harness.get(&format!("/Users?filter={}", encoded(filter)));
         answer.refused(400, Some("invalidFilter"), "\"urn:example:other:x\"");
     }
-    assert_eq!(house.count(&format!("{URN}:level eq 1")), 1);
+    assert_eq!(harness.count(&format!("{URN}:level eq 1")), 1);
     let fine = json!([
         {"op": "replace", "path": "active", "value": false},
         {"op": "replace", "path": "name.givenName", "value": "B"},
@@ -436,10 +438,10 @@ fn a_strict_organisation_refuses_what_no_schema_defines() {
         {"op": "add", "path": URN, "value": {"level": 2, "site": {"building": "1"}}},
         {"op": "replace", "path": format!("{URN}:level"), "value": 3}
     ]);
-    let patched = house.patch(&bob, &fine).expect(200).json();
+    let patched = harness.patch(&bob, &fine).expect(200).json();
     assert_eq!((&patched["active"], &patched[URN]["level"]), (&json!(false), &json!(3)));
     let group = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
         "displayName": "g", "members": [{"value": created["id"], "type": "User"}]});
-    house.post("/Groups", &group).expect(201);
-    assert!(!house.get("/ServiceProviderConfig").expect(200).text.contains("interop"));
+    harness.post("/Groups", &group).expect(201);
+    assert!(!harness.get("/ServiceProviderConfig").expect(200).text.contains("interop"));
 }

@@ -12,7 +12,7 @@ use std::{io, thread};
 use base64ct::{Base64, Encoding};
 use serde_json::Value;
 
-use crate::house::{Folder, user};
+use crate::harness::{Folder, user};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
 use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
 
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 const GET: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
 const POST: &str = "POST /healthz HTTP/1.1\r\nHost: h\r\n";
@@ -22,8 +22,8 @@ const WATCH: Duration = Duration::from_millis(150);
 
 /// One application for all tests here: what they ask of it changes nothing.
 fn app() -> Arc<App> {
-    static HOUSE: OnceLock<House> = OnceLock::new();
-    Arc::clone(&HOUSE.get_or_init(House::new).app)
+    static HARNESS: OnceLock<Harness> = OnceLock::new();
+    Arc::clone(&HARNESS.get_or_init(Harness::new).app)
 }
 
 /// A server with the usual limits.
@@ -227,12 +227,12 @@ fn a_request_cut_short_is_refused() {
 /// A client may go away at any byte. Nothing of a part is applied, and no thread stays behind.
 #[test]
 fn a_request_cut_short_at_any_byte_changes_nothing() {
-    let house = House::new();
+    let harness = Harness::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start(listener, Arc::clone(&house.app)).unwrap();
+    let server = Server::start(listener, Arc::clone(&harness.app)).unwrap();
     let body = user("bob@example.com").to_string();
     let head =
-        format!("POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: {}", house.token());
+        format!("POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: {}", harness.token());
     let length = body.len();
     let (first, second) = body.split_at(length / 2);
     let (one, two) = (first.len(), second.len());
@@ -256,12 +256,12 @@ fn a_request_cut_short_at_any_byte_changes_nothing() {
             Client::connect(&server).send(&request[..end]);
         }
     }
-    assert_eq!(house.count("userName pr"), 0);
+    assert_eq!(harness.count("userName pr"), 0);
     // It was not refused for another reason.
     assert_eq!(Client::connect(&server).send(&requests[1]).answer().status, 201);
     server.stop();
     let started = Instant::now();
-    while Arc::strong_count(&house.app) > 1 {
+    while Arc::strong_count(&harness.app) > 1 {
         assert!(started.elapsed() < PATIENCE, "a connection is still served");
         thread::sleep(Duration::from_millis(5));
     }
@@ -520,9 +520,9 @@ fn the_longest_idle_connection_makes_room() {
 }
 
 /// A request that creates a user.
-pub fn push(house: &House, user_name: &str) -> String {
+pub fn push(harness: &Harness, user_name: &str) -> String {
     let body = user(user_name).to_string();
-    let (token, length) = (house.token(), body.len());
+    let (token, length) = (harness.token(), body.len());
     format!(
         "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
          Content-Length: {length}\r\n\r\n{body}"
@@ -531,15 +531,15 @@ pub fn push(house: &House, user_name: &str) -> String {
 
 #[test]
 fn where_all_are_at_work_the_newcomer_is_told_to_come_again() {
-    let house = House::new();
+    let harness = Harness::new();
     let limits = Limits { connections: 2, ..Limits::default() };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = Server::start_within(limits, listener, Arc::clone(&house.app)).unwrap();
-    let held = house.hold_writes();
+    let server = Server::start_within(limits, listener, Arc::clone(&harness.app)).unwrap();
+    let held = harness.hold_writes();
     let mut busy = [Client::connect(&server), Client::connect(&server)];
     for (client, name) in busy.iter_mut().zip(["a@b.c", "d@e.f"]) {
         client.assert_serves();
-        client.send(push(&house, name)).assert_silent();
+        client.send(push(&harness, name)).assert_silent();
     }
     let mut newcomer = Client::connect(&server);
     let answer = newcomer.send(GET).answer();

@@ -10,7 +10,7 @@ use std::thread;
 use rusqlite::Connection;
 
 use crate::cli::{PATIENCE, Place, send};
-use crate::house::{Folder, user};
+use crate::harness::{Folder, user};
 
 /// How many users are there when the server is killed.
 const USERS: u32 = 150;

@@ -15,23 +15,10 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("store", &["scim"], &["rusqlite"]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
-    ("endpoints", &["auth", "http", "id", "metrics", "scim", "store"], &[]),
-    ("access", &["auth", "http", "id", "metrics", "scim", "store"], &[]),
+    ("api", &["auth", "http", "id", "metrics", "scim", "store"], &[]),
     (
         "app",
-        &[
-            "access",
-            "auth",
-            "clock",
-            "config",
-            "endpoints",
-            "http",
-            "id",
-            "metrics",
-            "rate",
-            "scim",
-            "store",
-        ],
+        &["api", "auth", "clock", "config", "http", "id", "metrics", "rate", "scim", "store"],
         &[],
     ),
     (
@@ -232,7 +219,7 @@ fn each_rule_bites() {
         "//! Ok.\nuse crate::http::Request;\n",
         "`store` may not use `http`",
     );
-    check("endpoints/bulk.rs", "//! Ok.\nuse rusqlite::params;\n", "may not name the crate");
+    check("api/scim/bulk.rs", "//! Ok.\nuse rusqlite::params;\n", "may not name the crate");
     check("app.rs", "//! Ok.\nuse tiny_http::Server;\n", "may not name the crate");
     check("app.rs", "//! Ok.\nuse crate::{auth, store};\n", "spell the module out");
     check("auth.rs", "//! Ok.\nuse super::store::Store;\n", "`super` leaves the module");

@@ -23,7 +23,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 
-use crate::house::{House, wait_until};
+use crate::harness::{Harness, wait_until};
 use crate::socket::push;
 
 pub const GET: &str = "GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -48,7 +48,7 @@ fn new() -> Issued {
 
 /// A server under TLS with an application of its own.
 struct Place {
-    house: House,
+    harness: Harness,
     certificates: Arc<Certificates>,
     server: Server,
     issued: Issued,
@@ -60,14 +60,14 @@ impl Place {
     }
 
     fn with(issued: Issued, limits: Limits) -> Place {
-        let house = House::new();
-        let files = files(house.folder.path());
+        let harness = Harness::new();
+        let files = files(harness.folder.path());
         write(&issued, &files);
         let certificates = Arc::new(Certificates::load(files, Clock::System.now()).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (app, shown) = (Arc::clone(&house.app), Arc::clone(&certificates));
+        let (app, shown) = (Arc::clone(&harness.app), Arc::clone(&certificates));
         let server = Server::start_tls(limits, listener, app, shown).unwrap();
-        Place { house, certificates, server, issued }
+        Place { harness, certificates, server, issued }
     }
 
     /// A place whose deadlines are long, but for those that are changed.
@@ -420,11 +420,11 @@ fn a_connection_is_kept_and_requests_may_be_pipelined() {
 #[test]
 fn locations_are_https() {
     let place = Place::new();
-    let user = crate::house::user("mara@example.com").to_string();
+    let user = crate::harness::user("mara@example.com").to_string();
     let request = format!(
         "POST /scim/v2/Users HTTP/1.1\r\nHost: scim.example.com\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/scim+json\r\nContent-Length: {}\r\n\r\n{user}",
-        place.house.token(),
+        place.harness.token(),
         user.len()
     );
     let (status, body) = place.connect().call(&request);
@@ -438,7 +438,7 @@ fn locations_are_https() {
 #[test]
 fn the_largest_body_and_a_large_answer_pass() {
     let place = Place::new();
-    let token = place.house.token();
+    let token = place.harness.token();
     let mut client = place.connect();
     client.send(format!(
         "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
@@ -447,7 +447,7 @@ fn the_largest_body_and_a_large_answer_pass() {
     client.send(vec![b' '; BODY_BYTES_MAX]);
     assert_eq!(client.answer().0, 400);
     for i in 0..150 {
-        place.house.user(&format!("user{i}@example.com"));
+        place.harness.user(&format!("user{i}@example.com"));
     }
     let target = "/scim/v2/Users?count=150";
     let get = format!("GET {target} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n");
@@ -495,9 +495,9 @@ fn who_finds_no_seat_is_told_so_under_tls() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let place = Place::hasty(limits, |_| {});
     let mut busy = place.connect();
-    let held = place.house.hold_writes();
-    busy.send(push(&place.house, "a@b.c"));
-    let metrics = || place.house.app.metrics().to_text().into_bytes();
+    let held = place.harness.hold_writes();
+    busy.send(push(&place.harness, "a@b.c"));
+    let metrics = || place.harness.app.metrics().to_text().into_bytes();
     wait_until(|| str::from_utf8(&metrics()).unwrap().contains("plumm_requests_at_work 1\n"));
     let mut client = place.connect();
     assert_eq!(client.answer().0, 503);
@@ -517,7 +517,7 @@ fn a_new_certificate_is_for_new_connections_and_drops_none() {
     let mut old = place.connect();
     let renewed = new();
     let now = Clock::System.now();
-    let files = files(place.house.folder.path());
+    let files = files(place.harness.folder.path());
     // Half of a renewal: the certificate is there before its key.
     fs::write(&files.certificate, &renewed.certificate).unwrap();
     place.certificates.look(now);

@@ -151,7 +151,7 @@ fn every_former_database_is_brought_to_today_with_all_it_holds() {
         let list: serde_json::Value = serde_json::from_str(&list).unwrap();
         assert_eq!(list["totalResults"], 3);
         let filter = "displayName sw \"Jürgen 'J' \\\"Q\\\" 😀\"";
-        let target = format!("/scim/v2/Users?filter={}", crate::house::encoded(filter));
+        let target = format!("/scim/v2/Users?filter={}", crate::harness::encoded(filter));
         assert!(serving.get(&target, token).1.contains("12345678901234567"));
         let deleted = place.json(&["user", "list", "acme", "--deleted"]);
         assert_eq!(deleted[0]["userName"], "gone@example.com");

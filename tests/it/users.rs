@@ -3,15 +3,15 @@
 use std::thread;
 
 use plumm::scim::identity::{IdentityChanges, UsernameFormat};
-use plumm::store::org::OrgSettings;
+use plumm::store::tables::org::OrgSettings;
 use serde_json::{Value, json};
 
-use crate::house::{House, user};
+use crate::harness::{Harness, user};
 
 #[test]
 fn a_created_user_is_answered_whole_and_found_again() {
-    let house = House::new();
-    let answer = house.post("/Users", &user("Bob@Example.com")).expect(201);
+    let harness = Harness::new();
+    let answer = harness.post("/Users", &user("Bob@Example.com")).expect(201);
     let created = answer.json();
     let id = created["id"].as_str().unwrap();
     assert_eq!(answer.header("Content-Type"), Some("application/scim+json"));
@@ -37,16 +37,16 @@ fn a_created_user_is_answered_whole_and_found_again() {
         "meta": meta,
     });
     assert_eq!(created, expected);
-    assert_eq!(house.get(&format!("/Users/{id}")).expect(200).json(), created);
-    let list = house.get("/Users?filter=userName eq \"bob@example.COM\"").expect(200).json();
+    assert_eq!(harness.get(&format!("/Users/{id}")).expect(200).json(), created);
+    let list = harness.get("/Users?filter=userName eq \"bob@example.COM\"").expect(200).json();
     assert_eq!(list["Resources"], json!([created]));
     assert_eq!(list["totalResults"], 1);
 }
 
 #[test]
 fn the_credentials_test_of_an_empty_organisation_gets_a_whole_list() {
-    let house = House::new();
-    let list = house.get("/Users?startIndex=1&count=2").expect(200).json();
+    let harness = Harness::new();
+    let list = harness.get("/Users?startIndex=1&count=2").expect(200).json();
     let expected = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
         "totalResults": 0, "startIndex": 1, "itemsPerPage": 0, "Resources": []
@@ -56,23 +56,24 @@ fn the_credentials_test_of_an_empty_organisation_gets_a_whole_list() {
 
 #[test]
 fn a_second_user_with_the_same_user_name_is_refused_with_its_name_and_id() {
-    let house = House::new();
-    let first = house.user("bob@example.com");
-    let answer = house.post("/Users", &user("BOB@example.com"));
+    let harness = Harness::new();
+    let first = harness.user("bob@example.com");
+    let answer = harness.post("/Users", &user("BOB@example.com"));
     answer.refused(409, Some("uniqueness"), first["id"].as_str().unwrap());
-    assert_eq!(house.count("userName eq \"bob@example.com\""), 1);
+    assert_eq!(harness.count("userName eq \"bob@example.com\""), 1);
     // Addresses and external ids may be shared.
     let mut other = user("bob2@example.com");
     other["emails"] = json!([{"value": "bob@example.com"}]);
-    house.post("/Users", &other).expect(201);
+    harness.post("/Users", &other).expect(201);
 }
 
 #[test]
 fn lists_are_paged_in_a_stable_order() {
-    let house = House::new();
-    let ids: Vec<Value> = (0..7).map(|i| house.user(&format!("u{i}@x.y"))["id"].clone()).collect();
+    let harness = Harness::new();
+    let ids: Vec<Value> =
+        (0..7).map(|i| harness.user(&format!("u{i}@x.y"))["id"].clone()).collect();
     let page = |query: &str| {
-        let list = house.get(&format!("/Users?{query}")).expect(200).json();
+        let list = harness.get(&format!("/Users?{query}")).expect(200).json();
         let found: Vec<Value> =
             list["Resources"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
         assert_eq!(list["totalResults"], 7, "{query}");
@@ -91,22 +92,22 @@ fn lists_are_paged_in_a_stable_order() {
     assert_eq!(page("count=99999999999999999999999"), (1, ids));
     assert_eq!(page("startIndex=99999999999999999999999").1, Vec::<Value>::new());
     for query in ["startIndex=one", "count=", "count=1.5", "startIndex=0x1", "count=%ff"] {
-        house.get(&format!("/Users?{query}")).refused(400, Some("invalidValue"), "");
+        harness.get(&format!("/Users?{query}")).refused(400, Some("invalidValue"), "");
     }
 }
 
 #[test]
 fn a_filtered_list_is_filtered_first_and_paged_then() {
-    let house = House::new();
+    let harness = Harness::new();
     for i in 0..30 {
         let mut body = user(&format!("u{i}@x.y"));
         body["title"] = if i % 3 == 0 { "chief".into() } else { "clerk".into() };
-        house.post("/Users", &body).expect(201);
+        harness.post("/Users", &body).expect(201);
     }
     let mut seen = 0;
     for start in [1, 5, 9] {
         let target = format!("/Users?filter=title eq \"Chief\"&startIndex={start}&count=4");
-        let list = house.get(&target).expect(200).json();
+        let list = harness.get(&target).expect(200).json();
         assert_eq!(list["totalResults"], 10);
         seen += list["Resources"].as_array().unwrap().len();
     }
@@ -115,15 +116,15 @@ fn a_filtered_list_is_filtered_first_and_paged_then() {
 
 #[test]
 fn replacing_clears_what_is_left_out_but_not_what_only_the_server_knows() {
-    let house = House::new();
-    let created = house.user("bob@example.com");
+    let harness = Harness::new();
+    let created = harness.user("bob@example.com");
     let target = format!("/Users/{}", created["id"].as_str().unwrap());
-    house.app.clock().advance(60);
+    harness.app.clock().advance(60);
     let body = json!({
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
         "userName": "bob@example.com", "title": "Dr"
     });
-    let changed = house.put(&target, &body).expect(200).json();
+    let changed = harness.put(&target, &body).expect(200).json();
     assert_eq!(changed.get("displayName"), None);
     assert_eq!(changed["title"], "Dr");
     assert_eq!(changed["id"], created["id"]);
@@ -134,80 +135,80 @@ fn replacing_clears_what_is_left_out_but_not_what_only_the_server_knows() {
 
 #[test]
 fn an_echo_of_what_was_read_changes_nothing() {
-    let house = House::new();
-    let created = house.user("bob@example.com");
+    let harness = Harness::new();
+    let created = harness.user("bob@example.com");
     let target = format!("/Users/{}", created["id"].as_str().unwrap());
-    house.app.clock().advance(60);
-    assert_eq!(house.put(&target, &created).expect(200).json(), created);
+    harness.app.clock().advance(60);
+    assert_eq!(harness.put(&target, &created).expect(200).json(), created);
     let same = json!([{"op": "replace", "value": {"active": true}}]);
-    assert_eq!(house.patch(&target, &same).expect(200).json(), created);
+    assert_eq!(harness.patch(&target, &same).expect(200).json(), created);
 }
 
 #[test]
 fn projections_on_every_method_that_answers_a_user() {
-    let house = House::new();
+    let harness = Harness::new();
     let body = user("bob@example.com");
-    let answer = house.post("/Users?attributes=userName", &body).expect(201).json();
+    let answer = harness.post("/Users?attributes=userName", &body).expect(201).json();
     let mut names: Vec<&String> = answer.as_object().unwrap().keys().collect();
     names.sort();
     assert_eq!(names, ["id", "schemas", "userName"]);
     let target = format!("/Users/{}", answer["id"].as_str().unwrap());
     let only_name = "?attributes=urn:ietf:params:scim:schemas:core:2.0:User:NAME.familyName";
     let expected = json!({"familyName": "User"});
-    assert_eq!(house.get(&format!("{target}{only_name}")).json()["name"], expected);
-    let list = house.get("/Users?excludedAttributes=emails,name").json();
+    assert_eq!(harness.get(&format!("{target}{only_name}")).json()["name"], expected);
+    let list = harness.get("/Users?excludedAttributes=emails,name").json();
     assert_eq!(list["Resources"][0].get("emails"), None);
     assert_eq!(list["Resources"][0]["userName"], "bob@example.com");
-    let put = house.put(&format!("{target}?excludedAttributes=meta"), &body).expect(200).json();
+    let put = harness.put(&format!("{target}?excludedAttributes=meta"), &body).expect(200).json();
     assert_eq!(put.get("meta"), None);
     let both = format!("{target}?attributes=id&excludedAttributes=meta");
-    house.get(&both).refused(400, Some("invalidValue"), "not both");
+    harness.get(&both).refused(400, Some("invalidValue"), "not both");
 }
 
 #[test]
 fn enterprise_and_unknown_extensions_round_trip() {
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
     const CUSTOM: &str = "urn:okta:acme_1:1.0:user:custom";
-    let house = House::new();
+    let harness = Harness::new();
     let mut body = user("bob@example.com");
     body[ENTERPRISE] = json!({"department": "R&D", "manager": "42", "nonsense": 1});
     body[CUSTOM] = json!({"level": 3, "tags": ["a", "b"], "deep": {"x": null}});
-    let created = house.post("/Users", &body).expect(201).json();
+    let created = harness.post("/Users", &body).expect(201).json();
     assert_eq!(created[ENTERPRISE], json!({"department": "R&D", "manager": {"value": "42"}}));
     assert_eq!(created[CUSTOM], body[CUSTOM]);
     let schemas = json!(["urn:ietf:params:scim:schemas:core:2.0:User", ENTERPRISE, CUSTOM]);
     assert_eq!(created["schemas"], schemas);
-    assert_eq!(house.count(&format!("{ENTERPRISE}:manager eq \"42\"")), 1);
-    assert_eq!(house.count(&format!("{CUSTOM}:level ge 3")), 1);
-    assert_eq!(house.count("manager.value eq \"43\""), 0);
+    assert_eq!(harness.count(&format!("{ENTERPRISE}:manager eq \"42\"")), 1);
+    assert_eq!(harness.count(&format!("{CUSTOM}:level ge 3")), 1);
+    assert_eq!(harness.count("manager.value eq \"43\""), 0);
     // A PUT that does not mention the unknown extension leaves it; one that nulls it removes it.
     let target = format!("/Users/{}", created["id"].as_str().unwrap());
-    let put = house.put(&target, &user("bob@example.com")).expect(200).json();
+    let put = harness.put(&target, &user("bob@example.com")).expect(200).json();
     assert_eq!(put[CUSTOM], body[CUSTOM]);
     assert_eq!(put.get(ENTERPRISE), None);
     let mut without = user("bob@example.com");
     without[CUSTOM] = Value::Null;
-    let put = house.put(&target, &without).expect(200).json();
+    let put = harness.put(&target, &without).expect(200).json();
     assert_eq!(put.get(CUSTOM), None);
 }
 
 #[test]
 fn an_account_that_grows_too_large_is_refused_and_stays_as_it_was() {
-    let house = House::new();
-    let created = house.user("bob@example.com");
+    let harness = Harness::new();
+    let created = harness.user("bob@example.com");
     let target = format!("/Users/{}", created["id"].as_str().unwrap());
     let long = "x".repeat(1024 * 1024);
     let mut body = user("eve@example.com");
     body["title"] = long.as_str().into();
-    house.post("/Users", &body).refused(413, None, "Map fewer or shorter attributes");
+    harness.post("/Users", &body).refused(413, None, "Map fewer or shorter attributes");
     body["userName"] = "bob@example.com".into();
     body["emails"] = created["emails"].clone();
-    house.put(&target, &body).refused(413, None, "Map fewer or shorter attributes");
+    harness.put(&target, &body).refused(413, None, "Map fewer or shorter attributes");
     let grow = json!([{"op": "add", "path": "title", "value": long}]);
-    house.patch(&target, &grow).refused(413, None, "Map fewer or shorter attributes");
-    assert_eq!(house.get(&target).expect(200).json(), created);
-    assert_eq!(house.get("/Users").json()["totalResults"], 1);
-    assert_eq!(house.count("emails eq \"eve@example.com\""), 0);
+    harness.patch(&target, &grow).refused(413, None, "Map fewer or shorter attributes");
+    assert_eq!(harness.get(&target).expect(200).json(), created);
+    assert_eq!(harness.get("/Users").json()["totalResults"], 1);
+    assert_eq!(harness.count("emails eq \"eve@example.com\""), 0);
 }
 
 /// Each level takes some of the stack, and a connection's thread has 256 KiB of it: a deeper body
@@ -222,17 +223,17 @@ fn a_deep_body_fits_the_stack_of_a_connection_or_is_refused() {
         format!("{},\"{CUSTOM}\":{value}}}", &body[..body.len() - 1])
     };
     let thread = small.spawn(move || {
-        let house = House::new();
-        let made = house.call("POST", "/Users", &deep(63)).expect(201).json();
+        let harness = Harness::new();
+        let made = harness.call("POST", "/Users", &deep(63)).expect(201).json();
         let target = format!("/Users/{}", made["id"].as_str().unwrap());
-        assert_eq!(house.get(&target).expect(200).json(), made);
-        house.get(&format!("{target}?attributes={CUSTOM}:a")).expect(200);
+        assert_eq!(harness.get(&target).expect(200).json(), made);
+        harness.get(&format!("{target}?attributes={CUSTOM}:a")).expect(200);
         let value = made[CUSTOM]["a"]["a"]["a"]["a"].clone();
         let path = format!("{CUSTOM}:b");
-        house.patch(&target, &json!([{"op": "add", "path": path, "value": value}])).expect(200);
-        house.call("PUT", &target, &deep(63)).expect(200);
+        harness.patch(&target, &json!([{"op": "add", "path": path, "value": value}])).expect(200);
+        harness.call("PUT", &target, &deep(63)).expect(200);
         for levels in [64, 127, 100_000] {
-            let answer = house.call("POST", "/Users", &deep(levels));
+            let answer = harness.call("POST", "/Users", &deep(levels));
             answer.refused(400, Some("invalidSyntax"), "nested more than 64 deep");
         }
     });
@@ -241,15 +242,15 @@ fn a_deep_body_fits_the_stack_of_a_connection_or_is_refused() {
 
 #[test]
 fn a_body_of_too_many_values_is_refused_before_it_is_read() {
-    let house = House::new();
-    let created = house.user("bob@example.com");
+    let harness = Harness::new();
+    let created = harness.user("bob@example.com");
     let target = format!("/Users/{}", created["id"].as_str().unwrap());
     let body = user("eve@example.com").to_string();
     let many = format!("{},\"x\":[{}0]}}", &body[..body.len() - 1], "0,".repeat(200_000));
     for (method, target) in [("POST", "/Users"), ("PUT", &target), ("PATCH", &target)] {
-        house.call(method, target, &many).refused(413, None, "more than 200000 values");
+        harness.call(method, target, &many).refused(413, None, "more than 200000 values");
     }
-    assert_eq!(house.get(&target).expect(200).json(), created);
+    assert_eq!(harness.get(&target).expect(200).json(), created);
 }
 
 #[test]
@@ -259,16 +260,16 @@ fn a_username_is_never_empty() {
         identity_changes: IdentityChanges::Allow,
         ..OrgSettings::default()
     };
-    let house = House::with(settings);
-    let bob = house.user("bob");
+    let harness = Harness::with(settings);
+    let bob = harness.user("bob");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     for name in ["", " \t"] {
         let mut body = user("eve");
         body["userName"] = name.into();
-        house.post("/Users", &body).refused(400, Some("invalidValue"), "userName is empty");
-        house.put(&target, &body).refused(400, Some("invalidValue"), "userName is empty");
+        harness.post("/Users", &body).refused(400, Some("invalidValue"), "userName is empty");
+        harness.put(&target, &body).refused(400, Some("invalidValue"), "userName is empty");
         let rename = json!([{"op": "replace", "path": "userName", "value": name}]);
-        house.patch(&target, &rename).refused(400, Some("invalidValue"), "userName is empty");
+        harness.patch(&target, &rename).refused(400, Some("invalidValue"), "userName is empty");
     }
-    assert_eq!(house.get(&target).expect(200).json(), bob);
+    assert_eq!(harness.get(&target).expect(200).json(), bob);
 }

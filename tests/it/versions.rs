@@ -3,16 +3,22 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Answer, House, user};
+use crate::harness::{Answer, Harness, user};
 
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
-fn with(house: &House, method: &str, target: &str, field: (&str, &str), body: &Value) -> Answer {
-    let token = format!("Bearer {}", house.token());
+fn with(
+    harness: &Harness,
+    method: &str,
+    target: &str,
+    field: (&str, &str),
+    body: &Value,
+) -> Answer {
+    let token = format!("Bearer {}", harness.token());
     let headers = [("Authorization", token.as_str()), field];
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    house.send(method, &format!("/scim/v2{target}"), &headers, &body)
+    harness.send(method, &format!("/scim/v2{target}"), &headers, &body)
 }
 
 fn title(value: &str) -> Value {
@@ -34,41 +40,41 @@ fn tagged(answer: &Answer, version: i64, location: &str) {
 
 #[test]
 fn each_answer_says_the_version_and_the_place() {
-    let house = House::new();
+    let harness = Harness::new();
     let group = json!({"schemas": [GROUP], "displayName": "G"});
     for (endpoint, body) in [("/Users", user("bob@example.com")), ("/Groups", group)] {
-        let made = house.post(endpoint, &body).expect(201);
+        let made = harness.post(endpoint, &body).expect(201);
         let id = made.json()["id"].as_str().unwrap().to_owned();
         let (target, location) =
             (format!("{endpoint}/{id}"), format!("http://plumm.example/scim/v2{endpoint}/{id}"));
         tagged(&made, 1, &location);
-        tagged(&house.get(&target).expect(200), 1, &location);
-        tagged(&house.call("HEAD", &target, "").expect(200), 1, &location);
+        tagged(&harness.get(&target).expect(200), 1, &location);
+        tagged(&harness.call("HEAD", &target, "").expect(200), 1, &location);
         let mut changed = made.json();
         changed["displayName"] = "Changed".into();
-        tagged(&house.put(&target, &changed).expect(200), 2, &location);
+        tagged(&harness.put(&target, &changed).expect(200), 2, &location);
         let rename = json!([{"op": "replace", "path": "displayName", "value": "Again"}]);
-        tagged(&house.patch(&target, &rename).expect(200), 3, &location);
-        tagged(&house.get(&target).expect(200), 3, &location);
-        let listed = house.get(endpoint).expect(200);
+        tagged(&harness.patch(&target, &rename).expect(200), 3, &location);
+        tagged(&harness.get(&target).expect(200), 3, &location);
+        let listed = harness.get(endpoint).expect(200);
         assert_eq!(listed.json()["Resources"][0]["meta"]["version"], "W/\"3\"");
         assert_eq!(listed.header("ETag"), None);
         // Also where the body does not say it.
-        let brief = house.get(&format!("{target}?attributes=id")).expect(200);
+        let brief = harness.get(&format!("{target}?attributes=id")).expect(200);
         assert_eq!(brief.json().get("meta"), None);
         assert_eq!(brief.header("ETag"), Some("W/\"3\""));
         assert_eq!(brief.header("Content-Location"), Some(location.as_str()));
-        let gone = house.call("DELETE", &target, "").expect(204);
+        let gone = harness.call("DELETE", &target, "").expect(204);
         assert_eq!((gone.header("ETag"), gone.text.as_str()), (None, ""));
-        let missing = house.get(&target).expect(404);
+        let missing = harness.get(&target).expect(404);
         assert_eq!((missing.header("ETag"), missing.header("Location")), (None, None));
     }
 }
 
 #[test]
 fn a_change_waits_for_the_version_it_names() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     let mut put = bob.clone();
     put["title"] = "not applied".into();
@@ -77,112 +83,112 @@ fn a_change_waits_for_the_version_it_names() {
         for (method, body) in
             [("PUT", &put), ("PATCH", &title("not applied")), ("DELETE", &Value::Null)]
         {
-            let answer = with(&house, method, &target, ("If-Match", tags), body);
+            let answer = with(&harness, method, &target, ("If-Match", tags), body);
             answer.refused(412, None, "has the version W/\"1\"");
-            assert_eq!(house.get(&target).expect(200).json(), bob, "{method} {tags}");
+            assert_eq!(harness.get(&target).expect(200).json(), bob, "{method} {tags}");
         }
     }
     let right = ["W/\"1\"", "\"2\"", "*", "W/\"9\", W/\"4\"", "5"];
     for (i, tags) in right.iter().enumerate() {
         let body = title(&format!("t{i}"));
-        let changed = with(&house, "PATCH", &target, ("If-Match", tags), &body).expect(200);
+        let changed = with(&harness, "PATCH", &target, ("If-Match", tags), &body).expect(200);
         assert_eq!(changed.header("ETag"), Some(format!("W/\"{}\"", i + 2).as_str()));
     }
-    with(&house, "PUT", &target, ("If-Match", "W/\"6\""), &put).expect(200);
-    with(&house, "DELETE", &target, ("If-Match", "W/\"6\""), &Value::Null).expect(412);
-    with(&house, "DELETE", &target, ("If-Match", "W/\"7\""), &Value::Null).expect(204);
+    with(&harness, "PUT", &target, ("If-Match", "W/\"6\""), &put).expect(200);
+    with(&harness, "DELETE", &target, ("If-Match", "W/\"6\""), &Value::Null).expect(412);
+    with(&harness, "DELETE", &target, ("If-Match", "W/\"7\""), &Value::Null).expect(204);
     for method in ["PUT", "PATCH", "DELETE"] {
-        let answer = with(&house, method, &target, ("If-Match", "*"), &put);
+        let answer = with(&harness, method, &target, ("If-Match", "*"), &put);
         answer.refused(404, None, "There is no User");
     }
 }
 
 #[test]
 fn who_has_the_version_already_gets_it_not_again() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let location = bob["meta"]["location"].as_str().unwrap();
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     for method in ["GET", "HEAD"] {
         for tags in ["W/\"1\"", "\"1\"", "*", "W/\"7\", W/\"1\""] {
-            let answer = with(&house, method, &target, ("If-None-Match", tags), &Value::Null);
+            let answer = with(&harness, method, &target, ("If-None-Match", tags), &Value::Null);
             assert_eq!((answer.status, answer.text.as_str()), (304, ""), "{tags}");
             assert_eq!(answer.header("Content-Type"), None);
             tagged(&answer, 1, location);
         }
         for tags in ["W/\"2\"", "x"] {
-            let answer = with(&house, method, &target, ("If-None-Match", tags), &Value::Null);
+            let answer = with(&harness, method, &target, ("If-None-Match", tags), &Value::Null);
             assert_eq!(answer.expect(200).json(), bob);
         }
     }
     // A change by who must not have that version.
     for method in ["PATCH", "PUT", "DELETE"] {
-        let answer = with(&house, method, &target, ("If-None-Match", "W/\"1\""), &title("no"));
+        let answer = with(&harness, method, &target, ("If-None-Match", "W/\"1\""), &title("no"));
         answer.refused(412, None, "has the version W/\"1\"");
     }
-    assert_eq!(house.get(&target).json(), bob);
-    with(&house, "PATCH", &target, ("If-None-Match", "W/\"9\""), &title("yes")).expect(200);
+    assert_eq!(harness.get(&target).json(), bob);
+    with(&harness, "PATCH", &target, ("If-None-Match", "W/\"9\""), &title("yes")).expect(200);
     // What has changed is sent again.
-    with(&house, "GET", &target, ("If-None-Match", "W/\"1\""), &Value::Null).expect(200);
+    with(&harness, "GET", &target, ("If-None-Match", "W/\"1\""), &Value::Null).expect(200);
 }
 
 /// RFC 9110 section 13.1.1 excepts no method.
 #[test]
 fn a_read_of_another_version_was_answered_with_this_one() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     for method in ["GET", "HEAD"] {
         for tags in ["W/\"2\"", "W/\"2\", W/\"3\"", "x"] {
-            with(&house, method, &target, ("If-Match", tags), &Value::Null).expect(412);
+            with(&harness, method, &target, ("If-Match", tags), &Value::Null).expect(412);
         }
         for tags in ["W/\"1\"", "*", "W/\"2\", W/\"1\""] {
-            with(&house, method, &target, ("If-Match", tags), &Value::Null).expect(200);
+            with(&harness, method, &target, ("If-Match", tags), &Value::Null).expect(200);
         }
     }
-    let answer = with(&house, "GET", &target, ("If-Match", "W/\"2\""), &Value::Null);
+    let answer = with(&harness, "GET", &target, ("If-Match", "W/\"2\""), &Value::Null);
     answer.refused(412, None, "without If-Match");
 }
 
 #[test]
 fn a_change_that_changes_nothing_keeps_the_version() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
-    assert_eq!(house.put(&target, &bob).expect(200).json(), bob);
+    assert_eq!(harness.put(&target, &bob).expect(200).json(), bob);
     let same = json!([{"op": "replace", "value": {"active": true, "displayName": "Test User"}}]);
-    assert_eq!(house.patch(&target, &same).expect(200).json(), bob);
+    assert_eq!(harness.patch(&target, &same).expect(200).json(), bob);
     let body = json!({"schemas": [GROUP], "displayName": "G", "members": [{"value": bob["id"]}]});
-    let group = house.post("/Groups", &body).expect(201).json();
+    let group = harness.post("/Groups", &body).expect(201).json();
     let at_group = format!("/Groups/{}", group["id"].as_str().unwrap());
     let again = json!([{"op": "add", "path": "members", "value": [{"value": bob["id"]}]}]);
-    assert_eq!(house.patch(&at_group, &again).expect(200).json(), group);
-    assert_eq!(house.put(&at_group, &group).expect(200).json(), group);
+    assert_eq!(harness.patch(&at_group, &again).expect(200).json(), group);
+    assert_eq!(harness.put(&at_group, &group).expect(200).json(), group);
     let stranger = json!([{"op": "remove", "path": "members[value eq \"nobody\"]"}]);
-    assert_eq!(house.patch(&at_group, &stranger).expect(200).json(), group);
+    assert_eq!(harness.patch(&at_group, &stranger).expect(200).json(), group);
     let out = json!([{"op": "remove", "path": "members"}]);
-    let empty = house.patch(&at_group, &out).expect(200);
+    let empty = harness.patch(&at_group, &out).expect(200);
     assert_eq!(empty.header("ETag"), Some("W/\"2\""));
     // To join and to leave a group changes the group, not who is in it.
-    assert_eq!(house.get(&target).expect(200).header("ETag"), Some("W/\"1\""));
+    assert_eq!(harness.get(&target).expect(200).header("ETag"), Some("W/\"1\""));
 }
 
 #[test]
 fn a_version_in_the_body_is_only_looked_at() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     let mut put = bob.clone();
     put["meta"] = json!({"version": "W/\"77\"", "location": "http://elsewhere.example/"});
     put["title"] = "Dr".into();
-    let changed = house.put(&target, &put).expect(200);
+    let changed = harness.put(&target, &put).expect(200);
     tagged(&changed, 2, bob["meta"]["location"].as_str().unwrap());
 }
 
 #[test]
 fn a_patch_is_answered_with_nothing_only_when_nothing_is_asked_for() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let location = bob["meta"]["location"].as_str().unwrap();
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     for (i, (query, status)) in [
@@ -195,22 +201,22 @@ fn a_patch_is_answered_with_nothing_only_when_nothing_is_asked_for() {
     .enumerate()
     {
         let body = title(&format!("t{i}")).to_string();
-        let answer = house.call("PATCH", &format!("{target}{query}"), &body).expect(status);
+        let answer = harness.call("PATCH", &format!("{target}{query}"), &body).expect(status);
         assert_eq!(answer.text.is_empty(), status == 204, "{query}");
         assert_eq!(answer.header("Content-Type").is_none(), status == 204);
         assert_eq!(answer.header("ETag"), Some(format!("W/\"{}\"", i + 2).as_str()));
         assert_eq!(answer.header("Location"), Some(location));
-        assert_eq!(house.get(&target).json()["title"], format!("t{i}"));
+        assert_eq!(harness.get(&target).json()["title"], format!("t{i}"));
     }
     // A PUT always answers with the resource.
-    let whole = house.put(&format!("{target}?attributes="), &bob).expect(200);
+    let whole = harness.put(&format!("{target}?attributes="), &bob).expect(200);
     assert_eq!(whole.json()["id"], bob["id"]);
 }
 
 #[test]
 fn versions_in_bulk_are_judged_one_by_one() {
-    let house = House::new();
-    let bob = house.user("bob@example.com");
+    let harness = Harness::new();
+    let bob = harness.user("bob@example.com");
     let target = format!("/Users/{}", bob["id"].as_str().unwrap());
     let operation = |version: &str, value: &str| json!({"method": "PATCH", "path": target, "version": version, "data": title(value)});
     let operations = json!([
@@ -227,7 +233,7 @@ fn versions_in_bulk_are_judged_one_by_one() {
     let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
         "Operations": operations});
     // An If-Match of the request itself is about no resource.
-    let answer = with(&house, "POST", "/Bulk", ("If-Match", "W/\"9\""), &body).expect(200);
+    let answer = with(&harness, "POST", "/Bulk", ("If-Match", "W/\"9\""), &body).expect(200);
     assert_eq!(answer.header("ETag"), None);
     let entries = answer.json()["Operations"].as_array().unwrap().clone();
     let found: Vec<(&str, Option<&str>)> = entries
@@ -245,5 +251,5 @@ fn versions_in_bulk_are_judged_one_by_one() {
         ("201", Some("W/\"1\"")),
     ];
     assert_eq!(found, expected);
-    assert_eq!(house.get(&target).expect(200).json()["title"], "third");
+    assert_eq!(harness.get(&target).expect(200).json()["title"], "third");
 }

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::http::request::{Method, Request};
 use crate::http::response::{JSON, Response};
-use crate::scim::definitions::Definitions;
 use crate::scim::error::quoted;
 use crate::scim::identity::USER_NAME;
+use crate::scim::schema::definitions::Definitions;
 use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::org::OrgKey;
-use crate::store::resource::Kind;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::resource::Kind;
 
 /// Answers a request below `/access/v1`; `path` holds the segments behind that.
 ///

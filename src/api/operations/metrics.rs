@@ -5,8 +5,8 @@ use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::org::OrgKey;
-use crate::store::token::Scope;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::token::Scope;
 
 /// Answers with the counters of the server, and the accounts, groups and token expiries of this
 /// organisation; of no other.

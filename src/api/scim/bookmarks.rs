@@ -12,9 +12,9 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::endpoints::cursor::digest;
+use crate::api::scim::cursor::digest;
 use crate::scim::datetime::Timestamp;
-use crate::store::listing::Position;
+use crate::store::query::listing::Position;
 
 /// The most walks that are remembered; a further one takes the place of the one that rested
 /// longest.

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::endpoints::{self, Context, Failure, body_object, resource, scim_response};
+use crate::api::scim::{self, Context, Failure, body_object, resource, scim_response};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
 use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::membership;
-use crate::scim::urn;
+use crate::scim::schema::urn;
 use crate::store::Write;
 
 /// Answers are made and not sent, so they hold as little as possible: the members of a large group
@@ -169,7 +169,7 @@ impl<'a> Work<'a> {
         let created = self.context.definitions.at_endpoint(&segments[0]);
         match created.filter(|_| request.method == Method::Post && segments.len() == 1) {
             Some(it) => resource::create_as(self.context, it, request, &self.ids[i]),
-            None => endpoints::handle(self.context, request, segments),
+            None => scim::handle(self.context, request, segments),
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
         let mut request = Request::new(Method::Patch, &prepared.request.path);
         request.query = QUERY.to_owned();
         request.body = body.to_string().into_bytes();
-        endpoints::handle(self.context, &request, &segments)
+        scim::handle(self.context, &request, &segments)
     }
 
     fn outcome(&self, i: usize, result: Result<Response, Error>) -> BulkOutcome {

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
-use crate::scim::service_provider_config::CURSOR_SECONDS;
-use crate::store::listing::Position;
+use crate::scim::schema::service_provider_config::CURSOR_SECONDS;
+use crate::store::query::listing::Position;
 
 /// The form of the text; a cursor of another form is of another version of the program.
 const FORM: i64 = 1;

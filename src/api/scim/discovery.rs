@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::endpoints::query::whole_list;
-use crate::endpoints::{Context, Failure, scim_response};
+use crate::api::scim::query::whole_list;
+use crate::api::scim::{Context, Failure, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
-use crate::scim::{service_provider_config, urn};
+use crate::scim::schema::{service_provider_config, urn};
 
 /// `GET /ServiceProviderConfig`
 ///

@@ -4,25 +4,23 @@ pub mod bookmarks;
 pub mod bulk;
 pub mod cursor;
 pub mod discovery;
-pub mod health;
-pub mod metrics;
 pub mod query;
 pub mod render;
 pub mod resource;
 
 use serde_json::{Map, Value};
 
+use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::Principal;
-use crate::endpoints::bookmarks::Bookmarks;
 use crate::http::request::{Method, Request};
 use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::datetime::Timestamp;
-use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, quoted};
-use crate::scim::resource_type::ResourceType;
-use crate::store::long_reads::LONG_READ_MAX;
-use crate::store::provisioning_log::Actor;
-use crate::store::resource::Kind;
+use crate::scim::schema::definitions::Definitions;
+use crate::scim::schema::resource_type::ResourceType;
+use crate::store::query::long_reads::LONG_READ_MAX;
+use crate::store::tables::provisioning_log::Actor;
+use crate::store::tables::resource::Kind;
 use crate::store::{self, Read, Store, Write};
 
 /// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each

@@ -4,24 +4,24 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::endpoints::bookmarks::{End, Total};
-use crate::endpoints::cursor::Cursor;
-use crate::endpoints::render::View;
-use crate::endpoints::{Context, Failure, body_object, scim_response};
+use crate::api::scim::bookmarks::{End, Total};
+use crate::api::scim::cursor::Cursor;
+use crate::api::scim::render::View;
+use crate::api::scim::{Context, Failure, body_object, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::scim::attribute::Type;
-use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter;
+use crate::scim::filter::condition::Condition;
+use crate::scim::filter::grammar;
+use crate::scim::filter::path::{AttrPath, Target};
 use crate::scim::membership::{GROUPS, MEMBERS};
 use crate::scim::message::{ListResponse, SearchRequest, wrong_count};
-use crate::scim::path::{AttrPath, Target};
-use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
-use crate::scim::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
+use crate::scim::schema::attribute::Type;
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
 use crate::scim::strict;
-use crate::store::listing::{From, Listing, Page, Part};
+use crate::store::query::listing::{From, Listing, Page, Part};
 
 /// `GET /{type}`, and `GET /` over all types.
 ///
@@ -223,7 +223,7 @@ fn choose<'a>(
     search: &SearchRequest,
 ) -> Result<Vec<Chosen<'a>>, Error> {
     let filter = match &search.filter {
-        Some(text) if !text.trim().is_empty() => Some(filter::parse(text)?),
+        Some(text) if !text.trim().is_empty() => Some(grammar::parse(text)?),
         _ => None,
     };
     let sort_by = search.sort_by.as_deref().map(str::trim).filter(|it| !it.is_empty());

@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::endpoints::{Context, Failure, scim_response};
+use crate::api::scim::{Context, Failure, scim_response};
 use crate::http::response::Response;
 use crate::scim::membership::{self, GROUPS, MEMBERS};
 use crate::scim::meta::Meta;
 use crate::scim::resource::{splice, whole};
-use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::{Projection, shown};
+use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Read;
 use crate::store::error::Error;
-use crate::store::member::Linked;
-use crate::store::resource::Stored;
+use crate::store::tables::member::Linked;
+use crate::store::tables::resource::Stored;
 
 /// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a
 /// larger one a change would cost what the group has, and not what it changes.

@@ -5,28 +5,28 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::endpoints::query::projection;
-use crate::endpoints::render::{View, location};
-use crate::endpoints::{Context, Failure, body_object};
+use crate::api::scim::query::projection;
+use crate::api::scim::render::{View, location};
+use crate::api::scim::{Context, Failure, body_object};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
-use crate::scim::attribute::Attribute;
-use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::{CompareOp, Filter, Literal};
-use crate::scim::filter_match::value_matches;
+use crate::scim::filter::condition::Condition;
+use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
+use crate::scim::filter::matching::value_matches;
+use crate::scim::filter::path::AttrPath;
 use crate::scim::membership::{self, GROUPS, MEMBERS, MemberChange};
 use crate::scim::meta::Precondition;
 use crate::scim::patch::{PatchOp, Patched};
-use crate::scim::path::AttrPath;
 use crate::scim::resource::changes;
-use crate::scim::resource_type::ResourceType;
 use crate::scim::returned::Projection;
+use crate::scim::schema::attribute::Attribute;
+use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::validate;
-use crate::store::member::{Linked, MemberError};
-use crate::store::provisioning_log::LogLine;
-use crate::store::resource::{Kind, Stored};
+use crate::store::tables::member::{Linked, MemberError};
+use crate::store::tables::provisioning_log::LogLine;
+use crate::store::tables::resource::{Kind, Stored};
 use crate::store::{Read, Write};
 
 /// The largest document of one resource, in bytes.

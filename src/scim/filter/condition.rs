@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 use serde_json::Number;
 
-use crate::scim::attribute::{Attribute, Type};
-use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::{CompareOp, Filter, Literal};
+use crate::scim::filter::comparison::fold;
+use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
+use crate::scim::filter::path::{AttrPath, Target};
 use crate::scim::membership::GROUPS;
-use crate::scim::path::{AttrPath, Target};
-use crate::scim::resource_type::ResourceType;
+use crate::scim::schema::attribute::{Attribute, Type};
+use crate::scim::schema::resource_type::ResourceType;
 
 /// The most terms of a filter that asks for the groups of a member: each follows groups in groups,
 /// and SQLite reads only so many such questions in one statement.
@@ -394,10 +394,10 @@ fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::definitions::Definitions;
     use crate::scim::error::ScimType;
-    use crate::scim::filter::parse;
+    use crate::scim::filter::grammar::parse;
     use crate::scim::identity::IdentityChanges;
+    use crate::scim::schema::definitions::Definitions;
 
     fn judged(text: &str) -> Result<Condition, Error> {
         let definitions = Definitions::builtin(IdentityChanges::Refuse);

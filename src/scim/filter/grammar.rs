@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::{Number, Value};
 
 use crate::scim::error::{Error, quoted};
-use crate::scim::path::{AttrPath, is_path_char};
+use crate::scim::filter::path::{AttrPath, is_path_char};
 
 /// The longest filter, in bytes.
 pub const FILTER_BYTES_MAX: usize = 32 * 1024;

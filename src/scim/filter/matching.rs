@@ -7,12 +7,12 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
 
-use crate::scim::attribute::{Attribute, Type};
-use crate::scim::comparison::fold;
-use crate::scim::condition::{Condition, Operand, Place, Test};
 use crate::scim::datetime::Timestamp;
-use crate::scim::filter::CompareOp;
-use crate::scim::path::Target;
+use crate::scim::filter::comparison::fold;
+use crate::scim::filter::condition::{Condition, Operand, Place, Test};
+use crate::scim::filter::grammar::CompareOp;
+use crate::scim::filter::path::Target;
+use crate::scim::schema::attribute::{Attribute, Type};
 
 /// Whether a resource meets a condition. The document is the whole one, as it would be answered
 /// when the client leaves nothing out, with `id` and `meta`.
@@ -173,10 +173,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scim::definitions::Definitions;
-    use crate::scim::filter;
+    use crate::scim::filter::grammar;
     use crate::scim::identity::IdentityChanges;
-    use crate::scim::resource_type::ResourceType;
+    use crate::scim::schema::definitions::Definitions;
+    use crate::scim::schema::resource_type::ResourceType;
 
     fn users() -> ResourceType {
         Definitions::builtin(IdentityChanges::Refuse).resource_types.remove(0)
@@ -205,7 +205,7 @@ mod tests {
             },
             "meta": {"lastModified": "2020-01-01T00:00:00.500Z", "version": "W/\"3\""},
         });
-        let parsed = filter::parse(filter).unwrap_or_else(|it| panic!("{filter}: {it}"));
+        let parsed = grammar::parse(filter).unwrap_or_else(|it| panic!("{filter}: {it}"));
         let condition = Condition::of_resource(&parsed, &users()).unwrap();
         let found = matches(&condition, document.as_object().unwrap());
         assert_eq!(found, expected, "{filter}");
@@ -277,7 +277,7 @@ mod tests {
         let users = users();
         let check = |attribute: &str, filter: &str, value: Value, expected: bool| {
             let attribute = Arc::clone(users.attribute(attribute).unwrap());
-            let filter = filter::parse(filter).unwrap();
+            let filter = grammar::parse(filter).unwrap();
             let condition = Condition::of_values(&filter, &attribute).unwrap();
             assert_eq!(value_matches(&condition, &value), expected, "{filter} {value}");
         };

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::scim::attribute::Attribute;
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::{self, Filter};
+use crate::scim::filter::grammar::{self, Filter};
+use crate::scim::schema::attribute::Attribute;
 
 /// An attribute name as a client wrote it: `[URN ":"] name ["." sub]`. Only its characters have
 /// been judged; `ResourceType::resolve` says what it names.
@@ -102,7 +102,7 @@ impl PatchPath {
         // The last bracket closes the filter: one before it may stand inside a quoted value.
         let (inner, tail) =
             rest.rsplit_once(']').ok_or_else(|| wrong("the \"[\" is not closed"))?;
-        let filter = filter::parse(inner).map_err(|it| wrong(&it.detail))?;
+        let filter = grammar::parse(inner).map_err(|it| wrong(&it.detail))?;
         let sub = match tail.trim() {
             "" => None,
             tail => {

@@ -3,21 +3,23 @@
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
+pub mod single;
+pub mod values;
+
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::{Attribute, Mutability, Type};
-use crate::scim::condition::Condition;
 use crate::scim::error::{Error, quoted};
+use crate::scim::filter::condition::Condition;
+use crate::scim::filter::path::{AttrPath, PatchPath, Target};
 use crate::scim::identity::{self, ACTIVE, EMAILS, IdentityChanges, Rules};
 use crate::scim::membership::{self, MEMBERS, MemberChange};
-use crate::scim::patch_single;
-use crate::scim::patch_values::{self, Selection};
-use crate::scim::path::{AttrPath, PatchPath, Target};
-use crate::scim::resource_type::ResourceType;
+use crate::scim::patch::values::Selection;
+use crate::scim::schema::attribute::{Attribute, Mutability, Type};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::urn;
 use crate::scim::strict;
-use crate::scim::urn;
 use crate::scim::validate::{coerce, foreign, spell_extensions};
 
 /// The most operations in one request.
@@ -296,7 +298,7 @@ impl Patch<'_> {
             return Ok(());
         }
         let whole = Target { sub: None, ..target.clone() };
-        let cost = patch_values::cost(self.get(&whole), path.filter.as_ref(), value);
+        let cost = values::cost(self.get(&whole), path.filter.as_ref(), value);
         self.spend(cost, &attribute.name)
     }
 
@@ -330,7 +332,7 @@ impl Patch<'_> {
         };
         if attribute.multi_valued {
             let selection = Selection::new(attribute, path.filter.as_ref(), target.sub.as_ref())?;
-            patch_values::apply(holder, attribute, &selection, op, value, text)?;
+            values::apply(holder, attribute, &selection, op, value, text)?;
         } else if path.filter.is_some() {
             let why = match attribute.kind {
                 Type::Any => "is described by no schema here; change it as a whole",
@@ -341,7 +343,7 @@ impl Patch<'_> {
                 quoted(attribute.name.as_str())
             )));
         } else {
-            patch_single::apply(holder, attribute, target.sub.as_deref(), op, value, text)?;
+            single::apply(holder, attribute, target.sub.as_deref(), op, value, text)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
@@ -425,7 +427,7 @@ impl Patch<'_> {
         }
         for (name, value) in members {
             let kept = foreign(name, value)?;
-            patch_single::set(self.holder(Some(urn), true), name, kept);
+            single::set(self.holder(Some(urn), true), name, kept);
         }
         self.drop_empty_extension(Some(urn));
         Ok(())

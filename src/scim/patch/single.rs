@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::{Attribute, Type};
 use crate::scim::error::Error;
 use crate::scim::patch::Op;
+use crate::scim::schema::attribute::{Attribute, Type};
 use crate::scim::validate::coerce;
 
 /// Applies one operation to an attribute of `holder`, or to its sub-attribute.

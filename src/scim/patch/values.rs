@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::scim::attribute::Attribute;
-use crate::scim::condition::{Condition, Operand, Place, Test};
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::{CompareOp, Filter};
-use crate::scim::filter_match::value_matches;
+use crate::scim::filter::condition::{Condition, Operand, Place, Test};
+use crate::scim::filter::grammar::{CompareOp, Filter};
+use crate::scim::filter::matching::value_matches;
 use crate::scim::patch::Op;
+use crate::scim::schema::attribute::Attribute;
 use crate::scim::validate::{VALUES_MAX, coerce, element_key};
 
 /// Which values an operation means, and which part of them.
@@ -231,7 +231,7 @@ fn is_same_value(attribute: &Attribute, stored: &Value, named: &Value) -> bool {
         let sub = attribute.sub_attribute(name);
         match (stored.get(name), named.get(name)) {
             (Some(Value::String(a)), Some(Value::String(b))) => {
-                crate::scim::comparison::same(a, b, sub.is_some_and(|it| it.case_exact))
+                crate::scim::filter::comparison::same(a, b, sub.is_some_and(|it| it.case_exact))
             }
             (a, b) => a == b,
         }

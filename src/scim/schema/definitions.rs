@@ -6,21 +6,21 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
-use crate::scim::resource_type::{Extension, ResourceType};
-use crate::scim::schema::Schema;
+use crate::scim::schema::document::Schema;
+use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// The published schemas, one file each. A new resource type is one more file here and one more
 /// entry in `resource_types.json`.
 const SCHEMAS: &[&str] = &[
-    include_str!("schemas/user.json"),
-    include_str!("schemas/enterprise_user.json"),
-    include_str!("schemas/group.json"),
-    include_str!("schemas/schema.json"),
-    include_str!("schemas/resource_type.json"),
-    include_str!("schemas/service_provider_config.json"),
+    include_str!("user.json"),
+    include_str!("enterprise_user.json"),
+    include_str!("group.json"),
+    include_str!("schema.json"),
+    include_str!("resource_type.json"),
+    include_str!("service_provider_config.json"),
 ];
-const COMMON: &str = include_str!("schemas/common.json");
-const RESOURCE_TYPES: &str = include_str!("schemas/resource_types.json");
+const COMMON: &str = include_str!("common.json");
+const RESOURCE_TYPES: &str = include_str!("resource_types.json");
 
 /// The schemas and resource types of one organisation.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ fn publish_as_read_write(document: &mut Value, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scim::attribute::Mutability;
+    use crate::scim::schema::attribute::Mutability;
 
     #[test]
     fn the_built_in_documents_are_well_formed() {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::scim::attribute::{Attribute, find};
 use crate::scim::error::quoted;
-use crate::scim::urn;
+use crate::scim::schema::attribute::{Attribute, find};
+use crate::scim::schema::urn;
 
 /// The largest document that is registered, in bytes.
 pub const BYTES_MAX: usize = 64 * 1024;

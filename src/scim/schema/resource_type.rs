@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::scim::attribute::{Attribute, Returned, Type, Uniqueness};
-use crate::scim::path::{AttrPath, Target};
-use crate::scim::schema::Schema;
-use crate::scim::urn;
+use crate::scim::filter::path::{AttrPath, Target};
+use crate::scim::schema::attribute::{Attribute, Returned, Type, Uniqueness};
+use crate::scim::schema::document::Schema;
+use crate::scim::schema::urn;
 
 /// An extension of a resource type.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scim::urn;
+use crate::scim::schema::urn;
 
 /// The most resources in one answer: a larger `count` is answered with this many (RFC 7644 section
 /// 3.4.2.4). Okta asks for 100 at a time and skips users when it gets fewer.

@@ -9,11 +9,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::connection::{beside, resolved};
+use crate::store::copies::view::{PARTS, with_view};
 use crate::store::error::Error;
 use crate::store::migrate;
-use crate::store::resource::{Columns, Stored};
 use crate::store::serve_lock::serving;
-use crate::store::view::{PARTS, with_view};
+use crate::store::tables::resource::{Columns, Stored};
 
 /// The most faults of one kind that are told; a damaged file has thousands.
 const FAULTS_MAX: usize = 10;

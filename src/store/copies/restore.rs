@@ -9,12 +9,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::backup::{Partial, sync_folder};
-use crate::store::check::{Report, check};
 use crate::store::connection::{beside, folder_of, resolved};
+use crate::store::copies::backup::{Partial, sync_folder};
+use crate::store::copies::check::{Report, check};
+use crate::store::copies::view::PARTS;
 use crate::store::error::Error;
 use crate::store::serve_lock::{ServeLock, is_checkpointed_elsewhere};
-use crate::store::view::PARTS;
 
 /// How long another program that has the database open is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);

@@ -4,15 +4,15 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{Row, params_from_iter};
 use serde_json::Value;
 
-use crate::scim::condition::Condition;
-use crate::scim::path::Target;
+use crate::scim::filter::condition::Condition;
+use crate::scim::filter::path::Target;
 use crate::store::Read;
 use crate::store::error::Error;
-use crate::store::filter_sql::{self, SqlFilter};
-use crate::store::org::OrgKey;
-use crate::store::resource::{COLUMNS, Stored, from_row};
-use crate::store::selective::{is_part_of_text, is_selective};
-use crate::store::sort_sql::sort_key;
+use crate::store::query::filter_sql::{self, SqlFilter};
+use crate::store::query::selective::{is_part_of_text, is_selective};
+use crate::store::query::sort_sql::sort_key;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::resource::{COLUMNS, Stored, from_row};
 
 /// One resource type's part in a list.
 #[derive(Clone, Copy, Debug)]
@@ -318,31 +318,31 @@ mod tests {
 
     use super::*;
     use crate::scim::datetime::Timestamp;
-    use crate::scim::definitions::Definitions;
-    use crate::scim::filter;
+    use crate::scim::filter::grammar;
+    use crate::scim::filter::path::AttrPath;
     use crate::scim::identity::IdentityChanges;
-    use crate::scim::path::AttrPath;
-    use crate::scim::resource_type::ResourceType;
-    use crate::store::org::OrgSettings;
-    use crate::store::resource::Kind;
+    use crate::scim::schema::definitions::Definitions;
+    use crate::scim::schema::resource_type::ResourceType;
+    use crate::store::tables::org::OrgSettings;
+    use crate::store::tables::resource::Kind;
     use crate::store::{Open, Store};
 
-    struct House {
+    struct Harness {
         folder: PathBuf,
         store: Store,
         org: OrgKey,
         types: Vec<ResourceType>,
     }
 
-    impl House {
-        fn new(name: &str) -> House {
+    impl Harness {
+        fn new(name: &str) -> Harness {
             let folder = std::env::temp_dir().join(format!("plumm-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&folder).unwrap();
             let store = Store::open(&folder.join("plumm.db"), Open::Create).unwrap();
             let now = Timestamp::from_nanoseconds(0);
             let org = store.write(now, |tx| tx.add_org("a", true, OrgSettings::default())).unwrap();
             let types = Definitions::builtin(IdentityChanges::Refuse).resource_types;
-            House { folder, store, org: org.key, types }
+            Harness { folder, store, org: org.key, types }
         }
 
         /// A list of `types` types, asked with this filter and sorted by this; empty for none.
@@ -358,7 +358,7 @@ mod tests {
                 .iter()
                 .map(|it| {
                     let condition = (!filter.is_empty()).then(|| {
-                        Condition::of_resource(&filter::parse(filter).unwrap(), it).unwrap()
+                        Condition::of_resource(&grammar::parse(filter).unwrap(), it).unwrap()
                     });
                     let path = AttrPath::new(sort);
                     (it.name.as_str(), condition, path.and_then(|path| it.resolve(&path)))
@@ -398,7 +398,7 @@ mod tests {
         }
     }
 
-    impl Drop for House {
+    impl Drop for Harness {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -406,11 +406,11 @@ mod tests {
 
     #[test]
     fn pages_are_found_in_indexes() {
-        let house = House::new("pages");
+        let harness = Harness::new("pages");
         let place = Position { key: Value::Null, seq: 7 };
         let check = |types, filter: &str, from, expected: &[&str], not: &[&str]| {
-            house.with(types, filter, "", from, |listing| {
-                let plan = house.plan(&listing);
+            harness.with(types, filter, "", from, |listing| {
+                let plan = harness.plan(&listing);
                 for it in expected {
                     assert!(plan.contains(it), "{filter} {from:?}: {it}\n{plan}");
                 }
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn what_is_called_quick_is_found_in_an_index_of_its_own() {
-        let house = House::new("quick");
+        let harness = Harness::new("quick");
         let one = "INDEX sqlite_autoindex_resource_1 (id=?)";
         let email = "PRIMARY KEY (org=? AND value=?)";
         for (filter, index) in [
@@ -464,9 +464,9 @@ mod tests {
             ("emails[type eq \"work\" and value eq \"a\"]", email),
             ("title co \"a\" and (active eq true and userName eq \"a\")", "user_name=?"),
         ] {
-            house.with(1, filter, "", From::Offset(0), |listing| {
+            harness.with(1, filter, "", From::Offset(0), |listing| {
                 assert!(listing.is_quick(), "{filter}");
-                let plan = house.plan(&listing);
+                let plan = harness.plan(&listing);
                 assert!(plan.contains(index), "{filter}: {index}\n{plan}");
             });
         }
@@ -484,20 +484,20 @@ mod tests {
             "meta.version eq \"a\"",
             "groups eq \"a\"",
         ] {
-            house.with(1, filter, "", From::Offset(0), |listing| {
+            harness.with(1, filter, "", From::Offset(0), |listing| {
                 assert!(!listing.is_quick(), "{filter}");
             });
         }
-        house.with(1, "", "", From::Offset(0), |listing| assert!(listing.is_quick()));
-        house.with(1, "", "title", From::Offset(0), |listing| assert!(!listing.is_quick()));
+        harness.with(1, "", "", From::Offset(0), |listing| assert!(listing.is_quick()));
+        harness.with(1, "", "title", From::Offset(0), |listing| assert!(!listing.is_quick()));
     }
 
     #[test]
     fn pages_of_the_second_half_are_those_of_the_first_way() {
-        let house = House::new("halves");
-        let kind = |it| Kind { org: house.org, resource_type: it, location_base: "" };
+        let harness = Harness::new("halves");
+        let kind = |it| Kind { org: harness.org, resource_type: it, location_base: "" };
         let now = Timestamp::from_nanoseconds(0);
-        let made = house.store.write(now, |tx| {
+        let made = harness.store.write(now, |tx| {
             for i in 0..23 {
                 let id = format!("id{i:02}");
                 let document = json!({"id": id, "title": format!("{}", i * 7 % 23)});
@@ -514,9 +514,9 @@ mod tests {
         for (types, sort) in [(1, ""), (2, ""), (1, "title"), (2, "title")] {
             for descending in [false, true] {
                 let page = |offset, limit| {
-                    house.with(types, "", sort, From::Offset(offset), |listing| {
+                    harness.with(types, "", sort, From::Offset(offset), |listing| {
                         let listing = Listing { limit, descending, ..listing };
-                        house.store.read(|tx| tx.list(&listing)).unwrap()
+                        harness.store.read(|tx| tx.list(&listing)).unwrap()
                     })
                 };
                 let ids = |page: &Page| -> Vec<String> {

@@ -3,10 +3,10 @@
 //!
 //! The rows are those that `member.rs` reads for an answer.
 
-use crate::scim::attribute::Type;
+use crate::scim::filter::path::Target;
 use crate::scim::membership::{GROUPS, MEMBERS};
-use crate::scim::path::Target;
-use crate::store::filter_sql::{Cell, SqlFilter, bound, sql};
+use crate::scim::schema::attribute::Type;
+use crate::store::query::filter_sql::{Cell, SqlFilter, bound, sql};
 
 /// Which way a condition looks from a row of `resource`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,19 +128,19 @@ mod tests {
     use proptest::test_runner::{RngSeed, TestRunner};
     use serde_json::{Map, Value, json};
 
-    use crate::scim::condition::{Condition, GROUPS_TERMS_MAX};
     use crate::scim::datetime::Timestamp;
-    use crate::scim::definitions::Definitions;
-    use crate::scim::filter;
-    use crate::scim::filter_match::matches;
+    use crate::scim::filter::condition::{Condition, GROUPS_TERMS_MAX};
+    use crate::scim::filter::grammar;
+    use crate::scim::filter::matching::matches;
     use crate::scim::identity::IdentityChanges;
     use crate::scim::membership;
-    use crate::scim::resource_type::ResourceType;
+    use crate::scim::schema::definitions::Definitions;
+    use crate::scim::schema::resource_type::ResourceType;
     use crate::store::error::Error;
-    use crate::store::listing::{From, Listing, Part};
-    use crate::store::member::Linked;
-    use crate::store::org::{OrgKey, OrgSettings};
-    use crate::store::resource::{Kind, Stored};
+    use crate::store::query::listing::{From, Listing, Part};
+    use crate::store::tables::member::Linked;
+    use crate::store::tables::org::{OrgKey, OrgSettings};
+    use crate::store::tables::resource::{Kind, Stored};
     use crate::store::{Open, Store, Write};
 
     /// Groups and their members, by number.
@@ -150,7 +150,7 @@ mod tests {
     const GROUPS: usize = 5;
     const ALL: usize = USERS + GROUPS;
 
-    struct House {
+    struct Harness {
         folder: PathBuf,
         store: Store,
         org: OrgKey,
@@ -158,8 +158,8 @@ mod tests {
         locations: Vec<(String, String)>,
     }
 
-    impl House {
-        fn new(name: &str) -> House {
+    impl Harness {
+        fn new(name: &str) -> Harness {
             let folder = std::env::temp_dir().join(format!("plumm-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&folder).unwrap();
             let store = Store::open(&folder.join("plumm.db"), Open::Create).unwrap();
@@ -170,7 +170,7 @@ mod tests {
                 (it.name.clone(), format!("https://example.com/scim/v2/{}/", it.endpoint))
             };
             let locations = types.iter().map(location).collect();
-            House { folder, store, org: org.key, types, locations }
+            Harness { folder, store, org: org.key, types, locations }
         }
 
         fn location(&self, resource_type: &str) -> &str {
@@ -251,7 +251,7 @@ mod tests {
         fn conditions(&self, texts: &[String], resource_type: &str) -> Vec<(String, Condition)> {
             let of = self.types.iter().find(|it| it.name == resource_type).unwrap();
             let judged = texts.iter().filter_map(|text| {
-                let filter = filter::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
+                let filter = grammar::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
                 Some((text.clone(), Condition::of_resource(&filter, of).ok()?))
             });
             judged.collect()
@@ -284,7 +284,7 @@ mod tests {
         }
     }
 
-    impl Drop for House {
+    impl Drop for Harness {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -351,10 +351,10 @@ mod tests {
     /// A statement of SQLite has room for a limited number of tables.
     #[test]
     fn the_largest_filters_run() {
-        let house = House::new("largest-links");
+        let harness = Harness::new("largest-links");
         let run = |of: &str, text: &str| {
-            let conditions = house.conditions(&[text.to_owned()], of);
-            let mut listing = house.listing(of, Some(&conditions[0].1));
+            let conditions = harness.conditions(&[text.to_owned()], of);
+            let mut listing = harness.listing(of, Some(&conditions[0].1));
             listing.count = true;
             // Not the last page, so that it is counted.
             listing.from = From::Offset(1);
@@ -362,7 +362,7 @@ mod tests {
                 tx.list(&listing).unwrap_or_else(|it| panic!("{it}: {text}"));
                 Ok(())
             };
-            house.with(&[(0, 0), (0, 1), (1, 4)], &[], list).unwrap();
+            harness.with(&[(0, 0), (0, 1), (1, 4)], &[], list).unwrap();
         };
         let terms = [
             "@.value ne \"a\"",
@@ -375,7 +375,7 @@ mod tests {
         for term in terms {
             let size = if term.contains('[') { 3 } else { 1 };
             for (of, attribute, most) in [
-                ("Group", "members", filter::FILTER_TERMS_MAX),
+                ("Group", "members", grammar::FILTER_TERMS_MAX),
                 ("User", "groups", GROUPS_TERMS_MAX),
             ] {
                 for word in [" and ", " or "] {
@@ -388,24 +388,24 @@ mod tests {
         for term in ["phoneNumbers.value ne \"a\"", "urn:x:y:z.sub ne \"a\""] {
             let others = vec![term; GROUPS_TERMS_MAX - 2].join(" and ");
             run("User", &format!("{others} and groups.display ne \"a\" and groups eq \"a\""));
-            run("User", &vec![term; filter::FILTER_TERMS_MAX].join(" or "));
+            run("User", &vec![term; grammar::FILTER_TERMS_MAX].join(" or "));
         }
     }
 
     #[test]
     fn filters_on_members_and_groups_are_decided_as_on_the_answer() {
-        let house = House::new("links");
+        let harness = Harness::new("links");
         let by_type = [("Group", "members"), ("User", "groups")]
-            .map(|(of, attribute)| (of, house.conditions(&filters(attribute), of)));
+            .map(|(of, attribute)| (of, harness.conditions(&filters(attribute), of)));
         assert!(by_type.iter().all(|it| it.1.len() > 400));
         let (yes, no) = (Counter::new(0_u32), Counter::new(0_u32));
         let check = |tx: &Write| {
             for (of, conditions) in &by_type {
-                let rendered = house.rendered(tx, of);
+                let rendered = harness.rendered(tx, of);
                 for (text, condition) in conditions {
                     let expected = rendered.iter().filter(|it| matches(condition, &it.1));
                     let expected: Vec<&str> = expected.map(|it| it.0.as_str()).collect();
-                    let found = tx.list(&house.listing(of, Some(condition))).unwrap();
+                    let found = tx.list(&harness.listing(of, Some(condition))).unwrap();
                     let found: Vec<_> =
                         found.resources.iter().map(|it| it.stored.id.as_str()).collect();
                     yes.set(yes.get() + found.len() as u32);
@@ -426,7 +426,7 @@ mod tests {
             (&[(0, 0), (1, 4), (2, 5), (0, 1)], &[5, 1]),
         ];
         for (edges, deleted) in graphs {
-            house.with(edges, deleted, check).unwrap();
+            harness.with(edges, deleted, check).unwrap();
         }
         let config = ProptestConfig {
             cases: 12,
@@ -439,7 +439,7 @@ mod tests {
             prop::collection::vec(0..ALL, 0..3),
         );
         let checked = TestRunner::new(config)
-            .run(&input, |(edges, deleted)| house.with(&edges, &deleted, check));
+            .run(&input, |(edges, deleted)| harness.with(&edges, &deleted, check));
         checked.unwrap_or_else(|it| panic!("{it}"));
         let (yes, no) = (yes.get(), no.get());
         assert!(yes > no / 4 && no > yes / 4, "one-sided: {yes} matches, {no} others");

@@ -1,9 +1,9 @@
 //! What an index does for a condition: leads to few resources, or is a short text to look through.
 
-use crate::scim::condition::{Condition, Operand, Place, Test};
-use crate::scim::filter::CompareOp;
-use crate::scim::path::Target;
-use crate::store::filter_sql::{is_email_value, necessary_value, text_column};
+use crate::scim::filter::condition::{Condition, Operand, Place, Test};
+use crate::scim::filter::grammar::CompareOp;
+use crate::scim::filter::path::Target;
+use crate::store::query::filter_sql::{is_email_value, necessary_value, text_column};
 
 /// Whether an index leads straight to the resources that can meet a condition: it asks for one
 /// `id`, `userName`, `externalId`, `displayName` or e-mail address, whatever else it asks for.

@@ -2,9 +2,9 @@
 
 use rusqlite::types::Value;
 
-use crate::scim::attribute::{Attribute, Type};
-use crate::scim::path::Target;
-use crate::store::filter_sql::SqlFilter;
+use crate::scim::filter::path::Target;
+use crate::scim::schema::attribute::{Attribute, Type};
+use crate::store::query::filter_sql::SqlFilter;
 
 /// The expression a list is sorted by: NULL for a resource without a value. Text is compared as the
 /// attribute's `caseExact` says; of several values the primary one counts, else the first.

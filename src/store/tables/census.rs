@@ -5,9 +5,9 @@ use rusqlite::{OptionalExtension, params};
 use crate::scim::datetime::Timestamp;
 use crate::store::Read;
 use crate::store::error::Error;
-use crate::store::org::OrgKey;
-use crate::store::provisioning_log::CLI;
-use crate::store::token::Token;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::CLI;
+use crate::store::tables::token::Token;
 
 /// What there is of an organisation, deleted resources not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use rusqlite::params;
 use serde_json::json;
 
 use crate::store::error::Error;
-use crate::store::org::OrgKey;
+use crate::store::tables::org::OrgKey;
 use crate::store::{Read, Write};
 
 /// The other end of a membership: a member of a group, or a group of a member.

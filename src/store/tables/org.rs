@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::scim::comparison::fold;
 use crate::scim::datetime::Timestamp;
+use crate::scim::filter::comparison::fold;
 use crate::scim::identity::{IdentityChanges, Rules, UsernameFormat};
 use crate::store::error::Error;
 use crate::store::{Read, Write};

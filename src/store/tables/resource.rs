@@ -4,13 +4,13 @@ use rusqlite::types::Value as SqlValue;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use serde_json::{Map, Value};
 
-use crate::scim::comparison::fold;
-use crate::scim::condition::Condition;
 use crate::scim::datetime::Timestamp;
+use crate::scim::filter::comparison::fold;
+use crate::scim::filter::condition::Condition;
 use crate::store::error::Error;
-use crate::store::filter_sql::{self, SqlFilter};
-use crate::store::org::OrgKey;
-use crate::store::provisioning_log::Lines;
+use crate::store::query::filter_sql::{self, SqlFilter};
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::Lines;
 use crate::store::{Read, Write};
 
 /// A resource as the file has it.

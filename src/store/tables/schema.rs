@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rusqlite::params;
 
 use crate::scim::datetime::Timestamp;
-use crate::scim::schema::Schema;
+use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
-use crate::store::org::OrgKey;
+use crate::store::tables::org::OrgKey;
 use crate::store::{Read, Write};
 
 /// A schema of an organisation, and what it extends.

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::org::{self, Org, OrgKey};
+use crate::store::tables::org::{self, Org, OrgKey};
 use crate::store::{Read, Write};
 
 /// What a token may be used for.

@@ -7,11 +7,11 @@
 use rusqlite::types::Value;
 use serde_json::Number;
 
-use crate::scim::attribute::{Attribute, Type};
-use crate::scim::condition::{Condition, Operand, Place, Test};
-use crate::scim::filter::CompareOp;
-use crate::scim::path::Target;
-use crate::store::member_sql::Link;
+use crate::scim::filter::condition::{Condition, Operand, Place, Test};
+use crate::scim::filter::grammar::CompareOp;
+use crate::scim::filter::path::Target;
+use crate::scim::schema::attribute::{Attribute, Type};
+use crate::store::query::member_sql::Link;
 
 /// A condition on the table `resource` as SQL, and the values of its question marks in order.
 ///
@@ -592,15 +592,15 @@ mod tests {
     use serde_json::{Map, Value as Json, json};
 
     use super::*;
-    use crate::scim::comparison::fold;
     use crate::scim::datetime::Timestamp;
-    use crate::scim::definitions::Definitions;
-    use crate::scim::filter::{self, Filter, Literal};
-    use crate::scim::filter_match::matches;
+    use crate::scim::filter::comparison::fold;
+    use crate::scim::filter::grammar::{self, Filter, Literal};
+    use crate::scim::filter::matching::matches;
+    use crate::scim::filter::path::AttrPath;
     use crate::scim::identity::IdentityChanges;
-    use crate::scim::path::AttrPath;
-    use crate::scim::resource_type::{Extension, ResourceType};
-    use crate::scim::schema::Schema;
+    use crate::scim::schema::definitions::Definitions;
+    use crate::scim::schema::document::Schema;
+    use crate::scim::schema::resource_type::{Extension, ResourceType};
     use crate::store::connection;
     use crate::store::{Open, Store};
 
@@ -656,13 +656,13 @@ mod tests {
     }
 
     /// A database of its own, removed with the folder it stands in.
-    struct House {
+    struct Harness {
         folder: PathBuf,
         connection: Connection,
     }
 
-    impl House {
-        fn new(name: &str) -> House {
+    impl Harness {
+        fn new(name: &str) -> Harness {
             let folder = std::env::temp_dir().join(format!("plumm-{name}-{}", std::process::id()));
             std::fs::create_dir_all(&folder).unwrap();
             let path = folder.join("plumm.db");
@@ -671,7 +671,7 @@ mod tests {
             let sql = "INSERT INTO org (id, name, name_folded, active, username_format,
                 identity_changes, created) VALUES (7, 'a', 'a', 1, 'email', 'refuse', 0)";
             connection.execute(sql, []).unwrap();
-            House { folder, connection }
+            Harness { folder, connection }
         }
 
         /// Adds a resource: the document as stored, and the columns that repeat parts of it.
@@ -714,7 +714,7 @@ mod tests {
         }
 
         fn select(&self, filter: &SqlFilter) -> Vec<i64> {
-            let (sql, values) = House::list(filter, "seq", "");
+            let (sql, values) = Harness::list(filter, "seq", "");
             let mut statement = self.connection.prepare_cached(&sql).unwrap();
             let rows = statement.query_map(params_from_iter(values), |row| row.get(0)).unwrap();
             rows.map(|it| it.unwrap()).collect()
@@ -726,21 +726,21 @@ mod tests {
                 "SELECT ?1, ?2, ({}) FROM resource WHERE org = ?1 ORDER BY seq",
                 filter.sql
             );
-            let (_, values) = House::list(filter, "", "");
+            let (_, values) = Harness::list(filter, "", "");
             let mut statement = self.connection.prepare(&sql).unwrap();
             let rows = statement.query_map(params_from_iter(values), |row| row.get(2)).unwrap();
             rows.map(|it| it.unwrap()).collect()
         }
 
         fn plan(&self, text: &str) -> String {
-            let (sql, values) = House::list(&compiled(text), "seq", "EXPLAIN QUERY PLAN");
+            let (sql, values) = Harness::list(&compiled(text), "seq", "EXPLAIN QUERY PLAN");
             let mut statement = self.connection.prepare(&sql).unwrap();
             let rows = statement.query_map(params_from_iter(values), |row| row.get("detail"));
             rows.unwrap().map(|it| it.unwrap()).collect::<Vec<String>>().join("\n")
         }
     }
 
-    impl Drop for House {
+    impl Drop for Harness {
         fn drop(&mut self) {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -781,7 +781,7 @@ mod tests {
     }
 
     fn condition(text: &str) -> Condition {
-        let filter = filter::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
+        let filter = grammar::parse(text).unwrap_or_else(|it| panic!("{text}: {it}"));
         // `members` is the one attribute of these tests that users have not.
         let of = if text.contains("members") { groups() } else { users() };
         Condition::of_resource(&filter, &of).unwrap_or_else(|it| panic!("{text}: {it}"))
@@ -794,8 +794,8 @@ mod tests {
     // What clients search by is found through an index.
 
     #[track_caller]
-    fn check_plan(house: &House, filter: &str, expected: &[&str]) {
-        let plan = house.plan(filter);
+    fn check_plan(harness: &Harness, filter: &str, expected: &[&str]) {
+        let plan = harness.plan(filter);
         for it in expected {
             assert!(plan.contains(it), "{filter}: {it}\n{plan}");
         }
@@ -804,52 +804,52 @@ mod tests {
 
     #[test]
     fn indexes_serve_what_clients_search_by() {
-        let house = House::new("plans");
+        let harness = Harness::new("plans");
         let user_name = "resource_user_name (org=? AND type=? AND user_name=?)";
-        check_plan(&house, "userName eq \"a\"", &[user_name]);
-        check_plan(&house, "userName eq \"a\" and active eq true", &[user_name]);
-        check_plan(&house, &format!("{USER}:userName eq \"a\""), &[user_name]);
+        check_plan(&harness, "userName eq \"a\"", &[user_name]);
+        check_plan(&harness, "userName eq \"a\" and active eq true", &[user_name]);
+        check_plan(&harness, &format!("{USER}:userName eq \"a\""), &[user_name]);
         let external_id = "resource_external_id (org=? AND type=? AND external_id=?)";
-        check_plan(&house, "externalId eq \"a\"", &[external_id]);
+        check_plan(&harness, "externalId eq \"a\"", &[external_id]);
         let display_name = "resource_display_name (org=? AND type=? AND display_name=?)";
-        check_plan(&house, "displayName eq \"a\"", &[display_name]);
+        check_plan(&harness, "displayName eq \"a\"", &[display_name]);
         let range = "resource_user_name (org=? AND type=? AND user_name>? AND user_name<?)";
-        check_plan(&house, "userName sw \"a\"", &[range]);
-        check_plan(&house, "id eq \"a\"", &["sqlite_autoindex_resource_1 (id=?)"]);
+        check_plan(&harness, "userName sw \"a\"", &[range]);
+        check_plan(&harness, "id eq \"a\"", &["sqlite_autoindex_resource_1 (id=?)"]);
         let modified = "resource_last_modified (org=? AND type=? AND last_modified>?)";
-        check_plan(&house, "meta.lastModified gt \"2020-01-01T00:00:00Z\"", &[modified]);
+        check_plan(&harness, "meta.lastModified gt \"2020-01-01T00:00:00Z\"", &[modified]);
         let email = [
             "resource_list (org=? AND type=? AND seq=?)",
             "email USING PRIMARY KEY (org=? AND value=?)",
         ];
-        check_plan(&house, "emails.value eq \"a\"", &email);
-        check_plan(&house, "emails eq \"a\"", &email);
-        check_plan(&house, "emails[type eq \"work\"].value eq \"a\"", &email);
-        check_plan(&house, "emails[type eq \"work\" and value eq \"a\"]", &email);
+        check_plan(&harness, "emails.value eq \"a\"", &email);
+        check_plan(&harness, "emails eq \"a\"", &email);
+        check_plan(&harness, "emails[type eq \"work\"].value eq \"a\"", &email);
+        check_plan(&harness, "emails[type eq \"work\" and value eq \"a\"]", &email);
         let email = [
             "resource_list (org=? AND type=? AND seq=?)",
             "email USING PRIMARY KEY (org=? AND value>",
         ];
-        check_plan(&house, "emails.value sw \"a\"", &email);
+        check_plan(&harness, "emails.value sw \"a\"", &email);
         // Groups are found from the person, and persons from the group.
         let linked = [
             "resource_list (org=? AND type=? AND seq=?)",
             "linked USING COVERING INDEX sqlite_autoindex_resource_1 (id=?)",
             "member USING COVERING INDEX member_resource (resource=?)",
         ];
-        check_plan(&house, "members eq \"a\"", &linked);
-        check_plan(&house, "members.value eq \"a\" and displayName co \"b\"", &linked);
-        check_plan(&house, "members[value eq \"a\" and type eq \"User\"]", &linked);
+        check_plan(&harness, "members eq \"a\"", &linked);
+        check_plan(&harness, "members.value eq \"a\" and displayName co \"b\"", &linked);
+        check_plan(&harness, "members[value eq \"a\" and type eq \"User\"]", &linked);
         let id = ["sqlite_autoindex_resource_1 (id=?)"];
-        check_plan(&house, "id eq \"a\" and members eq \"b\"", &id);
+        check_plan(&harness, "id eq \"a\" and members eq \"b\"", &id);
         let linked = [
             "resource_list (org=? AND type=? AND seq=?)",
             "linked USING INDEX sqlite_autoindex_resource_1 (id=?)",
             "member USING PRIMARY KEY (grp=?)",
         ];
-        check_plan(&house, "groups eq \"a\"", &linked);
-        check_plan(&house, "groups[type eq \"direct\" and value eq \"a\"]", &linked);
-        check_plan(&house, "id eq \"a\" and groups eq \"b\"", &id);
+        check_plan(&harness, "groups eq \"a\"", &linked);
+        check_plan(&harness, "groups[type eq \"direct\" and value eq \"a\"]", &linked);
+        check_plan(&harness, "id eq \"a\" and groups eq \"b\"", &id);
     }
 
     #[test]
@@ -878,10 +878,10 @@ mod tests {
 
     #[test]
     fn the_largest_filters_run() {
-        let house = House::new("limits");
+        let harness = Harness::new("limits");
         let document = json!({"userName": "a", "emails": [{"value": "a", "type": "work"}]});
         let document = document.as_object().unwrap().clone();
-        house.add(&Resource::new(1, (0, 0), document));
+        harness.add(&Resource::new(1, (0, 0), document));
         let terms = [
             "userName sw \"a\"",
             "emails[type eq \"work\"]",
@@ -890,37 +890,37 @@ mod tests {
             "phoneNumbers.value ne \"a\"",
         ];
         // What stands between brackets counts for itself.
-        let terms_max = |term: &str| filter::FILTER_TERMS_MAX / (1 + term.matches('[').count());
+        let terms_max = |term: &str| grammar::FILTER_TERMS_MAX / (1 + term.matches('[').count());
         for term in terms {
             for word in [" and ", " or "] {
                 let text = vec![term; terms_max(term)].join(word);
-                assert_eq!(house.select(&compiled(&text)), [1], "{word} {term}");
+                assert_eq!(harness.select(&compiled(&text)), [1], "{word} {term}");
             }
         }
         let mixed: Vec<&str> = terms.into_iter().cycle().take(400).collect();
-        assert_eq!(house.select(&compiled(&mixed.join(" and "))), [1]);
+        assert_eq!(harness.select(&compiled(&mixed.join(" and "))), [1]);
         let mut deep = "emails[type eq \"work\"]".to_owned();
-        let evenly_negated = filter::FILTER_DEPTH_MAX / 2 - 2;
+        let evenly_negated = grammar::FILTER_DEPTH_MAX / 2 - 2;
         for _ in 0..evenly_negated {
             deep = format!("(title pr or not ({deep}))");
         }
-        assert_eq!(house.select(&compiled(&deep)), [1]);
+        assert_eq!(harness.select(&compiled(&deep)), [1]);
     }
 
     #[test]
     fn a_time_is_compared_as_it_was_printed() {
-        let house = House::new("times");
+        let harness = Harness::new("times");
         let stored = json!({"userName": "a"}).as_object().unwrap().clone();
         // Half a millisecond behind what clients see.
         let resource = Resource::new(1, (0, 1_500_000), stored);
         let seen = resource.answered()["meta"]["lastModified"].as_str().unwrap().to_owned();
-        house.add(&resource);
+        harness.add(&resource);
         for (op, expected) in
             [("gt", false), ("ge", true), ("eq", true), ("le", true), ("lt", false), ("ne", false)]
         {
             let text = format!("meta.lastModified {op} \"{seen}\"");
             assert_eq!(matches(&condition(&text), &resource.answered()), expected, "{text}");
-            assert_eq!(!house.select(&compiled(&text)).is_empty(), expected, "{text}");
+            assert_eq!(!harness.select(&compiled(&text)).is_empty(), expected, "{text}");
         }
     }
 
@@ -1340,14 +1340,14 @@ mod tests {
     /// nothing.
     #[track_caller]
     fn check_agreement(name: &str, documents: Vec<Json>, filters: &[Filter]) {
-        let house = House::new(name);
+        let harness = Harness::new(name);
         let users = users();
         let documents = (1..).zip(documents.into_iter().chain([json!({})]));
-        let changes = house.connection.unchecked_transaction().unwrap();
+        let changes = harness.connection.unchecked_transaction().unwrap();
         let answers: Vec<_> = documents
             .map(|(seq, it)| {
                 let resource = Resource::new(seq, (0, 0), it.as_object().unwrap().clone());
-                house.add(&resource);
+                harness.add(&resource);
                 resource.answered()
             })
             .collect();
@@ -1357,7 +1357,7 @@ mod tests {
             let Ok(condition) = Condition::of_resource(filter, &users) else { continue };
             let expected = answers.iter().map(|it| Value::Integer(matches(&condition, it).into()));
             let sql = compile(&condition, "User", LOCATIONS, &[]);
-            assert_eq!(house.verdicts(&sql), expected.collect::<Vec<_>>(), "{filter}");
+            assert_eq!(harness.verdicts(&sql), expected.collect::<Vec<_>>(), "{filter}");
             decided += 1;
         }
         assert!(decided > filters.len() / 2);
@@ -1437,7 +1437,7 @@ mod tests {
 
     #[test]
     fn both_ways_to_decide_a_filter_agree() {
-        let house = House::new("agree");
+        let harness = Harness::new("agree");
         let users = users();
         let (yes, no) = (Counter::new(0_u32), Counter::new(0_u32));
         let config = ProptestConfig {
@@ -1449,11 +1449,11 @@ mod tests {
         let input = (resources(), prop::collection::vec(filters(), 1..16));
         let checked = TestRunner::new(config).run(&input, |(resources, filters)| {
             // Undone at the end of the case, or by its panic.
-            let changes = house.connection.unchecked_transaction().unwrap();
-            resources.iter().for_each(|it| house.add(it));
+            let changes = harness.connection.unchecked_transaction().unwrap();
+            resources.iter().for_each(|it| harness.add(it));
             let outcome = filters.iter().try_for_each(|filter| {
                 let text = filter.to_string();
-                let parsed = filter::parse(&text);
+                let parsed = grammar::parse(&text);
                 prop_assert_eq!(parsed.as_ref(), Ok(filter), "reads as printed");
                 let condition = Condition::of_resource(filter, &users).unwrap();
                 let sql = compile(&condition, "User", LOCATIONS, &[]);
@@ -1461,12 +1461,12 @@ mod tests {
                     resources.iter().map(|it| matches(&condition, &it.answered())).collect();
                 let verdicts: Vec<Value> =
                     expected.iter().map(|it| Value::Integer((*it).into())).collect();
-                prop_assert_eq!(house.verdicts(&sql), verdicts, "{}\n{}", text, sql.sql);
+                prop_assert_eq!(harness.verdicts(&sql), verdicts, "{}\n{}", text, sql.sql);
                 let found = resources.iter().zip(&expected).filter(|it| *it.1);
                 let found: Vec<i64> = found.map(|it| it.0.seq).collect();
                 yes.set(yes.get() + found.len() as u32);
                 no.set(no.get() + (expected.len() - found.len()) as u32);
-                prop_assert_eq!(house.select(&sql), found, "{}\n{}", text, sql.sql);
+                prop_assert_eq!(harness.select(&sql), found, "{}\n{}", text, sql.sql);
                 Ok(())
             });
             drop(changes);

@@ -13,8 +13,8 @@ use plumm::config::Config;
 use plumm::http::request::{Method, Request};
 use plumm::scim::datetime::Timestamp;
 use plumm::store::error::Error;
-use plumm::store::org::OrgSettings;
-use plumm::store::token::Scope;
+use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::token::Scope;
 use plumm::store::{Open, Store};
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OpenFlags};
@@ -52,29 +52,29 @@ impl Drop for Folder {
 }
 
 /// A plumm that serves a file.
-pub struct House {
+pub struct Harness {
     pub app: App,
     pub store: Arc<Store>,
     pub token: String,
 }
 
-impl House {
-    pub fn open(database: &Path, token: &str) -> Result<House, Error> {
+impl Harness {
+    pub fn open(database: &Path, token: &str) -> Result<Harness, Error> {
         vfs::install();
         let store = Arc::new(Store::open(database, Open::Serve)?);
         let app = App::new(Arc::clone(&store), Config::default(), Clock::System);
-        Ok(House { app, store, token: token.to_owned() })
+        Ok(Harness { app, store, token: token.to_owned() })
     }
 
     /// A new file with an organisation and a token.
-    pub fn new(database: &Path) -> House {
-        let mut house = House::open(database, "").unwrap();
+    pub fn new(database: &Path) -> Harness {
+        let mut harness = Harness::open(database, "").unwrap();
         let now = now();
         let settings = OrgSettings::default();
-        let org = house.store.write(now, |tx| tx.add_org("acme", true, settings)).unwrap();
-        let issued = auth::issue(&house.store, now, &org, Scope::Scim, "okta", None).unwrap();
-        house.token = issued.secret.reveal().to_owned();
-        house
+        let org = harness.store.write(now, |tx| tx.add_org("acme", true, settings)).unwrap();
+        let issued = auth::issue(&harness.store, now, &org, Scope::Scim, "okta", None).unwrap();
+        harness.token = issued.secret.reveal().to_owned();
+        harness
     }
 
     pub fn call(&self, method: &str, target: &str, body: &Value) -> (u16, Value) {
@@ -121,13 +121,13 @@ impl Client {
     }
 
     /// Sends one request of any kind.
-    pub fn step(&mut self, house: &House) -> Outcome {
+    pub fn step(&mut self, harness: &Harness) -> Outcome {
         let kind = if self.users.is_empty() { 0 } else { self.chance.below(12) };
-        self.send(house, kind)
+        self.send(harness, kind)
     }
 
     /// Sends a request of this kind, 0 to 11. There is a user for all but the first.
-    pub fn send(&mut self, house: &House, kind: usize) -> Outcome {
+    pub fn send(&mut self, harness: &Harness, kind: usize) -> Outcome {
         self.made += 1;
         let at = self.chance.below(self.users.len().max(1));
         let (id, name) = self.users.get(at).cloned().unwrap_or_default();
@@ -135,16 +135,16 @@ impl Client {
         match kind {
             0..=2 => {
                 let name = format!("{}-u{}@example.com", self.tag, self.made);
-                let outcome = self.call(house, "POST", "/Users", &self.user(&name));
+                let outcome = self.call(harness, "POST", "/Users", &self.user(&name));
                 self.keep(outcome, name)
             }
-            3 => self.call(house, "PUT", &path, &self.user(&name)),
+            3 => self.call(harness, "PUT", &path, &self.user(&name)),
             4 | 5 => {
                 let active = self.chance.one_in(2);
                 // The title makes it a change in any case.
                 let value = json!({"active": active, "title": self.text()});
                 let patch = patch(&json!([{"op": "replace", "value": value}]));
-                self.call(house, "PATCH", &path, &patch)
+                self.call(harness, "PATCH", &path, &patch)
             }
             6 => {
                 let members: Vec<Value> =
@@ -154,7 +154,7 @@ impl Client {
                     "displayName": format!("{} group {}", self.tag, self.made),
                     "externalId": self.tag, "members": members,
                 });
-                let outcome = self.call(house, "POST", "/Groups", &group);
+                let outcome = self.call(harness, "POST", "/Groups", &group);
                 if outcome.status == 201 {
                     self.groups.push(outcome.changed[0].0.clone());
                 }
@@ -169,10 +169,10 @@ impl Client {
                     _ => json!([title, {"op": "remove",
                         "path": format!("members[value eq \"{id}\"]")}]),
                 };
-                self.call(house, "PATCH", &group, &self::patch(&patch))
+                self.call(harness, "PATCH", &group, &self::patch(&patch))
             }
             8 if self.users.len() > 2 => {
-                let outcome = self.call(house, "DELETE", &path, &Value::Null);
+                let outcome = self.call(harness, "DELETE", &path, &Value::Null);
                 if outcome.status == 204 {
                     self.users.remove(at);
                 }
@@ -180,14 +180,14 @@ impl Client {
             }
             9 => {
                 // Refused for what it asks: the name is taken.
-                self.call(house, "POST", "/Users", &self.user(&name))
+                self.call(harness, "POST", "/Users", &self.user(&name))
             }
-            _ => self.bulk(house, &path, &name),
+            _ => self.bulk(harness, &path, &name),
         }
     }
 
     /// Two new users, a change and one that is refused, in one transaction.
-    fn bulk(&mut self, house: &House, path: &str, taken: &str) -> Outcome {
+    fn bulk(&mut self, harness: &Harness, path: &str, taken: &str) -> Outcome {
         let names = [1, 2].map(|i| format!("{}-b{}-{i}@example.com", self.tag, self.made));
         let post = |name: &str, bulk_id: &str| {
             json!({"method": "POST", "path": "/Users", "bulkId": bulk_id,
@@ -202,7 +202,7 @@ impl Client {
         ]);
         let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
             "Operations": operations});
-        let (status, answer) = house.call("POST", "/Bulk", &body);
+        let (status, answer) = harness.call("POST", "/Bulk", &body);
         let mut changed = Vec::new();
         if status == 200 {
             let results = answer["Operations"].as_array().unwrap();
@@ -226,8 +226,8 @@ impl Client {
         outcome
     }
 
-    fn call(&self, house: &House, method: &str, target: &str, body: &Value) -> Outcome {
-        let (status, answer) = house.call(method, target, body);
+    fn call(&self, harness: &Harness, method: &str, target: &str, body: &Value) -> Outcome {
+        let (status, answer) = harness.call(method, target, body);
         let id = answer["id"].as_str().map(str::to_owned);
         let version = answer["meta"]["version"].as_str().map(str::to_owned);
         let changed = id.into_iter().map(|id| (id, version.clone())).collect();

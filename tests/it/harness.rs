@@ -16,14 +16,14 @@ use plumm::http::request::{Method, Request};
 use plumm::http::response::Response;
 use plumm::scim::datetime::Timestamp;
 use plumm::store::error::Error;
-use plumm::store::org::{Org, OrgSettings};
-use plumm::store::token::Scope;
+use plumm::store::tables::org::{Org, OrgSettings};
+use plumm::store::tables::token::Scope;
 use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The time every house starts at.
+/// The time every harness starts at.
 pub const START: &str = "2026-01-31T08:00:00Z";
 
 /// A folder of its own that is gone when the test is over.
@@ -56,7 +56,7 @@ impl Drop for Folder {
 }
 
 /// An activated organisation `acme` with a token, and everything to talk to it.
-pub struct House {
+pub struct Harness {
     pub app: Arc<App>,
     pub store: Arc<Store>,
     pub org: Org,
@@ -117,16 +117,16 @@ impl From<Response> for Answer {
     }
 }
 
-impl House {
-    pub fn new() -> House {
-        House::with(OrgSettings::default())
+impl Harness {
+    pub fn new() -> Harness {
+        Harness::with(OrgSettings::default())
     }
 
-    pub fn with(settings: OrgSettings) -> House {
-        House::configured(settings, Config::default())
+    pub fn with(settings: OrgSettings) -> Harness {
+        Harness::configured(settings, Config::default())
     }
 
-    pub fn configured(settings: OrgSettings, config: Config) -> House {
+    pub fn configured(settings: OrgSettings, config: Config) -> Harness {
         let folder = Folder::new();
         let store = Arc::new(Store::open(&folder.database(), Open::Serve).unwrap());
         let now = Timestamp::parse(START).unwrap();
@@ -135,7 +135,7 @@ impl House {
         let clock = Clock::fixed(now);
         let app = Arc::new(App::new(Arc::clone(&store), config, clock));
         let token = issued.secret.reveal().to_owned();
-        House { app, store, org, token, now, folder }
+        Harness { app, store, org, token, now, folder }
     }
 
     pub fn token(&self) -> &str {
@@ -186,7 +186,7 @@ impl House {
         self.send(method, target, &[("Authorization", &format!("Bearer {token}"))], body)
     }
 
-    /// Sends a request below `/scim/v2` with the house's token.
+    /// Sends a request below `/scim/v2` with the harness's token.
     pub fn call(&self, method: &str, target: &str, body: &str) -> Answer {
         self.with_token(&self.token, method, &format!("/scim/v2{target}"), body)
     }
@@ -244,7 +244,7 @@ impl House {
     }
 }
 
-/// See [`House::hold_writes`].
+/// See [`Harness::hold_writes`].
 pub struct HeldWrites {
     release: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,

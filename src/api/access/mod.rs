@@ -1,0 +1,3 @@
+//! What the application asks: `/access/v1`.
+
+pub mod login;

@@ -1,0 +1,8 @@
+//! Schemas and resource types (RFC 7643): what an attribute is called and may hold.
+
+pub mod attribute;
+pub mod definitions;
+pub mod document;
+pub mod resource_type;
+pub mod service_provider_config;
+pub mod urn;

@@ -1,0 +1,8 @@
+//! Lists and filters as SQL.
+
+pub mod filter_sql;
+pub mod listing;
+pub mod long_reads;
+pub mod member_sql;
+pub mod selective;
+pub mod sort_sql;

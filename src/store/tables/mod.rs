@@ -1,0 +1,9 @@
+//! The tables of the database, one file each.
+
+pub mod census;
+pub mod member;
+pub mod org;
+pub mod provisioning_log;
+pub mod resource;
+pub mod schema;
+pub mod token;
