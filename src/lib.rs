@@ -48,8 +48,13 @@
 //! rate.rs                        how many requests an organisation may send
 //! metrics.rs                     what the server counts
 //!
-//! api/mod.rs                     who asks decides the room
-//! api/scim/mod.rs                the router of /scim/v2, and what handlers share
+//! api/mod.rs                     the table of all routes: who asks decides the room
+//! api/router.rs                  from a path to its route
+//! api/context.rs                 what a handler works with
+//! api/failure.rs                 why a handler could not answer, and what the client is told
+//! api/body.rs                    the body of a request as a JSON object
+//! api/definitions.rs             the definitions of each organisation, kept in memory
+//! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources

@@ -1,5 +1,173 @@
-//! Who asks decides the room: the identity provider, the application, or whoever runs the server.
+//! Every route plumm has, in one table. Who asks decides the room: the identity provider, the
+//! application, or whoever runs the server.
+//!
+//! The router, the `Allow` field of a 405, the route names of the metrics and the answers that say
+//! what there is instead of an unknown path are all made from this table.
 
 pub mod access;
+pub mod body;
+pub mod context;
+pub mod definitions;
+pub mod failure;
 pub mod operations;
+pub mod router;
 pub mod scim;
+
+use crate::api::access::login;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::api::operations::{health, metrics};
+use crate::api::scim::{bulk, discovery, query, resource};
+use crate::http::request::Request;
+use crate::http::response::{JSON, Response, SCIM_JSON};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::store::Store;
+use crate::store::tables::token::Scope;
+
+/// What answers a request, by what it needs of the path.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// Needs no token and no organisation.
+    Open(fn(&Store) -> Result<Response, Failure>),
+    /// Needs nothing of the path.
+    Fixed(fn(&Context, &Request) -> Result<Response, Failure>),
+    /// Needs the last segment of the path: a name.
+    Named(fn(&Context, &Request, &str) -> Result<Response, Failure>),
+    /// Lists resources of the type in the path, or of all types where the path has none.
+    List(fn(&Context, &[&ResourceType], &Request) -> Result<Response, Failure>),
+    /// Needs the resource type in the path.
+    Create(fn(&Context, &ResourceType, &Request) -> Result<Response, Failure>),
+    /// Needs the resource type in the path, and the id in its last segment.
+    Resource(fn(&Context, &ResourceType, &Request, &str) -> Result<Response, Failure>),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// The method; `GET` stands for HEAD too, and `*` for every method.
+    pub method: &'static str,
+    /// The path. `{type}` is the endpoint of a resource type, another name in braces any one
+    /// segment, and `{rest}` any number of them. Of two patterns that fit, the upper one counts.
+    pub path: &'static str,
+    /// The scopes of the tokens that may ask; empty for a handler that needs no token.
+    pub scopes: &'static [Scope],
+    /// What the metrics call the route.
+    pub label: &'static str,
+    /// What answers.
+    pub handler: Handler,
+}
+
+/// What all paths that begin with the same segment have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Room {
+    /// The first segment.
+    pub first: &'static str,
+    /// The path below which everything needs a token, also what is not there; empty for none.
+    pub guard: &'static str,
+    /// The scopes of the tokens that learn that there is nothing.
+    pub scopes: &'static [Scope],
+    /// Whether the organisation must be activated.
+    pub activated: bool,
+    /// The media type of errors.
+    pub media_type: &'static str,
+    /// Whether answers are kept out of caches.
+    pub no_store: bool,
+}
+
+const SCIM: &[Scope] = &[Scope::Scim];
+const ACCESS: &[Scope] = &[Scope::Access];
+const ADMIN: &[Scope] = &[Scope::Admin];
+
+/// The rooms. A path that begins with none of these is in [`ELSEWHERE`].
+pub const ROOMS: &[Room] = &[
+    Room {
+        first: "scim",
+        guard: "/scim",
+        scopes: SCIM,
+        activated: true,
+        media_type: SCIM_JSON,
+        no_store: true,
+    },
+    Room {
+        first: "access",
+        guard: "/access/v1",
+        scopes: ACCESS,
+        activated: false,
+        media_type: JSON,
+        no_store: true,
+    },
+    Room { first: "metrics", no_store: true, ..OPEN },
+    Room { first: "healthz", ..OPEN },
+    Room { first: "readyz", ..OPEN },
+];
+
+/// Where there is nothing at all. An identity provider with a mistyped base URL ends here.
+pub const ELSEWHERE: Room = Room { media_type: SCIM_JSON, ..OPEN };
+
+const OPEN: Room =
+    Room { first: "", guard: "", scopes: &[], activated: false, media_type: JSON, no_store: false };
+
+/// The base URL of the connector: the path below which RFC 7644 section 3.2 puts everything.
+pub const SCIM_BASE: &str = "/scim/v2";
+
+/// All routes. Within a pattern the rows stand in the order of `Allow`.
+pub const ROUTES: &[Route] = &[
+    // Several operations at once, section 3.7.
+    Route { label: "/scim/v2/Bulk", ..scim("POST", "/scim/v2/Bulk", Handler::Fixed(bulk::bulk)) },
+    // Discovery, RFC 7644 section 4. Okta's on-premises agent and SailPoint use the plural.
+    scim(
+        "GET",
+        "/scim/v2/ServiceProviderConfig",
+        Handler::Fixed(discovery::service_provider_config),
+    ),
+    scim(
+        "GET",
+        "/scim/v2/ServiceProviderConfigs",
+        Handler::Fixed(discovery::service_provider_config),
+    ),
+    scim("GET", "/scim/v2/ResourceTypes", Handler::Fixed(discovery::resource_types)),
+    scim("GET", "/scim/v2/ResourceTypes/{name}", Handler::Named(discovery::resource_type)),
+    scim("GET", "/scim/v2/Schemas", Handler::Fixed(discovery::schemas)),
+    scim("GET", "/scim/v2/Schemas/{urn}", Handler::Named(discovery::schema)),
+    // Over all resource types, sections 3.4.2.1 and 3.4.3.
+    scim("GET", "/scim/v2", Handler::List(query::list)),
+    scim("POST", "/scim/v2/.search", Handler::List(query::search)),
+    // A provisioning token is no user, section 3.11.
+    scim("*", "/scim/v2/Me/{rest}", Handler::Fixed(discovery::me)),
+    // Resources, sections 3.2 to 3.6.
+    resources("GET", "/scim/v2/{type}", Handler::List(query::list)),
+    resources("POST", "/scim/v2/{type}", Handler::Create(resource::create)),
+    resources("POST", "/scim/v2/{type}/.search", Handler::List(query::search)),
+    resources("GET", "/scim/v2/{type}/{id}", Handler::Resource(resource::get)),
+    resources("PUT", "/scim/v2/{type}/{id}", Handler::Resource(resource::replace)),
+    resources("PATCH", "/scim/v2/{type}/{id}", Handler::Resource(resource::patch)),
+    resources("DELETE", "/scim/v2/{type}/{id}", Handler::Resource(resource::delete)),
+    Route {
+        method: "GET",
+        path: "/access/v1/users/{userName}",
+        scopes: ACCESS,
+        label: "/access",
+        handler: Handler::Named(login::user),
+    },
+    Route {
+        method: "GET",
+        path: "/metrics",
+        scopes: ADMIN,
+        label: "/metrics",
+        handler: Handler::Fixed(metrics::get),
+    },
+    open("/healthz", Handler::Open(health::alive)),
+    open("/readyz", Handler::Open(health::ready)),
+];
+
+const fn scim(method: &'static str, path: &'static str, handler: Handler) -> Route {
+    Route { method, path, scopes: SCIM, label: "/scim", handler }
+}
+
+const fn resources(method: &'static str, path: &'static str, handler: Handler) -> Route {
+    Route { method, path, scopes: SCIM, label: "/scim/v2/{type}", handler }
+}
+
+const fn open(path: &'static str, handler: Handler) -> Route {
+    Route { method: "GET", path, scopes: &[], label: "/healthz", handler }
+}

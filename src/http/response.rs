@@ -37,6 +37,17 @@ impl Response {
         self
     }
 
+    /// The same response with this `Content-Type`.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: &str) -> Response {
+        for (name, value) in &mut self.headers {
+            if *name == "Content-Type" && value != content_type {
+                content_type.clone_into(value);
+            }
+        }
+        self
+    }
+
     /// The first header field of this name, in any letter case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

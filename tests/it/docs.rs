@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
-use plumm::api::scim::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::{MEMBER_FILTERS_MAX, OPERATIONS_MAX};
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};

@@ -1,11 +1,10 @@
 //! `/metrics`: what the server counts, and what there is of the organisation that asks.
 
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::metrics::{CONTENT_TYPE, Metrics};
-use crate::scim::datetime::Timestamp;
-use crate::store::Store;
-use crate::store::error::Error;
-use crate::store::tables::org::OrgKey;
+use crate::metrics::CONTENT_TYPE;
 use crate::store::tables::token::Scope;
 
 /// Answers with the counters of the server, and the accounts, groups and token expiries of this
@@ -13,15 +12,11 @@ use crate::store::tables::token::Scope;
 ///
 /// # Errors
 /// Failures of the store.
-pub fn get(
-    metrics: &Metrics,
-    store: &Store,
-    org: OrgKey,
-    now: Timestamp,
-) -> Result<Response, Error> {
+pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
+    let org = context.principal.org.key;
     let (census, tokens) =
-        store.read(|tx| Ok::<_, Error>((tx.census(org)?, tx.valid_tokens(org, now)?)))?;
-    let mut text = metrics.to_text();
+        context.read(|tx| Ok((tx.census(org)?, tx.valid_tokens(org, context.now)?)))?;
+    let mut text = context.metrics.to_text();
     text.family("plumm_users", "gauge", "Accounts of the organisation whose token asks.");
     text.sample(&[("state", "active")], census.active);
     text.sample(&[("state", "inactive")], census.inactive);

@@ -5,7 +5,11 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::api::scim::{self, Context, Failure, body_object, resource, scim_response};
+use crate::api::body::body_object;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::api::scim::render::scim_response;
+use crate::api::scim::resource;
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
@@ -37,6 +41,8 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             now: context.now,
             base_url: context.base_url,
             client: context.client.clone(),
+            metrics: context.metrics,
+            dispatch: context.dispatch,
         };
         Work::new(&context, &bulk).run(tx)
     })?;
@@ -169,7 +175,7 @@ impl<'a> Work<'a> {
         let created = self.context.definitions.at_endpoint(&segments[0]);
         match created.filter(|_| request.method == Method::Post && segments.len() == 1) {
             Some(it) => resource::create_as(self.context, it, request, &self.ids[i]),
-            None => scim::handle(self.context, request, segments),
+            None => (self.context.dispatch)(self.context, request, segments),
         }
     }
 
@@ -181,7 +187,7 @@ impl<'a> Work<'a> {
         let mut request = Request::new(Method::Patch, &prepared.request.path);
         request.query = QUERY.to_owned();
         request.body = body.to_string().into_bytes();
-        scim::handle(self.context, &request, &segments)
+        (self.context.dispatch)(self.context, &request, &segments)
     }
 
     fn outcome(&self, i: usize, result: Result<Response, Error>) -> BulkOutcome {

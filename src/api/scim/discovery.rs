@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::api::context::Context;
+use crate::api::failure::Failure;
 use crate::api::scim::query::whole_list;
-use crate::api::scim::{Context, Failure, scim_response};
+use crate::api::scim::render::scim_response;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
@@ -13,7 +15,7 @@ use crate::scim::schema::{service_provider_config, urn};
 ///
 /// # Errors
 /// None; the signature is that of every handler.
-pub fn service_provider_config(context: &Context) -> Result<Response, Failure> {
+pub fn service_provider_config(context: &Context, _: &Request) -> Result<Response, Failure> {
     let location = format!("{}/ServiceProviderConfig", context.base_url);
     let body = with_meta(service_provider_config::document(), "ServiceProviderConfig", &location);
     Ok(scim_response(200, body.to_string()))
@@ -33,7 +35,7 @@ pub fn resource_types(context: &Context, request: &Request) -> Result<Response, 
 ///
 /// # Errors
 /// 404 when there is no such type.
-pub fn resource_type(context: &Context, name: &str) -> Result<Response, Failure> {
+pub fn resource_type(context: &Context, _: &Request, name: &str) -> Result<Response, Failure> {
     let Some(it) = context.definitions.resource_type(name) else {
         let detail = format!("There is no resource type \"{}\".", quoted(name));
         return Err(Error::new(404, detail).into());
@@ -56,12 +58,22 @@ pub fn schemas(context: &Context, request: &Request) -> Result<Response, Failure
 ///
 /// # Errors
 /// 404 when there is no such schema.
-pub fn schema(context: &Context, urn: &str) -> Result<Response, Failure> {
+pub fn schema(context: &Context, _: &Request, urn: &str) -> Result<Response, Failure> {
     let Some(it) = context.definitions.schema(urn) else {
         let detail = format!("There is no schema \"{}\"; /Schemas lists them.", quoted(urn));
         return Err(Error::new(404, detail).into());
     };
     Ok(scim_response(200, schema_document(context, &it.document, &it.id).to_string()))
+}
+
+/// `/Me` and below (RFC 7644 section 3.11): a provisioning token is no user.
+///
+/// # Errors
+/// 501, always.
+pub fn me(_: &Context, _: &Request) -> Result<Response, Failure> {
+    let detail =
+        "/Me stands for the user who asks, and an API token is no user. Ask for /Users/{id}.";
+    Err(Error::new(501, detail).into())
 }
 
 /// "If a "filter" is provided, the service provider SHOULD respond with HTTP status code 403" (RFC

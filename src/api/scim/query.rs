@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::api::body::body_object;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
 use crate::api::scim::bookmarks::{End, Total};
 use crate::api::scim::cursor::Cursor;
-use crate::api::scim::render::View;
-use crate::api::scim::{Context, Failure, body_object, scim_response};
+use crate::api::scim::render::{View, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};

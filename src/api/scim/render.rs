@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::api::scim::{Context, Failure, scim_response};
-use crate::http::response::Response;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::membership::{self, GROUPS, MEMBERS};
 use crate::scim::meta::Meta;
 use crate::scim::resource::{splice, whole};
@@ -140,6 +141,12 @@ impl View<'_> {
         }
         Ok(computed)
     }
+}
+
+/// A response with a SCIM body.
+#[must_use]
+pub fn scim_response(status: u16, body: impl Into<Vec<u8>>) -> Response {
+    Response::new(status, SCIM_JSON, body.into())
 }
 
 /// The URL of a member or a group.

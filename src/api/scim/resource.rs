@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::api::body::body_object;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
 use crate::api::scim::query::projection;
 use crate::api::scim::render::{View, location};
-use crate::api::scim::{Context, Failure, body_object};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;

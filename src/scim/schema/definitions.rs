@@ -121,6 +121,12 @@ impl Definitions {
         self.resource_types.iter().find(|it| it.endpoint.eq_ignore_ascii_case(segment))
     }
 
+    /// Every resource type.
+    #[must_use]
+    pub fn all_types(&self) -> Vec<&ResourceType> {
+        self.resource_types.iter().collect()
+    }
+
     /// The resource type of this name.
     #[must_use]
     pub fn resource_type(&self, name: &str) -> Option<&ResourceType> {

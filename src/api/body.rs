@@ -1,0 +1,107 @@
+//! The body of a request as a JSON object, within what reading it may take.
+
+use serde_json::{Map, Value};
+
+use crate::http::request::Request;
+use crate::scim::error::Error;
+
+/// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each
+/// level, on the small stack of a connection's thread; SCIM itself needs fewer than ten.
+pub const BODY_DEPTH_MAX: usize = 64;
+
+/// The most values in a body. Each takes about 80 bytes once it is read, so that a body of nothing
+/// but commas would take forty times its length.
+pub const BODY_VALUES_MAX: usize = 200_000;
+
+/// The body as a JSON object.
+///
+/// # Errors
+/// 400 `invalidSyntax` that says what is wrong with it, and where.
+pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
+    let bytes = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&request.body);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Error::invalid_syntax(
+            "The body is empty; send the resource or operations as a JSON object.",
+        ));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|it| {
+        let at = it.valid_up_to();
+        Error::invalid_syntax(format!("The body is not UTF-8 text: byte {at} does not belong."))
+    })?;
+    let shape = shape(bytes);
+    if shape.depth > BODY_DEPTH_MAX {
+        return Err(Error::invalid_syntax(format!(
+            "The body is nested more than {BODY_DEPTH_MAX} deep. Send fewer objects and arrays \
+             within each other."
+        )));
+    }
+    if shape.values > BODY_VALUES_MAX {
+        return Err(Error::new(
+            413,
+            format!("The body has more than {BODY_VALUES_MAX} values. Send it in parts."),
+        ));
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(body)) => Ok(body),
+        Ok(_) => Err(Error::invalid_syntax(
+            "The body is JSON, but no object; send the resource or operations as a JSON object.",
+        )),
+        Err(error) if error.to_string().starts_with("recursion limit") => {
+            Err(Error::invalid_syntax(
+                "The body is nested more than 127 deep. Send a resource or operations with fewer \
+                 objects and arrays inside each other.",
+            ))
+        }
+        Err(error) => Err(Error::invalid_syntax(format!("The body is not JSON: {error}."))),
+    }
+}
+
+/// What reading a JSON text would take.
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    /// How deep its objects and arrays are nested.
+    depth: usize,
+    /// About how many values it has, and no fewer.
+    values: usize,
+}
+
+fn shape(json: &[u8]) -> Shape {
+    let mut shape = Shape { depth: 0, values: 1 };
+    let mut depth = 0_usize;
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                shape.depth = shape.depth.max(depth);
+                shape.values += 1;
+            }
+            b',' if !in_string => shape.values += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    shape
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_and_values_are_counted_outside_of_strings() {
+        for (json, depth, values) in [
+            ("1", 0, 1),
+            ("{}", 1, 2),
+            (r#"{"a":[{}],"b":[]}"#, 3, 6),
+            (r#"{"[[[":"\"[,[\\"}"#, 1, 2),
+            (r#"["\\",["\\\"",[]]]"#, 3, 6),
+            ("]]]][[,", 2, 4),
+        ] {
+            assert_eq!(shape(json.as_bytes()), Shape { depth, values }, "{json}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a handler works with: one request's principal, time and surroundings.
+
+use crate::api::failure::{Failure, of_long_list};
+use crate::api::scim::bookmarks::Bookmarks;
+use crate::auth::Principal;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::metrics::Metrics;
+use crate::scim::datetime::Timestamp;
+use crate::scim::schema::definitions::Definitions;
+use crate::scim::schema::resource_type::ResourceType;
+use crate::store::tables::provisioning_log::Actor;
+use crate::store::tables::resource::Kind;
+use crate::store::{Read, Store, Write};
+
+/// Answers a request below `/scim/v2` whose path has these segments behind that.
+pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;
+
+/// What a handler works with.
+pub struct Context<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The change this request is part of, when it is one of several in a Bulk request.
+    pub change: Option<&'a Write<'a>>,
+    /// Where the last pages of lists ended.
+    pub bookmarks: &'a Bookmarks,
+    /// The schemas and resource types of the organisation.
+    pub definitions: &'a Definitions,
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The time of the request.
+    pub now: Timestamp,
+    /// The URL of `/scim/v2` as the client sees it, without a trailing slash.
+    pub base_url: &'a str,
+    /// The client's address.
+    pub client: Option<String>,
+    /// What the server counts.
+    pub metrics: &'a Metrics,
+    /// How an operation of a Bulk request is answered: as a request by itself would be.
+    pub dispatch: Dispatch,
+}
+
+impl Context<'_> {
+    /// The URL of the resources of a type, with a trailing slash: an id behind it makes `location`.
+    #[must_use]
+    pub fn location_base(&self, resource_type: &ResourceType) -> String {
+        format!("{}/{}/", self.base_url, resource_type.endpoint)
+    }
+
+    /// The URL of the resources of each type, by the type's name.
+    #[must_use]
+    pub fn locations(&self) -> Vec<(String, String)> {
+        let types = self.definitions.resource_types.iter();
+        types.map(|it| (it.name.clone(), self.location_base(it))).collect()
+    }
+
+    /// The resources of a type in the principal's organisation.
+    #[must_use]
+    pub fn kind<'b>(&self, resource_type: &'b ResourceType, location_base: &'b str) -> Kind<'b> {
+        Kind { org: self.principal.org.key, resource_type: &resource_type.name, location_base }
+    }
+
+    /// Reads: from the change at hand, where there is one.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => work(change),
+            None => self.store.read(work),
+        }
+    }
+
+    /// Reads what may take long: a list that no index leads to.
+    ///
+    /// # Errors
+    /// 503 when too many such lists are asked for at once, 400 `tooMany` for one that took too
+    /// long, what the closure returns, and failures of the store.
+    pub fn read_long<T>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => work(change),
+            None => self.store.read_long(work).map_err(of_long_list),
+        }
+    }
+
+    /// Makes a change: a part of the one at hand, where there is one.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn write<T>(&self, work: impl FnOnce(&Write) -> Result<T, Failure>) -> Result<T, Failure> {
+        match self.change {
+            Some(change) => change.savepoint(work),
+            None => self.store.write(self.now, work),
+        }
+    }
+
+    /// Who stands in the provisioning log.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor { name: self.principal.token.clone(), client: self.client.clone() }
+    }
+}

@@ -1,0 +1,385 @@
+//! From a path to its route: what the table of `api` says of a request.
+
+use std::sync::LazyLock;
+
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::api::{ELSEWHERE, Handler, ROOMS, ROUTES, Room, Route, SCIM_BASE};
+use crate::http::request::{Method, Request};
+use crate::http::response::Response;
+use crate::scim::error::{Error, quoted};
+use crate::scim::schema::definitions::Definitions;
+use crate::scim::schema::resource_type::ResourceType;
+use crate::store::Store;
+use crate::store::tables::token::Scope;
+
+/// How many segments the base URL of the connector has.
+const SCIM_BASE_SEGMENTS: usize = 2;
+/// What the metrics call a path that no route has.
+const OTHER: &str = "other";
+
+/// The table with each path cut into its segments.
+static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> =
+    LazyLock::new(|| ROUTES.iter().map(|it| (segments_of(it.path), it)).collect());
+
+/// The router, with the names of the routes.
+#[derive(Debug)]
+pub struct Router {
+    labels: Vec<String>,
+    /// The beginnings of paths, each with the index of its label.
+    prefixes: Vec<(Vec<String>, usize)>,
+}
+
+/// Where a request goes, decided once on its decoded path.
+#[derive(Debug)]
+pub struct Located {
+    /// The room.
+    pub room: &'static Room,
+    /// The index of the route's name among those of the metrics.
+    pub label: usize,
+    /// The decoded segments; the first one alone when the path does not decode.
+    segments: Vec<String>,
+    readable: bool,
+}
+
+/// The rows of the table that have the pattern of a path.
+struct Fit<'d> {
+    pattern: &'static str,
+    resource_type: Option<&'d ResourceType>,
+}
+
+impl Router {
+    /// A router that has names for the resource types of these definitions.
+    #[must_use]
+    pub fn new(definitions: &Definitions) -> Router {
+        let mut router = Router { labels: Vec::new(), prefixes: Vec::new() };
+        for route in ROUTES {
+            let prefix = if route.path.starts_with(route.label) { route.label } else { route.path };
+            match route.label.contains("{type}") {
+                true => {
+                    for it in &definitions.resource_types {
+                        let path = route.label.replace("{type}", &it.endpoint);
+                        router.add(&path, &path);
+                    }
+                }
+                false => router.add(prefix, route.label),
+            }
+        }
+        router.labels.push(OTHER.to_owned());
+        router
+    }
+
+    fn add(&mut self, prefix: &str, label: &str) {
+        let known = self.labels.iter().position(|it| it == label);
+        let index = known.unwrap_or_else(|| {
+            self.labels.push(label.to_owned());
+            self.labels.len() - 1
+        });
+        let prefix: Vec<String> = segments_of(prefix).into_iter().map(str::to_owned).collect();
+        if !self.prefixes.iter().any(|(it, _)| *it == prefix) {
+            self.prefixes.push((prefix, index));
+        }
+    }
+
+    /// The names of the routes, as the metrics have them.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Where a request goes.
+    #[must_use]
+    pub fn locate(&self, request: &Request) -> Located {
+        let decoded = request.segments();
+        let readable = decoded.is_some();
+        // A path that does not decode is at home where its first segment says.
+        let raw = || segments_of(&request.path).iter().take(1).map(|it| (*it).to_owned()).collect();
+        let segments: Vec<String> = decoded.unwrap_or_else(raw);
+        let first = segments.first().map_or("", String::as_str);
+        let room = ROOMS.iter().find(|it| it.first == first).unwrap_or(&ELSEWHERE);
+        let fits = self.prefixes.iter().filter(|(prefix, _)| begins(room, prefix, &segments));
+        let best = fits.max_by_key(|(prefix, _)| prefix.len());
+        let label = best.map_or(self.labels.len() - 1, |(_, index)| *index);
+        Located { room, label, segments, readable }
+    }
+}
+
+impl Located {
+    /// The answer of a route that needs no token; `None` for every other path.
+    #[must_use]
+    pub fn open(&self, request: &Request, store: &Store) -> Option<Result<Response, Failure>> {
+        let fit = self.fit()?;
+        let Handler::Open(_) = fit.rows().next()?.handler else { return None };
+        Some(fit.row(self.room, &request.method).and_then(|it| match it.handler {
+            Handler::Open(answer) => answer(store),
+            _ => Err(nothing_here(request, None).into()),
+        }))
+    }
+
+    /// The scopes of the tokens that may ask this; `None` when there is nothing here, and whoever
+    /// asks may know it.
+    #[must_use]
+    pub fn scopes(&self, method: &Method) -> Option<&'static [Scope]> {
+        if let Some(fit) = self.fit() {
+            let row = fit.row(self.room, method).ok();
+            return row.or_else(|| fit.rows().next()).map(|it| it.scopes);
+        }
+        let guard = segments_of(self.room.guard);
+        // Nobody is told what is below a path that cannot be read.
+        let below = !self.readable || begins(self.room, &guard, &self.segments);
+        (below && guard.first() == Some(&self.room.first)).then_some(self.room.scopes)
+    }
+
+    /// The answer to a request whose token may ask it.
+    ///
+    /// # Errors
+    /// 404 where there is nothing, 405 for a method that cannot be used, and what the handler
+    /// returns.
+    pub fn answer(&self, context: &Context, request: &Request) -> Result<Response, Failure> {
+        if !self.readable {
+            return Err(nothing_here(request, None).into());
+        }
+        let path: Vec<&str> = self.segments.iter().map(String::as_str).collect();
+        answer(self.room, context, request, &path)
+    }
+
+    /// 404, in words for whoever asked without a token.
+    #[must_use]
+    pub fn nothing_here(&self, request: &Request) -> Error {
+        nothing_here(request, None)
+    }
+
+    fn fit(&self) -> Option<Fit<'static>> {
+        if self.readable { fit(self.room, &self.segments, None) } else { None }
+    }
+}
+
+/// Answers a request below `/scim/v2` whose path has these segments behind that: an operation of a
+/// Bulk request (RFC 7644 section 3.7).
+///
+/// # Errors
+/// As [`Located::answer`].
+pub fn dispatch(
+    context: &Context,
+    request: &Request,
+    segments: &[String],
+) -> Result<Response, Failure> {
+    let base = segments_of(SCIM_BASE);
+    let path: Vec<&str> = base.into_iter().chain(segments.iter().map(String::as_str)).collect();
+    answer(&ROOMS[0], context, request, &path)
+}
+
+fn answer(
+    room: &Room,
+    context: &Context,
+    request: &Request,
+    path: &[&str],
+) -> Result<Response, Failure> {
+    let Some(fit) = fit(room, path, Some(context.definitions)) else {
+        return Err(nothing_here(request, Some((path, context.definitions))).into());
+    };
+    let row = fit.row(room, &request.method)?;
+    let last = path.last().copied().unwrap_or_default();
+    let wrong_row = || Failure::from(nothing_here(request, None));
+    match row.handler {
+        Handler::Open(answer) => answer(context.store),
+        Handler::Fixed(answer) => answer(context, request),
+        Handler::Named(answer) => answer(context, request, last),
+        Handler::List(answer) => match fit.resource_type {
+            Some(it) => answer(context, &[it], request),
+            None => answer(context, &context.definitions.all_types(), request),
+        },
+        Handler::Create(answer) => {
+            answer(context, fit.resource_type.ok_or_else(wrong_row)?, request)
+        }
+        Handler::Resource(answer) => {
+            answer(context, fit.resource_type.ok_or_else(wrong_row)?, request, last)
+        }
+    }
+}
+
+/// The pattern that this path has. Without definitions, every segment is the endpoint of a type.
+fn fit<'d>(
+    room: &Room,
+    path: &[impl AsRef<str>],
+    definitions: Option<&'d Definitions>,
+) -> Option<Fit<'d>> {
+    PATTERNS.iter().find_map(|(pattern, route)| {
+        let pattern = match pattern.split_last() {
+            Some((&"{rest}", before)) if path.len() >= before.len() => before,
+            _ if pattern.len() == path.len() => pattern,
+            _ => return None,
+        };
+        let mut resource_type = None;
+        let mut pairs = pattern.iter().zip(path).enumerate();
+        let fits = pairs.all(|(i, (expected, given))| match *expected {
+            "{type}" => match definitions {
+                Some(it) => {
+                    resource_type = it.at_endpoint(given.as_ref());
+                    resource_type.is_some()
+                }
+                None => true,
+            },
+            it if it.starts_with('{') => true,
+            it => same(room, i, it, given.as_ref()),
+        });
+        fits.then_some(Fit { pattern: route.path, resource_type })
+    })
+}
+
+impl Fit<'_> {
+    fn rows(&self) -> impl Iterator<Item = &'static Route> {
+        let pattern = self.pattern;
+        ROUTES.iter().filter(move |it| it.path == pattern)
+    }
+
+    /// The row for this method.
+    fn row(&self, room: &Room, method: &Method) -> Result<&'static Route, Failure> {
+        let name = if *method == Method::Head { "GET" } else { method.name() };
+        if let Some(row) = self.rows().find(|it| it.method == name || it.method == "*") {
+            return Ok(row);
+        }
+        let methods =
+            self.rows().map(|it| if it.method == "GET" { "GET, HEAD" } else { it.method });
+        let allowed = methods.collect::<Vec<_>>().join(", ");
+        let detail = match allowed.as_str() {
+            "GET, HEAD" if !room.activated => "Only GET can be used here.".to_owned(),
+            allowed => format!("This method cannot be used here; these can: {allowed}."),
+        };
+        Err(Failure::MethodNotAllowed(Error::new(405, detail), allowed))
+    }
+}
+
+/// 404 that says what there is instead. Below `/scim/v2` names are those of the organisation's
+/// resource types.
+fn nothing_here(request: &Request, asked: Option<(&[&str], &Definitions)>) -> Error {
+    let path = quoted(&request.path);
+    let detail = match asked {
+        Some((segments, definitions)) if segments.starts_with(&segments_of(SCIM_BASE)) => {
+            let below = below_scim(definitions);
+            format!(
+                "There is nothing at {path}. The base URL of the connector ends with {SCIM_BASE}; \
+                 below it are {below}."
+            )
+        }
+        Some((segments, _)) if segments.first() != Some(&"scim") => {
+            let routes =
+                ROUTES.iter().filter(|it| segments_of(it.path).first() == segments.first());
+            let known: Vec<_> = routes.map(|it| format!("{} {}", it.method, it.path)).collect();
+            format!("There is nothing at {path}; ask {}.", known.join(" or "))
+        }
+        _ => {
+            format!(
+                "There is nothing at {path}. The base URL of the connector ends with {SCIM_BASE}."
+            )
+        }
+    };
+    Error::new(404, detail)
+}
+
+/// What there is directly below `/scim/v2`, for people: the resource types first.
+fn below_scim(definitions: &Definitions) -> String {
+    let types = definitions.resource_types.iter().map(|it| format!("/{}", it.endpoint));
+    let mut names: Vec<String> = types.collect();
+    for route in ROUTES {
+        let rest = route.path.strip_prefix(SCIM_BASE).unwrap_or_default();
+        let plain = rest.len() > 1 && !rest[1..].contains(['/', '{', '.']);
+        let singular = ROUTES.iter().any(|it| format!("{}s", it.path) == route.path);
+        if plain && !singular && !names.iter().any(|it| it == rest) {
+            names.push(rest.to_owned());
+        }
+    }
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// Whether a path begins with the segments of a pattern that names none. Identity providers spell
+/// the endpoints of SCIM in every letter case; the base URL is spelled as it is.
+fn begins(room: &Room, pattern: &[impl AsRef<str>], path: &[impl AsRef<str>]) -> bool {
+    let mut pairs = pattern.iter().zip(path).enumerate();
+    pattern.len() <= path.len() && pairs.all(|(i, (a, b))| same(room, i, a.as_ref(), b.as_ref()))
+}
+
+fn same(room: &Room, index: usize, pattern: &str, given: &str) -> bool {
+    match room.activated && index >= SCIM_BASE_SEGMENTS {
+        true => pattern.eq_ignore_ascii_case(given),
+        false => pattern == given,
+    }
+}
+
+fn segments_of(path: &str) -> Vec<&str> {
+    path.split('/').filter(|it| !it.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scim::identity::IdentityChanges;
+
+    fn router() -> Router {
+        Router::new(&Definitions::builtin(IdentityChanges::Refuse))
+    }
+
+    #[test]
+    fn each_path_has_the_name_of_its_route() {
+        let router = router();
+        for (path, expected) in [
+            ("/scim/v2/Users", "/scim/v2/Users"),
+            ("//scim//v2//users//x", "/scim/v2/Users"),
+            ("/scim/v2/Groups/1", "/scim/v2/Groups"),
+            ("/scim/v2/bulk/", "/scim/v2/Bulk"),
+            ("/scim/v2/Schemas", "/scim"),
+            ("/scim", "/scim"),
+            ("/scim/v2/.search", "/scim"),
+            ("/access/v1/users/bob", "/access"),
+            ("/metrics", "/metrics"),
+            ("/readyz", "/healthz"),
+            ("/", "other"),
+            ("/scimmed/v2/Users", "other"),
+            ("*", "other"),
+            // Decoded once, for every purpose.
+            ("/%73cim/v2/Users", "/scim/v2/Users"),
+            ("/scim/%ff", "/scim"),
+        ] {
+            let located = router.locate(&Request::new(Method::Get, path));
+            assert_eq!(router.labels()[located.label], expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_row_can_be_reached_and_is_guarded() {
+        let router = router();
+        for route in ROUTES {
+            let path = route
+                .path
+                .replace("{type}", "Users")
+                .replace("{rest}", "x")
+                .replace(['{', '}'], "");
+            let method = Method::from_name(route.method);
+            let located = router.locate(&Request::new(method.clone(), &path));
+            let segments = &located.segments;
+            let definitions = Definitions::builtin(IdentityChanges::Refuse);
+            let fit = fit(located.room, segments, Some(&definitions)).unwrap();
+            assert_eq!(fit.pattern, route.path, "{path}");
+            let open = matches!(route.handler, Handler::Open(_));
+            assert_eq!(route.scopes.is_empty(), open, "{path}");
+            let scopes = located.scopes(&method).unwrap();
+            assert_eq!(scopes, route.scopes, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_stands_instead_is_read_from_the_table() {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        assert_eq!(
+            below_scim(&definitions),
+            "/Users, /Groups, /Bulk, /ServiceProviderConfig, /ResourceTypes and /Schemas"
+        );
+        let request = Request::new(Method::Get, "/access/v1/nobody");
+        let error = nothing_here(&request, Some((&["access", "v1", "nobody"], &definitions)));
+        assert!(error.detail.ends_with("ask GET /access/v1/users/{userName}."), "{}", error.detail);
+    }
+}
