@@ -73,6 +73,7 @@
 //! scim/datetime.rs               points in time
 //! scim/schema/mod.rs             what an attribute is called and may hold
 //! scim/schema/urn.rs             the URNs
+//! scim/schema/name.rs            the names of the attributes that plumm itself speaks of
 //! scim/schema/attribute.rs       an attribute and its characteristics
 //! scim/schema/document.rs        a schema document, and what one of an extension must be
 //! scim/schema/resource_type.rs   a resource type, and how a name finds its attribute
@@ -80,14 +81,18 @@
 //! scim/schema/service_provider_config.rs  what this server supports
 //! scim/filter/mod.rs             filters and paths
 //! scim/filter/comparison.rs      how strings are compared
-//! scim/filter/path.rs            attribute paths, and the paths of PATCH
+//! scim/filter/path.rs            attribute paths
 //! scim/filter/grammar.rs         the filter grammar: text in, tree out
 //! scim/filter/condition.rs       a filter judged against a resource type
 //! scim/filter/matching.rs        a condition decided in memory
+//! scim/coerce.rs                 the value a client sent becomes the value its attribute takes
 //! scim/validate.rs               outside data becomes a document, by the schemas
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
-//! scim/patch/mod.rs              PATCH: operations applied to a document
+//! scim/patch/mod.rs              PATCH
+//! scim/patch/message.rs          its operations, read and not yet applied
+//! scim/patch/path.rs             the path of an operation
+//! scim/patch/apply.rs            the operations, applied to a document
 //! scim/patch/single.rs           PATCH on an attribute with one value
 //! scim/patch/values.rs           PATCH on an attribute with several values
 //! scim/returned.rs               what of a resource a client asked to see

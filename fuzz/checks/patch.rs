@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use plumm::scim::identity::{IdentityChanges, Rules, UsernameFormat, primary_email};
-use plumm::scim::patch::PatchOp;
+use plumm::scim::patch::message::PatchOp;
 use plumm::scim::schema::definitions::Definitions;
 use plumm::scim::validate::judge_change;
 use serde_json::{Map, Value};

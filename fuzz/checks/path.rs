@@ -2,8 +2,8 @@
 
 use std::sync::LazyLock;
 
-use plumm::scim::filter::path::PatchPath;
 use plumm::scim::identity::IdentityChanges;
+use plumm::scim::patch::path::PatchPath;
 use plumm::scim::schema::definitions::Definitions;
 
 static DEFINITIONS: LazyLock<Definitions> =

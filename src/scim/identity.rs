@@ -6,18 +6,12 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
+use crate::scim::schema::name::{ACTIVE, EMAILS, USER_NAME};
 use crate::scim::schema::resource_type::ResourceType;
 
 /// The longest e-mail address, in bytes (RFC 5321 section 4.5.3.1: 64 before the `@`, 255 behind
 /// it).
 pub const EMAIL_BYTES_MAX: usize = 320;
-
-/// The attribute that names an account.
-pub const USER_NAME: &str = "userName";
-/// The attribute with an account's e-mail addresses.
-pub const EMAILS: &str = "emails";
-/// The attribute that says whether an account may log in.
-pub const ACTIVE: &str = "active";
 
 /// What an organisation's usernames must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

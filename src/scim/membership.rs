@@ -7,14 +7,11 @@ use crate::scim::error::Error;
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::CompareOp;
 use crate::scim::filter::path::AttrPath;
-use crate::scim::patch::Op;
+use crate::scim::patch::message::Op;
 use crate::scim::schema::attribute::{Attribute, Type};
+use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 
-/// The attribute with the members of a group.
-pub const MEMBERS: &str = "members";
-/// The attribute with the groups of a member; only the server sets it.
-pub const GROUPS: &str = "groups";
 /// The most members one request may name.
 pub const MEMBERS_MAX: usize = 100_000;
 

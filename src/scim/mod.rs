@@ -1,6 +1,7 @@
 //! The words of RFC 7643 and RFC 7644. Pure: no I/O, no clock, no randomness.
 
 pub mod bulk;
+pub mod coerce;
 pub mod datetime;
 pub mod error;
 pub mod filter;

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::grammar::Filter;
-use crate::scim::filter::path::{AttrPath, PatchPath};
+use crate::scim::filter::path::AttrPath;
+use crate::scim::patch::path::PatchPath;
 use crate::scim::schema::attribute::{Attribute, Type, find};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::urn;

@@ -1,28 +1,23 @@
 //! Turns what a client sent into a document, by the characteristics of the schemas (RFC 7643
 //! sections 2 and 7), and judges a change against what was there. The only way in for outside data.
 //!
-//! What clients send beyond the letter is read as they mean it: names in any case, `"True"` for
-//! `true`, one value in place of an array and the other way round, a bare value in place of an
-//! object with `value`. Unknown attributes are ignored (RFC 7644 section 3.3), objects below
-//! unknown extension URNs are kept.
+//! Names are taken in any letter case. Unknown attributes are ignored (RFC 7644 section 3.3),
+//! objects below unknown extension URNs are kept.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::scim::datetime::Timestamp;
+use crate::scim::coerce::{accepted, foreign, members, missing};
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::comparison::{fold, same};
+use crate::scim::filter::comparison::same;
 use crate::scim::filter::path::AttrPath;
-use crate::scim::identity::{self, Rules, USER_NAME};
-use crate::scim::membership::{MEMBERS, MEMBERS_MAX};
-use crate::scim::schema::attribute::{Attribute, Mutability, Type, find};
+use crate::scim::identity::{self, Rules};
+use crate::scim::schema::attribute::{Attribute, Mutability, Type};
+use crate::scim::schema::name::USER_NAME;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::urn;
 use crate::scim::strict;
-
-/// The most values of one multi-valued attribute.
-pub const VALUES_MAX: usize = 1_000;
 
 /// The document of a new resource (RFC 7644 section 3.3), without `id`.
 ///
@@ -223,13 +218,6 @@ pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &Resou
     }
 }
 
-fn missing(name: &str) -> Error {
-    Error::invalid_value(format!(
-        "The required attribute \"{name}\" is missing. Map it in the identity provider's attribute \
-         mappings."
-    ))
-}
-
 /// `schemas` names the resource type (RFC 7643 section 3.1). Extensions may be left out of it or
 /// stand in it without a value: clients do both.
 fn judge_schemas(body: &Map<String, Value>, resource_type: &ResourceType) -> Result<(), Error> {
@@ -328,243 +316,4 @@ fn merge(document: &mut Map<String, Value>, urn: &str, members: Map<String, Valu
     if let Value::Object(object) = object {
         object.extend(members);
     }
-}
-
-/// A value below an extension URN that no schema describes: kept as it is.
-///
-/// # Errors
-/// 400 `invalidValue` for a NUL in a text, 400 `invalidSyntax` for a name that no path could reach.
-pub fn foreign(name: &str, value: &Value) -> Result<Option<Value>, Error> {
-    if AttrPath::new(name).is_none() {
-        let detail = format!("\"{}\" is no attribute name and no URN.", quoted(name));
-        return Err(Error::invalid_syntax(detail));
-    }
-    refuse_nul(name, value)?;
-    Ok(match value {
-        Value::Null => None,
-        Value::Object(it) if it.is_empty() => None,
-        other => Some(other.clone()),
-    })
-}
-
-fn refuse_nul(name: &str, value: &Value) -> Result<(), Error> {
-    match value {
-        Value::String(it) if it.contains('\0') => Err(nul(name)),
-        Value::Array(items) => items.iter().try_for_each(|it| refuse_nul(name, it)),
-        Value::Object(members) => members.iter().try_for_each(|(key, it)| {
-            if key.contains('\0') { Err(nul(name)) } else { refuse_nul(name, it) }
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn nul(name: &str) -> Error {
-    Error::invalid_value(format!("\"{}\" holds a NUL character, which no text may.", quoted(name)))
-}
-
-/// The value as a client may set it: nothing for read-only attributes, which are ignored on the way
-/// in (RFC 7643 section 7), and for those that are never kept.
-fn accepted(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
-    if attribute.mutability == Mutability::ReadOnly || attribute.name == "schemas" {
-        return Ok(None);
-    }
-    let value = coerce(attribute, value, path)?;
-    Ok(value.filter(|_| !attribute.is_secret()))
-}
-
-fn members(
-    attributes: &[std::sync::Arc<Attribute>],
-    value: &Value,
-    path: &str,
-) -> Result<Map<String, Value>, Error> {
-    let given = match value {
-        Value::Null => return Ok(Map::new()),
-        Value::Object(it) => it,
-        other => return Err(wrong_type(path, "an object", other)),
-    };
-    let mut kept = Map::new();
-    for (name, value) in given {
-        let Some(attribute) = find(attributes, name) else { continue };
-        if let Some(value) = accepted(attribute, value, &format!("{path}.{}", attribute.name))?
-            && kept.insert(attribute.name.clone(), value).is_some()
-        {
-            return Err(Error::invalid_syntax(format!(
-                "\"{path}.{}\" stands twice, in different letter case.",
-                attribute.name
-            )));
-        }
-    }
-    Ok(kept)
-}
-
-/// A value in the canonical form of its attribute; `None` when it says "no value" (RFC 7643 section
-/// 2.5: null and the empty array).
-///
-/// # Errors
-/// 400 `invalidValue` that names the attribute, what it takes and what it got.
-pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
-    if attribute.kind == Type::Any {
-        return foreign(&attribute.name, value);
-    }
-    if !attribute.multi_valued {
-        let one = match value {
-            // Entra ID sends the manager as an array of one.
-            Value::Array(items) if items.len() <= 1 => items.first().unwrap_or(&Value::Null),
-            other => other,
-        };
-        return coerce_one(attribute, one, path);
-    }
-    let given = match value {
-        Value::Null => return Ok(None),
-        Value::Array(items) => items.as_slice(),
-        // OneLogin sends one object in place of an array.
-        other => std::slice::from_ref(other),
-    };
-    // Members are no part of a document, so a group may have many.
-    let most = if attribute.name == MEMBERS { MEMBERS_MAX } else { VALUES_MAX };
-    if given.len() > most {
-        return Err(Error::invalid_value(format!(
-            "\"{path}\" has {} values; at most {most} are taken at once.",
-            given.len()
-        )));
-    }
-    let mut values: Vec<Value> = Vec::new();
-    let mut seen = HashSet::new();
-    for (i, item) in given.iter().enumerate() {
-        if let Some(value) = coerce_one(attribute, item, &format!("{path}[{i}]"))? {
-            // The same type and value must not be returned twice (RFC 7643 section 2.4).
-            if seen.insert(element_key(attribute, &value)) {
-                values.push(value);
-            }
-        }
-    }
-    if values.iter().filter(|it| it["primary"] == true).count() > 1 {
-        return Err(Error::invalid_value(format!(
-            "\"{path}\" has more than one value with \"primary\": true; only one may be primary."
-        )));
-    }
-    Ok(if values.is_empty() { None } else { Some(Value::Array(values)) })
-}
-
-/// What makes two values of a multi-valued attribute the same one: `type` and `value`, else all of
-/// it.
-#[must_use]
-pub fn element_key(attribute: &Attribute, element: &Value) -> String {
-    let case_exact = |name: &str| attribute.sub_attribute(name).is_some_and(|it| it.case_exact);
-    let part = |name: &str| match element.get(name) {
-        Some(Value::String(it)) if case_exact(name) => it.clone(),
-        Some(Value::String(it)) => fold(it).into_owned(),
-        Some(other) => other.to_string(),
-        None => String::new(),
-    };
-    match element {
-        Value::Object(members) if members.contains_key("value") => {
-            format!("{}\0{}", part("value"), part("type"))
-        }
-        Value::String(it) if !attribute.case_exact => fold(it).into_owned(),
-        other => other.to_string(),
-    }
-}
-
-fn coerce_one(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
-    if value.is_null() {
-        return Ok(None);
-    }
-    let text = |expected: &str| match value {
-        Value::String(it) if it.contains('\0') => Err(nul(path)),
-        Value::String(it) => Ok(it.as_str()),
-        other => Err(wrong_type(path, expected, other)),
-    };
-    match attribute.kind {
-        Type::Any => Ok(Some(value.clone())),
-        Type::String | Type::Reference => Ok(Some(text("text")?.into())),
-        Type::Boolean => match value {
-            Value::Bool(_) => Ok(Some(value.clone())),
-            // Entra ID writes "True" and "False".
-            Value::String(it) if it.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
-            Value::String(it) if it.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
-            Value::String(it) if it.is_empty() => Ok(None),
-            other => Err(wrong_type(path, "true or false", other)),
-        },
-        Type::Integer | Type::Decimal => {
-            let number = match value {
-                Value::Number(it) => Some(it.clone()),
-                Value::String(it) if it.is_empty() => return Ok(None),
-                Value::String(it) => it.trim().parse().ok(),
-                _ => None,
-            };
-            let whole = attribute.kind == Type::Decimal
-                || number.as_ref().is_some_and(|it| it.is_i64() || it.is_u64());
-            match number.filter(|_| whole) {
-                Some(number) => Ok(Some(Value::Number(number))),
-                None if attribute.kind == Type::Integer => {
-                    Err(wrong_type(path, "a whole number", value))
-                }
-                None => Err(wrong_type(path, "a number", value)),
-            }
-        }
-        Type::DateTime => {
-            let time = text("a time such as \"2026-01-31T08:00:00Z\"")?;
-            if time.is_empty() {
-                return Ok(None);
-            }
-            if Timestamp::parse(time).is_none() {
-                return Err(Error::invalid_value(format!(
-                    "\"{path}\" takes a time such as \"2026-01-31T08:00:00Z\"; \"{}\" is none.",
-                    quoted(time)
-                )));
-            }
-            Ok(Some(time.into()))
-        }
-        Type::Binary => {
-            let base64 = text("base64 text")?;
-            let fits = |it: char| it.is_ascii_alphanumeric() || "+/-_= \r\n".contains(it);
-            if !base64.chars().all(fits) {
-                let detail = format!("\"{path}\" takes base64 text, and this is none.");
-                return Err(Error::invalid_value(detail));
-            }
-            Ok(Some(base64.into()))
-        }
-        Type::Complex => coerce_complex(attribute, value, path),
-    }
-}
-
-fn coerce_complex(
-    attribute: &Attribute,
-    value: &Value,
-    path: &str,
-) -> Result<Option<Value>, Error> {
-    let wrapped;
-    let object = match value {
-        Value::Object(_) => value,
-        // Clears the manager in Entra ID.
-        Value::String(it) if it.is_empty() => return Ok(None),
-        // A manager or member as its bare id.
-        Value::String(_) if attribute.sub_attribute("value").is_some() => {
-            wrapped = Value::Object(Map::from_iter([("value".to_owned(), value.clone())]));
-            &wrapped
-        }
-        other => return Err(wrong_type(path, "an object", other)),
-    };
-    let kept = members(&attribute.sub_attributes, object, path)?;
-    let lacking = attribute.sub_attributes.iter().find(|it| {
-        it.required && it.mutability != Mutability::ReadOnly && !kept.contains_key(&it.name)
-    });
-    match lacking {
-        _ if kept.is_empty() => Ok(None),
-        Some(it) => Err(missing(&format!("{path}.{}", it.name))),
-        None => Ok(Some(Value::Object(kept))),
-    }
-}
-
-fn wrong_type(path: &str, expected: &str, value: &Value) -> Error {
-    let got = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    };
-    Error::invalid_value(format!("\"{}\" takes {expected}, and it was given {got}.", quoted(path)))
 }

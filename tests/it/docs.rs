@@ -5,10 +5,11 @@ use std::path::Path;
 
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
+use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
-use plumm::scim::patch::{MEMBER_FILTERS_MAX, OPERATIONS_MAX};
+use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
+use plumm::scim::patch::message::OPERATIONS_MAX;
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
-use plumm::scim::validate::VALUES_MAX;
 use plumm::server::budget::BODY_BYTES_FREE;
 use plumm::server::head::HEADERS_MAX;
 use plumm::server::limits::{

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use plumm::scim::coerce;
 use plumm::scim::identity::IdentityChanges;
 use plumm::scim::schema::attribute::Attribute;
 use plumm::scim::schema::definitions::Definitions;
@@ -61,7 +62,7 @@ fn an_integer_has_no_fraction_and_no_exponent() {
     let attribute: Attribute = serde_json::from_value(attribute).unwrap();
     let taken = |text: &str| {
         let value: Value = serde_json::from_str(text).unwrap();
-        validate::coerce(&attribute, &value, "desk")
+        coerce::coerce(&attribute, &value, "desk")
     };
     for text in ["7", "-7", "0", "9223372036854775807"] {
         assert_eq!(taken(text).unwrap().unwrap().to_string(), text);

@@ -7,7 +7,7 @@ use crate::api::failure::Failure;
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
 use crate::scim::error::{Error, quoted};
-use crate::scim::identity::USER_NAME;
+use crate::scim::schema::name::USER_NAME;
 use crate::store;
 use crate::store::tables::resource::Kind;
 

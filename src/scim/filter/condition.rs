@@ -22,8 +22,8 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::fold;
 use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
 use crate::scim::filter::path::{AttrPath, Target};
-use crate::scim::membership::GROUPS;
 use crate::scim::schema::attribute::{Attribute, Type};
+use crate::scim::schema::name::GROUPS;
 use crate::scim::schema::resource_type::ResourceType;
 
 /// The most terms of a filter that asks for the groups of a member: each follows groups in groups,

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::scim::coerce::coerce;
 use crate::scim::error::Error;
-use crate::scim::patch::Op;
+use crate::scim::patch::message::Op;
 use crate::scim::schema::attribute::{Attribute, Type};
-use crate::scim::validate::coerce;
 
 /// Applies one operation to an attribute of `holder`, or to its sub-attribute.
 ///

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::scim::coerce::{VALUES_MAX, coerce, element_key};
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::{CompareOp, Filter};
 use crate::scim::filter::matching::value_matches;
-use crate::scim::patch::Op;
+use crate::scim::patch::message::Op;
 use crate::scim::schema::attribute::Attribute;
-use crate::scim::validate::{VALUES_MAX, coerce, element_key};
 
 /// Which values an operation means, and which part of them.
 #[derive(Debug)]

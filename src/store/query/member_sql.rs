@@ -4,8 +4,8 @@
 //! The rows are those that `member.rs` reads for an answer.
 
 use crate::scim::filter::path::Target;
-use crate::scim::membership::{GROUPS, MEMBERS};
 use crate::scim::schema::attribute::Type;
+use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::store::query::filter_sql::{Cell, SqlFilter, bound, sql};
 
 /// Which way a condition looks from a row of `resource`.

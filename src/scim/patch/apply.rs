@@ -1,0 +1,451 @@
+//! The operations of a PATCH, applied to a document (RFC 7644 section 3.5.2).
+//!
+//! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
+//! then judges the result. Where one operation fails, nothing of the request is kept.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use crate::scim::coerce::{coerce, foreign};
+use crate::scim::error::{Error, quoted};
+use crate::scim::filter::condition::Condition;
+use crate::scim::filter::path::{AttrPath, Target};
+use crate::scim::identity::{self, IdentityChanges, Rules};
+use crate::scim::membership::{self, MemberChange};
+use crate::scim::patch::message::{Op, PatchOp, PatchOperation};
+use crate::scim::patch::path::PatchPath;
+use crate::scim::patch::values::Selection;
+use crate::scim::patch::{single, values};
+use crate::scim::schema::attribute::{Attribute, Mutability, Type};
+use crate::scim::schema::name::MEMBERS;
+use crate::scim::schema::name::{ACTIVE, EMAILS};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::urn;
+use crate::scim::strict;
+use crate::scim::validate::spell_extensions;
+
+/// The most work of one request on attributes with several values: the bytes of the values an
+/// operation goes through, times the comparisons with each. A few seconds; 5,000 operations on a
+/// group of 1,000 members are below.
+const WORK_MAX: usize = 1 << 30;
+
+/// The most operations of one request that select members by anything but their `value`: each of
+/// them reads the whole group.
+pub const MEMBER_FILTERS_MAX: usize = 20;
+
+/// What a request makes of a resource.
+#[derive(Clone, Debug)]
+pub struct Patched {
+    /// The document after all operations. It is not yet judged.
+    pub document: Map<String, Value>,
+    /// What is to be done to the members, in order; they are no part of the document.
+    pub members: Vec<MemberChange>,
+}
+
+impl PatchOp {
+    /// What all operations together make of a resource with this document.
+    ///
+    /// # Errors
+    /// 400 with the `scimType` of RFC 7644 table 9 that says which operation failed and why.
+    pub fn apply(
+        &self,
+        before: &Map<String, Value>,
+        resource_type: &ResourceType,
+        rules: Rules,
+    ) -> Result<Patched, Error> {
+        let mut patched = Patched { document: before.clone(), members: Vec::new() };
+        let mut work = 0;
+        spell_extensions(&mut patched.document, resource_type);
+        for (i, operation) in self.operations.iter().enumerate() {
+            let Patched { document, members } = &mut patched;
+            let work = &mut work;
+            let mut patch = Patch { document, members, resource_type, rules, work };
+            patch.operation(operation).map_err(|mut error| {
+                if self.operations.len() > 1 {
+                    error.detail = format!("Operation {}: {}", i + 1, error.detail);
+                }
+                error
+            })?;
+        }
+        Ok(patched)
+    }
+}
+
+struct Patch<'a> {
+    document: &'a mut Map<String, Value>,
+    members: &'a mut Vec<MemberChange>,
+    resource_type: &'a ResourceType,
+    rules: Rules,
+    /// What was done of [`WORK_MAX`].
+    work: &'a mut usize,
+}
+
+impl Patch<'_> {
+    fn operation(&mut self, operation: &PatchOperation) -> Result<(), Error> {
+        let PatchOperation { op, path, value } = operation;
+        if let Some(path) = path {
+            return self.at_path(*op, path, value, true);
+        }
+        if self.rules.strict {
+            return Err(Error::invalid_syntax(
+                "Every operation needs a \"path\": this organisation is set to strict.",
+            ));
+        }
+        if *op == Op::Remove {
+            let detail = "A removal needs a \"path\" that says what to remove.";
+            return Err(Error::no_target(detail));
+        }
+        let Value::Object(members) = value else {
+            return Err(Error::invalid_value(
+                "Without a \"path\", \"value\" must be an object that names the attributes to \
+                 change.",
+            ));
+        };
+        self.members_of(*op, members)
+    }
+
+    /// What a value without a path names.
+    fn members_of(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
+        let mut seen = HashSet::new();
+        for (name, value) in members {
+            if !seen.insert(name.to_ascii_lowercase()) {
+                return Err(Error::invalid_syntax(format!(
+                    "The attribute \"{}\" stands twice in the value, in different letter case.",
+                    quoted(name)
+                )));
+            }
+            match value {
+                // The core schema as an object is the resource itself.
+                Value::Object(inner) if name.eq_ignore_ascii_case(&self.resource_type.core.id) => {
+                    self.members_of(op, inner)?;
+                }
+                _ => self.at_path(op, name, value, false)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// One change. `explicit`: the client named the place in `path`, so what cannot be done is
+    /// refused; a member of a path-less value that is unknown or read-only is ignored, as in POST
+    /// and PUT. Okta sends the group's `id` that way, authentik the whole resource.
+    fn at_path(&mut self, op: Op, text: &str, value: &Value, explicit: bool) -> Result<(), Error> {
+        if self.rules.strict {
+            strict::judge_operation(text, value, self.resource_type)?;
+        }
+        if let Some(urn) = self.extension_named(text, value) {
+            return self.extension(op, &urn, value);
+        }
+        let path = match PatchPath::parse(text) {
+            Err(_) if !explicit && !urn::is_urn(text) && !text.contains('[') => return Ok(()),
+            parsed => parsed?,
+        };
+        let Some(mut target) = self.resource_type.resolve(&path.attribute) else {
+            if explicit {
+                return Err(Error::invalid_path(format!(
+                    "The path \"{}\" names no attribute of a {}. /Schemas lists the attributes.",
+                    quoted(text),
+                    self.resource_type.name
+                )));
+            }
+            return Ok(());
+        };
+        if let Some(sub) = &path.sub {
+            target.sub = sub_attribute(&target.attribute, sub, text)?;
+        }
+        let read_only = target.attribute.mutability == Mutability::ReadOnly
+            || target.leaf().mutability == Mutability::ReadOnly
+            || target.is_core("schemas");
+        if read_only {
+            if !explicit || self.is_so_already(op, &target, value) {
+                return Ok(());
+            }
+            let detail = format!("\"{}\" is read-only: only the server sets it.", quoted(text));
+            return Err(Error::mutability(detail));
+        }
+        if target.leaf().is_secret() {
+            coerce(target.leaf(), value, text)?;
+            return Ok(());
+        }
+        let one = !target.attribute.multi_valued;
+        if op == Op::Remove && (one || value.is_null()) {
+            self.refuse_removal(&target, path.filter.is_some(), text)?;
+        } else if says_nothing(value) && self.keeps(&target) {
+            return Ok(());
+        }
+        self.count_work(&path, &target, value)?;
+        if !target.is_core(EMAILS) || self.rules.identity_changes == IdentityChanges::Allow {
+            return self.change(op, &path, &target, value, text);
+        }
+        let old = identity::primary_email(self.document).map(str::to_owned);
+        let keeps = op != Op::Remove && says_nothing(value);
+        let before = if keeps { self.document.get(EMAILS).cloned() } else { None };
+        self.change(op, &path, &target, value, text)?;
+        self.judge_emails(op, old.as_deref(), before)
+    }
+
+    /// Refuses what would keep the store busy for long: a change is made while others wait.
+    fn count_work(
+        &mut self,
+        path: &PatchPath,
+        target: &Target,
+        value: &Value,
+    ) -> Result<(), Error> {
+        let attribute = &target.attribute;
+        if !attribute.multi_valued {
+            return Ok(());
+        }
+        let whole = Target { sub: None, ..target.clone() };
+        let cost = values::cost(self.get(&whole), path.filter.as_ref(), value);
+        self.spend(cost, &attribute.name)
+    }
+
+    fn spend(&mut self, cost: usize, name: &str) -> Result<(), Error> {
+        *self.work = self.work.saturating_add(cost);
+        if *self.work <= WORK_MAX {
+            return Ok(());
+        }
+        Err(Error::too_many(format!(
+            "Up to this change of \"{}\", the request goes through too many values. Send its \
+             operations in several requests.",
+            quoted(name)
+        )))
+    }
+
+    fn change(
+        &mut self,
+        op: Op,
+        path: &PatchPath,
+        target: &Target,
+        value: &Value,
+        text: &str,
+    ) -> Result<(), Error> {
+        let attribute = &target.attribute;
+        if target.is_core(MEMBERS) && membership::has_members(self.resource_type) {
+            return self.change_members(op, path, target, value, text);
+        }
+        let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
+        let Some(holder) = holder else {
+            return Ok(());
+        };
+        if attribute.multi_valued {
+            let selection = Selection::new(attribute, path.filter.as_ref(), target.sub.as_ref())?;
+            values::apply(holder, attribute, &selection, op, value, text)?;
+        } else if path.filter.is_some() {
+            let why = match attribute.kind {
+                Type::Any => "is described by no schema here; change it as a whole",
+                _ => "has one value",
+            };
+            return Err(Error::invalid_path(format!(
+                "\"{}\" {why}, so no brackets can follow it.",
+                quoted(attribute.name.as_str())
+            )));
+        } else {
+            single::apply(holder, attribute, target.sub.as_deref(), op, value, text)?;
+        }
+        self.drop_empty_extension(target.extension.as_deref());
+        Ok(())
+    }
+
+    fn change_members(
+        &mut self,
+        op: Op,
+        path: &PatchPath,
+        target: &Target,
+        value: &Value,
+        text: &str,
+    ) -> Result<(), Error> {
+        if target.sub.is_some() {
+            return Err(Error::mutability(format!(
+                "\"{}\" cannot be changed: a member is added or removed as a whole.",
+                quoted(text)
+            )));
+        }
+        if op != Op::Remove {
+            membership::refuse_nameless(value)?;
+        }
+        let filter = path.filter.as_ref();
+        let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
+        let named = coerce(&target.attribute, value, text)?;
+        // An empty list of members to remove removes nobody; no list at all removes them all.
+        let nobody = Value::Array(Vec::new());
+        let value = named.as_ref().or((!value.is_null()).then_some(&nobody));
+        let change = membership::change(op, condition, value)?;
+        let searches = |it: &MemberChange| matches!(it, MemberChange::RemoveWhere(_));
+        let so_far = || self.members.iter().filter(|it| searches(it)).count();
+        if searches(&change) && so_far() >= MEMBER_FILTERS_MAX {
+            return Err(Error::too_many(format!(
+                "More than {MEMBER_FILTERS_MAX} operations select members by something else than \
+                 their \"value\". Send them in several requests."
+            )));
+        }
+        self.members.push(change);
+        Ok(())
+    }
+
+    /// The extension that this text names as a whole: a registered one, one the resource has, or,
+    /// when an object is to be put there, one that nothing here knows.
+    fn extension_named(&self, text: &str, value: &Value) -> Option<String> {
+        if !urn::is_urn(text) || text.contains('[') {
+            return None;
+        }
+        if let Some(extension) = self.resource_type.extension(text) {
+            return Some(extension.schema.id.clone());
+        }
+        if self.document.contains_key(text) {
+            return Some(text.to_owned());
+        }
+        let target = AttrPath::new(text).and_then(|it| self.resource_type.resolve(&it))?;
+        let holder = target.extension.as_ref().is_some_and(|it| self.document.contains_key(it));
+        let unknown = target.attribute.kind == Type::Any && !holder && target.sub.is_none();
+        (unknown && value.is_object()).then(|| text.to_owned())
+    }
+
+    fn extension(&mut self, op: Op, urn: &str, value: &Value) -> Result<(), Error> {
+        // Each member that goes moves those behind it.
+        let there = self.document.get(urn).and_then(Value::as_object).map_or(0, Map::len);
+        let gone = value.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()).count();
+        self.spend(self.document.len() + there * gone, urn)?;
+        if op == Op::Remove || value.is_null() {
+            self.document.shift_remove(urn);
+            return Ok(());
+        }
+        let Value::Object(members) = value else {
+            let detail = format!("\"{}\" takes an object with its attributes.", quoted(urn));
+            return Err(Error::invalid_value(detail));
+        };
+        if self.resource_type.extension(urn).is_some() {
+            let at = |name: &String| format!("{urn}:{name}");
+            // What can be no attribute's name is unknown here, too.
+            let nameable = |name: &str| name.contains('[') || AttrPath::new(name).is_some();
+            return members
+                .iter()
+                .filter(|(name, _)| nameable(name))
+                .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
+        }
+        for (name, value) in members {
+            let kept = foreign(name, value)?;
+            single::set(self.holder(Some(urn), true), name, kept);
+        }
+        self.drop_empty_extension(Some(urn));
+        Ok(())
+    }
+
+    /// The object that holds an attribute: the document, or an extension in it.
+    fn holder(&mut self, extension: Option<&str>, make: bool) -> Option<&mut Map<String, Value>> {
+        let Some(urn) = extension else {
+            return Some(self.document);
+        };
+        if make && !self.document.get(urn).is_some_and(Value::is_object) {
+            self.document.insert(urn.to_owned(), Value::Object(Map::new()));
+        }
+        self.document.get_mut(urn)?.as_object_mut()
+    }
+
+    fn drop_empty_extension(&mut self, extension: Option<&str>) {
+        if let Some(urn) = extension
+            && self.document.get(urn).and_then(Value::as_object).is_some_and(Map::is_empty)
+        {
+            self.document.shift_remove(urn);
+        }
+    }
+
+    fn get(&self, target: &Target) -> Option<&Value> {
+        let holder = match &target.extension {
+            None => Some(&*self.document),
+            Some(urn) => self.document.get(urn).and_then(Value::as_object),
+        };
+        let value = holder?.get(&target.attribute.name)?;
+        match &target.sub {
+            None => Some(value),
+            Some(sub) => value.get(&sub.name),
+        }
+    }
+
+    /// Whether an addition or replacement would change nothing (RFC 7644 section 3.5.2.1).
+    fn is_so_already(&self, op: Op, target: &Target, value: &Value) -> bool {
+        match (op, self.get(target)) {
+            (Op::Remove, _) => false,
+            (Op::Add, Some(Value::Array(stored))) => match value {
+                Value::Array(added) => added.iter().all(|it| stored.contains(it)),
+                one => stored.contains(one),
+            },
+            (_, Some(stored)) => stored == value,
+            (_, None) => says_nothing(value),
+        }
+    }
+
+    /// "If an attribute is removed and is defined as a required or a read-only attribute" the
+    /// answer is `mutability` (RFC 7644 section 3.5.2.2). `active` has no third state.
+    fn refuse_removal(&self, target: &Target, filtered: bool, text: &str) -> Result<(), Error> {
+        let leaf = target.leaf();
+        let whole = target.sub.is_none() && !filtered;
+        let fixed = leaf.mutability == Mutability::Immutable && !filtered;
+        let required = leaf.required && (whole || target.sub.is_some());
+        if (whole && target.is_core(ACTIVE)) || fixed || required {
+            return Err(Error::mutability(format!(
+                "\"{}\" cannot be removed: a {} always has it.",
+                quoted(text),
+                self.resource_type.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether "no value" (null, "", []) means "keep" here, as in a PUT.
+    fn keeps(&self, target: &Target) -> bool {
+        let whole = target.sub.is_none();
+        whole && (target.is_core(ACTIVE) || target.leaf().mutability == Mutability::Immutable)
+    }
+
+    /// The primary e-mail address must come out as it was. Where it vanished because the client
+    /// sent no value, the addresses are kept as they were before; where it was removed, that is
+    /// refused.
+    fn judge_emails(
+        &mut self,
+        op: Op,
+        old: Option<&str>,
+        before: Option<Value>,
+    ) -> Result<(), Error> {
+        let new = identity::primary_email(self.document);
+        match old {
+            Some(old) if new != Some(old) => {
+                if op == Op::Remove {
+                    return Err(identity::email_change_refused(old, new));
+                }
+                self.document.extend(before.map(|it| (EMAILS.to_owned(), it)));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a value says "no value" (RFC 7643 section 2.5); Okta clears with an empty text.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(it) => it.is_empty(),
+        Value::Array(it) => it.iter().all(says_nothing),
+        _ => false,
+    }
+}
+
+fn sub_attribute(
+    attribute: &Attribute,
+    name: &str,
+    text: &str,
+) -> Result<Option<std::sync::Arc<Attribute>>, Error> {
+    if attribute.kind == Type::Any {
+        return Ok(Some(std::sync::Arc::new(Attribute::untyped(name))));
+    }
+    match attribute.sub_attribute(name) {
+        Some(sub) => Ok(Some(std::sync::Arc::clone(sub))),
+        None => Err(Error::invalid_path(format!(
+            "The path \"{}\" names no attribute: \"{}\" has no sub-attribute \"{}\".",
+            quoted(text),
+            attribute.name,
+            quoted(name)
+        ))),
+    }
+}

@@ -1,0 +1,12 @@
+//! The names of the attributes that plumm itself speaks of (RFC 7643 sections 4.1 and 4.2).
+
+/// The attribute that names an account.
+pub const USER_NAME: &str = "userName";
+/// The attribute with an account's e-mail addresses.
+pub const EMAILS: &str = "emails";
+/// The attribute that says whether an account may log in.
+pub const ACTIVE: &str = "active";
+/// The attribute with the members of a group.
+pub const MEMBERS: &str = "members";
+/// The attribute with the groups of a member; only the server sets it.
+pub const GROUPS: &str = "groups";
