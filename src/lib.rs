@@ -89,6 +89,7 @@
 //! scim/validate.rs               outside data becomes a document, by the schemas
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
+//! scim/deactivation.rs           whether a request means to take login away
 //! scim/patch/mod.rs              PATCH
 //! scim/patch/message.rs          its operations, read and not yet applied
 //! scim/patch/path.rs             the path of an operation

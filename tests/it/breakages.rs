@@ -65,7 +65,7 @@ fn b02_a_deactivation_that_is_not_understood_is_never_a_success() {
         json!({"op": "set", "path": "active", "value": false}),
         json!({"op": "replace", "path": "Aktiv", "value": false}),
         json!({"op": "replace", "path": "active", "value": "off"}),
-        json!({"op": "replace", "path": "active", "value": 0}),
+        json!({"op": "replace", "path": "active", "value": 2}),
         json!({"op": "replace", "path": "active.value", "value": false}),
         json!({"op": "replace", "path": "active"}),
         json!({"op": "replace", "value": false}),

@@ -480,7 +480,11 @@ fn what_is_wrong_with_one_operation_is_said_there() {
         (json!({"method": "PATCH", "path": path, "data": null}), "400", "needs \"data\""),
         (json!({"method": "PATCH", "path": path, "data": []}), "400", "no object"),
         (json!({"method": "PATCH", "path": path, "data": {}}), "400", "PATCH body needs"),
-        (json!({"method": "PUT", "path": path, "data": {}}), "400", "\"schemas\" is missing"),
+        (
+            json!({"method": "PUT", "path": path, "data": {"schemas": 1}}),
+            "400",
+            "\"schemas\" must be",
+        ),
         (json!({"method": "PUT", "path": path, "version": 1, "data": data}), "400", "\"version\""),
         (json!({"method": "POST", "path": "/Users", "bulkId": "a"}), "400", "needs \"data\""),
         (json!({"method": "POST", "path": path, "bulkId": "a", "data": data}), "405", "PATCH"),

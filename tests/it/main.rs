@@ -12,6 +12,7 @@ mod cli;
 mod corpus;
 mod docs;
 mod durability;
+mod field;
 mod groups;
 mod harness;
 mod idle;
