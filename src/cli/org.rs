@@ -4,7 +4,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, CliError, Session, checked_text, quoted, table};
+use crate::cli::arguments::checked_text;
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
 use crate::store::{Open, Read, Store};

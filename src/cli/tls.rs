@@ -12,7 +12,10 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, K
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Answer, CliError, Session, days, quoted};
+use crate::cli::arguments::days;
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::quoted;
 use crate::scim::datetime::Timestamp;
 
 /// The longest life of a certificate, in days: ten years.

@@ -5,9 +5,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::auth;
-use crate::cli::{
-    Answer, CliError, Session, checked_text, days, org, printable, quoted, table, time_cell,
-};
+use crate::cli::arguments::{checked_text, days};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::store::tables::org::Org;
 use crate::store::tables::token::{Scope, Token};

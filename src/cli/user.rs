@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Answer, CliError, Session, org, printable, quoted, table, time_cell};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
 use crate::store::error::Error;
@@ -169,7 +172,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
         })?;
         Ok::<_, CliError>((org, users))
     })?;
-    if session.json {
+    if session.json() {
         let json = users.iter().map(Summary::as_json).collect();
         return Ok(Answer { json, text: String::new() });
     }

@@ -1,127 +1,72 @@
-//! The gate before the application: how many requests are at work at once.
+//! Permits to handle a request: how many threads do so at once.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A counting semaphore. A place that is given back goes to one who waits, never to one who has
-/// only just come: else a few connections that send without a pause would take all places again
-/// and again, and the rest would wait for chance.
+/// A fair counting semaphore. A permit that is given back goes to a thread that waits, never to one
+/// that has only just asked: else a few connections that send without a pause would get all permits
+/// again and again, and the others would wait for chance.
 #[derive(Debug)]
-pub struct Gate {
-    places: Mutex<Places>,
+pub struct Permits {
+    counts: Mutex<Counts>,
     granted: Condvar,
 }
 
 #[derive(Debug)]
-struct Places {
+struct Counts {
     free: usize,
     waiting: usize,
-    /// Places for those who wait; none of them has taken one yet.
+    /// Permits that are granted to waiting threads and not yet taken.
     granted: usize,
 }
 
-impl Gate {
-    /// A gate that lets this many through at once.
-    pub fn new(places: usize) -> Gate {
-        let places = Places { free: places, waiting: 0, granted: 0 };
-        Gate { places: Mutex::new(places), granted: Condvar::new() }
+impl Permits {
+    /// This many permits, all of them free.
+    pub fn new(permits: usize) -> Permits {
+        let counts = Counts { free: permits, waiting: 0, granted: 0 };
+        Permits { counts: Mutex::new(counts), granted: Condvar::new() }
     }
 
-    /// Waits for a place. It is given back when the pass is dropped, by a panic too.
-    pub fn enter(&self) -> Pass<'_> {
-        let mut places = self.places();
-        if places.free > 0 {
-            places.free -= 1;
-            return Pass { gate: self };
+    /// Waits for a permit. It is given back when it is dropped, by a panic too.
+    pub fn acquire(&self) -> Permit<'_> {
+        let mut counts = self.counts();
+        if counts.free > 0 {
+            counts.free -= 1;
+            return Permit { permits: self };
         }
-        places.waiting += 1;
+        counts.waiting += 1;
         loop {
-            // First it waits: a grant that is already there is for another.
-            places = self.granted.wait(places).unwrap_or_else(PoisonError::into_inner);
-            if places.granted > 0 {
-                places.granted -= 1;
-                places.waiting -= 1;
-                return Pass { gate: self };
+            // The wait comes first: a grant that is already there is for another thread.
+            counts = self.granted.wait(counts).unwrap_or_else(PoisonError::into_inner);
+            if counts.granted > 0 {
+                counts.granted -= 1;
+                counts.waiting -= 1;
+                return Permit { permits: self };
             }
         }
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place at work.
+/// The permit to handle one request.
 #[derive(Debug)]
-pub struct Pass<'a> {
-    gate: &'a Gate,
+pub struct Permit<'a> {
+    permits: &'a Permits,
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut places = self.gate.places();
-        if places.waiting > places.granted {
-            places.granted += 1;
-            self.gate.granted.notify_one();
+        let mut counts = self.permits.counts();
+        if counts.waiting > counts.granted {
+            counts.granted += 1;
+            self.permits.granted.notify_one();
         } else {
-            places.free += 1;
+            counts.free += 1;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-    use std::{panic, thread};
-
-    use super::*;
-
-    #[test]
-    fn no_more_than_its_places_are_at_work_at_once() {
-        let gate = Gate::new(3);
-        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..12 {
-                scope.spawn(|| {
-                    let _pass = gate.enter();
-                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    thread::sleep(Duration::from_millis(5));
-                    now.fetch_sub(1, Ordering::SeqCst);
-                });
-            }
-        });
-        assert_eq!(most.into_inner(), 3);
-        assert_eq!(gate.places().free, 3);
-    }
-
-    #[test]
-    fn who_waits_comes_before_who_has_just_come() {
-        let gate = Gate::new(1);
-        let order = Mutex::new(Vec::new());
-        let first = gate.enter();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let _pass = gate.enter();
-                order.lock().unwrap().push("waited");
-            });
-            while gate.places().waiting == 0 {
-                thread::yield_now();
-            }
-            drop(first);
-            let _pass = gate.enter();
-            order.lock().unwrap().push("came");
-        });
-        assert_eq!(order.into_inner().unwrap(), ["waited", "came"]);
-    }
-
-    #[test]
-    fn a_panic_at_work_gives_the_place_back() {
-        let gate = Gate::new(1);
-        let panicked = panic::catch_unwind(|| {
-            let _pass = gate.enter();
-            panic::resume_unwind(Box::new("no message on stderr"));
-        });
-        assert!(panicked.is_err());
-        drop(gate.enter());
-    }
-}
+mod tests;

@@ -581,7 +581,7 @@ fn the_limits_are_those_announced() {
     let expected =
         json!({"supported": true, "maxOperations": 1000, "maxPayloadSize": 8 * 1024 * 1024});
     assert_eq!(announced, expected);
-    assert_eq!(plumm::server::reader::BODY_BYTES_MAX, 8 * 1024 * 1024);
+    assert_eq!(plumm::server::request::body::BODY_BYTES_MAX, 8 * 1024 * 1024);
     let one = json!({"method": "DELETE", "path": "/Users/1"});
     for many in [1_001, 40_000] {
         let answer = bulk(&harness, &vec![one.clone(); many].into());

@@ -9,7 +9,8 @@ use std::{io, thread};
 use plumm::app::App;
 use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
-use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::request::reader::HEAD_BYTES_MAX;
 
 use crate::harness::{Harness, user};
 

@@ -1,76 +1,28 @@
-//! The strict reader: requests, one after the other, from whatever bytes a connection yields.
+//! The reader of a connection: one request after the other, from whatever bytes arrive.
 
 use std::fmt;
-use std::io;
-use std::io::Read;
-use std::mem;
+use std::io::{self, Read};
 
-use zeroize::{Zeroize, Zeroizing};
-
-use crate::server::budget::Share;
-use crate::server::chunk::ChunkLine;
-use crate::server::head::{Framing, HEADERS_MAX, Head, Refusal};
-use crate::server::section::Section;
+use crate::server::budget::Reservation;
+use crate::server::request::body::{self, BODY_BYTES_MAX, Body};
+use crate::server::request::chunked;
+use crate::server::request::head::{Framing, Head};
+use crate::server::request::input::Input;
+use crate::server::request::line_scanner::LineScanner;
+use crate::server::request::refusal::{ReadError, Refusal};
 
 /// Request line and header lines together.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// The body, chunked or not.
-pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// The size line of one chunk, extensions and line end included.
-pub const CHUNK_LINE_BYTES_MAX: usize = 256;
-/// All chunk extensions of one body: nobody reads them, so they may not be the bulk of it.
-pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 4 * 1024;
-/// The trailer section of a chunked body.
-pub const TRAILER_BYTES_MAX: usize = 4 * 1024;
 
-/// What is asked of the connection at once, and what the buffer of an idle one keeps.
-const READ_BYTES: usize = 4 * 1024;
-
-/// The least that is made room for when a body goes on.
-const BODY_STEP_BYTES: usize = 16 * 1024;
-
-/// The largest body whose memory is taken in steps.
-const BODY_BYTES_SMALL: usize = 256 * 1024;
-/// What is reserved for a larger one: addresses, which the system backs with memory as the body
-/// arrives. It is more than any body has for the sake of glibc, which keeps freed blocks of up to
-/// 32 MiB in each of its heaps: a hundred large bodies left 300 MiB behind. A larger one goes back.
-const LARGE_BODY_RESERVED_BYTES: usize = 33 * 1024 * 1024;
-
-/// Why there is no further request.
-#[derive(Debug)]
-pub enum Failure {
-    /// What came is not a request this server reads: answer with this and close.
-    Refused(Refusal),
-    /// The connection failed, or its deadline passed.
-    Io(io::Error),
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Failure {
-        Failure::Refused(refusal)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::Io(error)
-    }
-}
-
-/// The bytes of a connection that were read and not yet understood. One reader serves all requests
-/// of a connection: what comes after the end of a request is the beginning of the next.
-///
-/// They hold API tokens and passwords, so what has been understood is overwritten at once: but for
-/// `input`, all of the buffer's memory is zero.
+/// One reader serves all requests of a connection.
 #[derive(Default)]
 pub struct Reader {
-    buffer: Zeroizing<Vec<u8>>,
-    start: usize,
+    input: Input,
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reader({} bytes)", self.input().len())
+        write!(f, "Reader({} bytes)", self.input.bytes().len())
     }
 }
 
@@ -78,21 +30,17 @@ impl Reader {
     /// Whether a further request has begun to arrive. Empty lines before a request line do not
     /// count (RFC 9112 section 2.2: old clients send one after a body).
     pub fn has_begun(&mut self) -> bool {
-        while self.input().starts_with(b"\r\n") {
-            self.take(2);
+        while self.input.bytes().starts_with(b"\r\n") {
+            self.input.consume(2);
         }
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            self.buffer.shrink_to(READ_BYTES);
-            self.start = 0;
-        }
-        !self.input().is_empty() && self.input() != b"\r"
+        self.input.shrink_when_empty();
+        !self.input.bytes().is_empty() && self.input.bytes() != b"\r"
     }
 
-    /// Whether bytes wait here that were not yet understood.
+    /// Whether bytes have arrived that are not yet parsed.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        !self.input().is_empty()
+        !self.input.bytes().is_empty()
     }
 
     /// Waits for the first byte of a request; `false` when the client closes before one.
@@ -100,9 +48,9 @@ impl Reader {
     /// # Errors
     ///
     /// When reading fails.
-    pub fn wait(&mut self, stream: &mut impl Read) -> io::Result<bool> {
+    pub fn wait_for_request(&mut self, stream: &mut impl Read) -> io::Result<bool> {
         while !self.has_begun() {
-            if self.fill(stream)? == 0 {
+            if self.input.fill(stream)? == 0 {
                 return Ok(false);
             }
         }
@@ -115,25 +63,25 @@ impl Reader {
     ///
     /// A head that is malformed, too large or cut short, or that announces too large a body; and
     /// when reading fails.
-    pub fn read_head(&mut self, stream: &mut impl Read) -> Result<Head, Failure> {
+    pub fn read_head(&mut self, stream: &mut impl Read) -> Result<Head, ReadError> {
         self.has_begun();
-        let mut section = Section::default();
+        let mut scanner = LineScanner::default();
         let end = loop {
-            let input = self.input();
-            let seen = &input[..input.len().min(HEAD_BYTES_MAX)];
-            if let Some(end) = section.advance(seen)? {
+            let bytes = self.input.bytes();
+            let seen = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+            if let Some(end) = scanner.scan(seen)? {
                 break end;
             }
             if seen.len() == HEAD_BYTES_MAX {
-                return Err(head_too_large(section.lines).into());
+                return Err(head_too_large(scanner.lines).into());
             }
-            self.fill_or_refuse(stream)?;
+            self.input.fill_or_refuse(stream)?;
         };
-        let head = Head::judge(&self.input()[..end])?;
-        self.take(end);
+        let head = Head::parse(&self.input.bytes()[..end])?;
+        self.input.consume(end);
         match head.framing {
             Framing::Length(length) if length > BODY_BYTES_MAX as u64 => {
-                Err(body_too_large().into())
+                Err(body::too_large().into())
             }
             _ => Ok(head),
         }
@@ -150,194 +98,14 @@ impl Reader {
         &mut self,
         stream: &mut impl Read,
         framing: Framing,
-        share: &mut Share,
-    ) -> Result<Vec<u8>, Failure> {
-        let mut body = Body { bytes: Vec::new(), covered: 0, share };
+        reservation: &mut Reservation,
+    ) -> Result<Vec<u8>, ReadError> {
+        let mut body = Body::new(reservation);
         match framing {
-            Framing::Length(length) => self.read_data(stream, length, &mut body)?,
-            Framing::Chunked => self.read_chunks(stream, &mut body)?,
+            Framing::Length(length) => body.read(&mut self.input, stream, length)?,
+            Framing::Chunked => chunked::read(&mut self.input, stream, &mut body)?,
         }
-        Ok(mem::take(&mut body.bytes))
-    }
-
-    fn read_chunks(&mut self, stream: &mut impl Read, body: &mut Body) -> Result<(), Failure> {
-        let mut extension_bytes = 0;
-        loop {
-            let line = self.read_chunk_line(stream)?;
-            extension_bytes += line.extension_bytes;
-            if extension_bytes > CHUNK_EXTENSIONS_BYTES_MAX {
-                return Err(Refusal::bad(CHUNK_LINES_TOO_LONG).into());
-            }
-            if line.size == 0 {
-                return self.read_trailers(stream);
-            }
-            if line.size > (BODY_BYTES_MAX - body.bytes.len()) as u64 {
-                return Err(body_too_large().into());
-            }
-            self.read_data(stream, line.size, body)?;
-            while self.input().len() < 2 {
-                self.fill_or_refuse(stream)?;
-            }
-            if !self.input().starts_with(b"\r\n") {
-                return Err(Refusal::bad(CHUNK_OVERLONG).into());
-            }
-            self.take(2);
-        }
-    }
-
-    fn read_chunk_line(&mut self, stream: &mut impl Read) -> Result<ChunkLine, Failure> {
-        let mut scanned = 0;
-        loop {
-            let input = self.input();
-            let seen = &input[..input.len().min(CHUNK_LINE_BYTES_MAX)];
-            if let Some(found) = seen[scanned..].iter().position(|it| *it == b'\n') {
-                let end = scanned + found;
-                let Some(line) = seen[..end].strip_suffix(b"\r") else {
-                    return Err(Refusal::bad(CHUNK_LINE_BARE_LF).into());
-                };
-                let line = ChunkLine::judge(line)?;
-                self.take(end + 1);
-                return Ok(line);
-            }
-            if seen.len() == CHUNK_LINE_BYTES_MAX {
-                return Err(Refusal::bad(CHUNK_LINES_TOO_LONG).into());
-            }
-            scanned = seen.len();
-            self.fill_or_refuse(stream)?;
-        }
-    }
-
-    /// Reads trailer fields to their end; nothing here has a use for them.
-    fn read_trailers(&mut self, stream: &mut impl Read) -> Result<(), Failure> {
-        let mut section = Section::default();
-        loop {
-            let input = self.input();
-            let seen = &input[..input.len().min(TRAILER_BYTES_MAX)];
-            if let Some(end) = section.advance(seen)? {
-                let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-                httparse::parse_headers(&seen[..end], &mut fields).map_err(Refusal::of_syntax)?;
-                self.take(end);
-                return Ok(());
-            }
-            if seen.len() == TRAILER_BYTES_MAX {
-                let detail = format!(
-                    "The trailer fields are larger than {TRAILER_BYTES_MAX} bytes. Leave them out."
-                );
-                return Err(Refusal::new(431, detail).into());
-            }
-            self.fill_or_refuse(stream)?;
-        }
-    }
-
-    /// Appends `length` bytes of the input to `body`.
-    fn read_data(
-        &mut self,
-        stream: &mut impl Read,
-        length: u64,
-        body: &mut Body,
-    ) -> Result<(), Failure> {
-        let buffered = usize::try_from(length).unwrap_or(usize::MAX).min(self.input().len());
-        body.make_room(buffered)?;
-        body.bytes.extend_from_slice(&self.input()[..buffered]);
-        self.take(buffered);
-        let mut missing = length - buffered as u64;
-        while missing > 0 {
-            let step = body.bytes.len().max(BODY_STEP_BYTES).min(missing as usize);
-            body.make_room(step)?;
-            let length = body.bytes.len();
-            body.bytes.resize(length + step, 0);
-            stream.read_exact(&mut body.bytes[length..]).map_err(|it| match it.kind() {
-                io::ErrorKind::UnexpectedEof => cut_short().into(),
-                _ => Failure::Io(it),
-            })?;
-            missing -= step as u64;
-        }
-        Ok(())
-    }
-
-    fn input(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
-
-    /// Passes over bytes that have been understood.
-    fn take(&mut self, count: usize) {
-        let end = self.start + count;
-        self.buffer[self.start..end].zeroize();
-        self.start = end;
-    }
-
-    fn fill_or_refuse(&mut self, stream: &mut impl Read) -> Result<(), Failure> {
-        match self.fill(stream)? {
-            0 => Err(cut_short().into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads once; zero at the end of the stream.
-    fn fill(&mut self, stream: &mut impl Read) -> io::Result<usize> {
-        let length = self.input().len();
-        if self.buffer.capacity() < length + READ_BYTES {
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * length + READ_BYTES));
-            larger.extend_from_slice(self.input());
-            self.buffer = larger;
-        } else if self.start > 0 {
-            self.buffer.copy_within(self.start.., 0);
-            self.buffer[length..].zeroize();
-            self.buffer.truncate(length);
-        }
-        self.start = 0;
-        self.buffer.resize(length + READ_BYTES, 0);
-        let read = loop {
-            match stream.read(&mut self.buffer[length..]) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
-            }
-        };
-        self.buffer.truncate(length + read.as_ref().copied().unwrap_or(0));
-        read
-    }
-}
-
-/// A body as far as it has come, and the memory it may take.
-struct Body<'a, 'b> {
-    bytes: Vec<u8>,
-    /// How many bytes it may have; their memory is taken from the budget.
-    covered: usize,
-    share: &'a mut Share<'b>,
-}
-
-impl Body<'_, '_> {
-    /// Sees that this many more bytes fit: what has come at least doubles, so that a body is copied
-    /// few times.
-    fn make_room(&mut self, more: usize) -> Result<(), Refusal> {
-        let length = self.bytes.len();
-        if length + more <= self.covered {
-            return Ok(());
-        }
-        let covered = length + more.max(length.min(BODY_BYTES_MAX - length));
-        if !self.share.covers(covered) {
-            return Err(Refusal::new(503, NO_MEMORY));
-        }
-        self.covered = covered;
-        let capacity = if covered > BODY_BYTES_SMALL { LARGE_BODY_RESERVED_BYTES } else { covered };
-        if self.bytes.capacity() < capacity {
-            // No `reserve` of what is there: it would leave a copy behind.
-            let mut larger = Vec::new();
-            if larger.try_reserve_exact(capacity).is_err() {
-                return Err(Refusal::new(503, NO_MEMORY));
-            }
-            larger.extend_from_slice(&self.bytes);
-            self.bytes.as_mut_slice().zeroize();
-            self.bytes = larger;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Body<'_, '_> {
-    fn drop(&mut self) {
-        // Not what is reserved: nothing was ever written there.
-        self.bytes.as_mut_slice().zeroize();
+        Ok(body.into_bytes())
     }
 }
 
@@ -356,579 +124,5 @@ fn head_too_large(lines: usize) -> Refusal {
     }
 }
 
-fn body_too_large() -> Refusal {
-    Refusal::new(
-        413,
-        format!("The request body is larger than {BODY_BYTES_MAX} bytes. Send it in parts."),
-    )
-}
-
-fn cut_short() -> Refusal {
-    Refusal::bad("The connection ended within the request. Send the whole request again.")
-}
-
-const NO_MEMORY: &str =
-    "Too many large requests are arriving at this moment. Try again in a second.";
-const CHUNK_LINES_TOO_LONG: &str =
-    "The size lines of the chunks are too long. Leave chunk extensions out.";
-const CHUNK_LINE_BARE_LF: &str =
-    "The size line of a chunk ends with LF alone. End it with CR and LF.";
-const CHUNK_OVERLONG: &str = "A chunk does not end where its size says. Send CR LF after exactly \
-                              as many bytes as announced.";
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use proptest::sample::select;
-    use proptest::test_runner::{Config, RngSeed, TestRunner};
-
-    use super::*;
-    use crate::http::request::Request;
-    use crate::server::budget::Budget;
-
-    /// Yields its parts one read at a time, then the end of the stream.
-    struct Parts<'a>(Vec<&'a [u8]>);
-
-    impl Read for Parts<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let Some(part) = self.0.first_mut() else {
-                return Ok(0);
-            };
-            let count = part.read(buffer)?;
-            if part.is_empty() {
-                self.0.remove(0);
-            }
-            Ok(count)
-        }
-    }
-
-    /// The requests in these bytes as `METHOD target body`, and what ended them.
-    fn read(parts: Vec<&[u8]>) -> (Vec<String>, Option<Refusal>) {
-        let mut stream = Parts(parts.into_iter().filter(|it| !it.is_empty()).collect());
-        let mut reader = Reader::default();
-        let mut requests = Vec::new();
-        loop {
-            match next(&mut reader, &mut stream) {
-                Ok(Some(it)) => {
-                    let body = String::from_utf8_lossy(&it.body);
-                    requests.push(format!("{} {}?{} {body}", it.method, it.path, it.query));
-                }
-                Ok(None) => return (requests, None),
-                Err(Failure::Refused(refusal)) => return (requests, Some(refusal)),
-                Err(Failure::Io(error)) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn next(reader: &mut Reader, stream: &mut Parts) -> Result<Option<Request>, Failure> {
-        if !reader.wait(stream)? {
-            return Ok(None);
-        }
-        let mut head = reader.read_head(stream)?;
-        let budget = Budget::new(BODY_BYTES_MAX);
-        head.request.body = reader.read_body(stream, head.framing, &mut budget.share())?;
-        Ok(Some(head.request))
-    }
-
-    #[track_caller]
-    fn check(bytes: &str, requests: &[&str], refused: Option<u16>) {
-        let (seen, refusal) = read(vec![bytes.as_bytes()]);
-        assert_eq!(seen, requests, "{bytes:?}");
-        assert_eq!(refusal.as_ref().map(|it| it.status), refused, "{bytes:?}: {refusal:?}");
-        if let Some(refusal) = refusal {
-            // What was wrong, and what to do about it.
-            assert!(refusal.detail.matches(". ").count() >= 1, "{refusal:?}");
-            assert!(refusal.detail.ends_with('.'), "{refusal:?}");
-        }
-    }
-
-    /// A head with these lines after the request line is refused, and nothing behind it is read.
-    #[track_caller]
-    fn check_refused(lines: &str, status: u16) {
-        let bytes = format!(
-            "POST /a HTTP/1.1\r\n{lines}\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
-        );
-        check(&bytes, &[], Some(status));
-    }
-
-    #[test]
-    fn requests_are_read_one_after_the_other() {
-        check("", &[], None);
-        check("\r\n\r\n", &[], None);
-        check("GET / HTTP/1.1\r\nHost: h\r\n\r\n", &["GET /? "], None);
-        check("GET /a?b=c HTTP/1.0\r\n\r\n", &["GET /a?b=c "], None);
-        check(
-            "POST /a HTTP/1.1\r\nhost: h:8080\r\ncontent-length: 3\r\n\r\nabc\r\n\
-             DELETE /b HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n\
-             PUT /c HTTP/1.1\r\nHost: h\r\nContent-Length: 0002\r\n\r\nxy\
-             BREW /pot HTTP/1.1\r\nHost: h\r\n\r\n",
-            &["POST /a? abc", "DELETE /b? ", "PUT /c? xy", "BREW /pot? "],
-            None,
-        );
-    }
-
-    #[test]
-    fn chunked_bodies_are_read_to_the_end_of_their_trailers() {
-        let head = "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n";
-        let after = "GET /b HTTP/1.1\r\nHost: h\r\n\r\n";
-        for body in [
-            "3\r\nabc\r\n0\r\n\r\n",
-            "1\r\na\r\n2;x=\"y\"\r\nbc\r\n0;z\r\n\r\n",
-            "0003\r\nabc\r\n000\r\nX: y\r\nContent-Length: 5\r\n\r\n",
-        ] {
-            check(&format!("{head}{body}{after}"), &["POST /a? abc", "GET /b? "], None);
-        }
-        for body in [
-            "3\r\nabcd\r\n0\r\n\r\n",
-            "3\r\nab\r\n0\r\n\r\n",
-            "3\nabc\r\n0\r\n\r\n",
-            "3\r\nabc\n0\r\n\r\n",
-            "-3\r\nabc\r\n0\r\n\r\n",
-            "0x3\r\nabc\r\n0\r\n\r\n",
-            "3 \r\nabc\r\n0\r\n\r\n",
-            "\r\n",
-            "3\r\nabc\r\n0\r\nX: y\n\r\n",
-            "3\r\nabc\r\n0\r\nX y\r\n\r\n",
-            "3\r\nabc\r\n0\r\n X: y\r\n\r\n",
-            "3\r\nab",
-            "3\r\nabc\r\n",
-            "3\r\nabc\r\n0\r\n",
-            "3\r\nabc\r\n0\r\nX: y\r\n",
-        ] {
-            check(&format!("{head}{body}"), &[], Some(400));
-        }
-    }
-
-    #[test]
-    fn a_request_without_exactly_one_good_host_is_refused() {
-        check_refused("X: y", 400);
-        check_refused("Host: a\r\nHost: a", 400);
-        check_refused("Host: a\r\nhost: b", 400);
-        for host in ["", " ", "a, b", "a,b", "a b", "user@a", "a/b", "/", "http://a", "a?b", "ä"] {
-            check_refused(&format!("Host: {host}"), 400);
-        }
-        for host in ["a:b", "a:80:80", "a:-1", "a:+1", "a:65536", "a: 80", ":80", ":", "a%", "a%2"]
-        {
-            check_refused(&format!("Host: {host}"), 400);
-        }
-        for host in ["[", "[]", "::1", "[::1", "::1]", "[a]", "[1.2.3.4]", "[::1]a", "[::1]:a"] {
-            check_refused(&format!("Host: {host}"), 400);
-        }
-        for host in ["[[::1]]", "a[::1]", "[::1][::1]", "[fe80::1%25eth0]", "[v1.a]", "a%gg"] {
-            check_refused(&format!("Host: {host}"), 400);
-        }
-        let good = ["a:", "a:80", "a:65535", "1.2.3.4:1", "[::1]", "[::ffff:1.2.3.4]:443", "[::]:"];
-        for host in good.into_iter().chain(["a_b.c", "a%C3%A4"]) {
-            check(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"), &["GET /? "], None);
-        }
-        check("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", &[], Some(400));
-    }
-
-    #[test]
-    fn ambiguous_framing_is_refused() {
-        for (lines, status) in [
-            ("Content-Length: 5\r\nContent-Length: 6", 400),
-            ("Content-Length: 5\r\nContent-Length: 5", 400),
-            ("Content-Length: 0\r\nContent-Length: 0", 400),
-            ("Content-Length: 5\r\ncontent-length:", 400),
-            ("Content-Length: 5, 5", 400),
-            ("Content-Length: 5,", 400),
-            ("Content-Length: 5 5", 400),
-            ("Content-Length: 5.0", 400),
-            ("Content-Length: 5e0", 400),
-            ("Content-Length: \"5\"", 400),
-            ("Content-Length: 5;a", 400),
-            ("Content-Length: 5a", 400),
-            ("Content-Length: +5", 400),
-            ("Content-Length: -5", 400),
-            ("Content-Length: 0x5", 400),
-            ("Content-Length: ٥", 400),
-            ("Content-Length:", 400),
-            ("Content-Length: 5\r\nTransfer-Encoding: chunked", 400),
-            ("Transfer-Encoding: chunked\r\nContent-Length: 5", 400),
-            ("Content-Length: 5\r\nTransfer-Encoding: identity", 400),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
-            ("Transfer-Encoding: chunked\r\ntransfer-encoding: gzip", 400),
-            ("Transfer-Encoding: chunked, chunked", 400),
-            ("Transfer-Encoding: chunked,", 400),
-            ("Transfer-Encoding: chunked;q=1", 400),
-            ("Transfer-Encoding: chun ked", 400),
-            ("Transfer-Encoding: chunked\u{a0}", 400),
-            ("Transfer-Encoding: \"chunked\"", 400),
-            ("Transfer-Encoding: ,chunked", 400),
-            ("Transfer-Encoding:", 400),
-            ("Transfer-Encoding: xchunked", 501),
-            ("Transfer-Encoding: gzip, chunked", 501),
-            ("Transfer-Encoding: chunked, identity", 501),
-            ("Transfer-Encoding: identity", 501),
-            ("Content-Length: 1000000000000", 413),
-            ("Content-Length: 18446744073709551616", 413),
-            ("Content-Length: 18446744073709551621", 413),
-            ("Content-Length: 99999999999999999999999999", 413),
-            ("Expect:", 417),
-            ("Expect: 100-continue;a=b", 417),
-            ("Expect: 100-continue\r\nExpect: tea", 417),
-            ("Expect: 200-ok", 417),
-            ("Expect: 100-continue, 200-ok", 417),
-        ] {
-            check_refused(&format!("Host: h\r\n{lines}"), status);
-        }
-        check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[], Some(400));
-        check("GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n", &["GET /? "], None);
-        check("POST / HTTP/1.0\r\nExpect: tea\r\nContent-Length: 1\r\n\r\na", &["POST /? a"], None);
-    }
-
-    #[test]
-    fn what_is_unusual_and_means_one_thing_is_read() {
-        for (lines, body) in [
-            ("Content-Length: 3", "abc"),
-            ("Content-Length: \t 3 \t", "abc"),
-            ("Content-Length: 00000000000000000000000003", "abc"),
-            ("Content-Length:3", "abc"),
-            ("transfer-encoding: CHUNKED", "3\r\nabc\r\n0\r\n\r\n"),
-            ("Transfer-Encoding:\tchunked ", "3\r\nabc\r\n0\r\n\r\n"),
-            ("Expect: 100-continue\r\nContent-Length: 3", "abc"),
-            ("Expect: 100-Continue, 100-continue\r\nContent-Length: 3", "abc"),
-            // Nobody changes the protocol here (RFC 9110 section 7.8).
-            ("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Length: 3", "abc"),
-            ("Content-Length: 3\r\nContent-Encoding: gzip\r\nTE: trailers", "abc"),
-        ] {
-            for method in ["GET", "DELETE", "OPTIONS", "brew", "M-SEARCH", "A!#$%&'*+.^_`|~9"] {
-                let bytes = format!("{method} /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n\r\n{body}");
-                let get = "GET /b HTTP/1.1\r\nHost: h\r\n\r\n";
-                let expected = format!("{method} /a? abc");
-                check(&format!("{bytes}{get}"), &[&expected, "GET /b? "], None);
-            }
-        }
-    }
-
-    #[test]
-    fn a_path_is_read_as_it_stands_and_decoded_by_segments() {
-        for (path, expected) in [
-            ("/a%2Fb", Some(vec!["a/b"])),
-            ("/%2e%2E/a", Some(vec!["..", "a"])),
-            ("//a//", Some(vec!["a"])),
-            ("/%C3%A4%F0%9F%98%80", Some(vec!["ä😀"])),
-            ("/a+b", Some(vec!["a+b"])),
-            ("/%0d%0a", Some(vec!["\r\n"])),
-            ("/%00", None),
-            ("/%", None),
-            ("/%4", None),
-            ("/%zz", None),
-            ("/%+4", None),
-            ("/%C0%80", None),
-            ("/%ED%A0%80", None),
-            ("/%F4%90%80%80", None),
-            ("/%ff", None),
-        ] {
-            let bytes = format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n");
-            let request = next(&mut Reader::default(), &mut Parts(vec![bytes.as_bytes()]));
-            let request = request.unwrap().unwrap();
-            assert_eq!(request.path, path);
-            let segments = request.segments();
-            let segments = segments.as_ref().map(|it| it.iter().map(String::as_str).collect());
-            assert_eq!(segments, expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn malformed_header_lines_are_refused() {
-        for line in [
-            "X: a\rb",
-            "X: a\nY: b",
-            "X: a\0b",
-            "X: a\x01b",
-            "X: a\x7fb",
-            "X\0: a",
-            ": a",
-            "X : a",
-            "X\t: a",
-            "X",
-            "X\u{e4}: a",
-            "X: a\r\n b",
-            "X: a\r\n\tb",
-            " X: a",
-        ] {
-            check_refused(&format!("Host: h\r\n{line}"), 400);
-            check_refused(&format!("{line}\r\nHost: h"), 400);
-        }
-    }
-
-    #[test]
-    fn malformed_request_lines_are_refused() {
-        for (line, status) in [
-            ("GET /", 400),
-            ("GET  / HTTP/1.1", 400),
-            ("GET / HTTP/1.1 ", 400),
-            ("GET / a HTTP/1.1", 400),
-            ("GET\t/\tHTTP/1.1", 400),
-            (" GET / HTTP/1.1", 400),
-            ("GET /ä HTTP/1.1", 400),
-            ("G\u{e4}T / HTTP/1.1", 400),
-            ("GET /\0 HTTP/1.1", 400),
-            ("GET /\x7f HTTP/1.1", 400),
-            ("GET /#a HTTP/1.1", 400),
-            ("GET a HTTP/1.1", 400),
-            ("GET / http/1.1", 400),
-            ("GET / HTTP/1.1x", 400),
-            ("GET / HTTPS/1.1", 400),
-            ("OPTIONS * HTTP/1.1", 400),
-            ("CONNECT h:443 HTTP/1.1", 400),
-            ("GET ftp://h/ HTTP/1.1", 400),
-            ("GET http:///a HTTP/1.1", 400),
-            ("GET http:// HTTP/1.1", 400),
-            ("GET http://?a HTTP/1.1", 400),
-            ("GET http:/h/ HTTP/1.1", 400),
-            ("GET //h HTTPS", 400),
-            ("GET http://user:pass@h/ HTTP/1.1", 400),
-            ("GET ws://h/ HTTP/1.1", 400),
-            ("GET h:80 HTTP/1.1", 400),
-            ("GET * HTTP/1.1", 400),
-            ("CONNECT / HTTP/1.1", 400),
-            ("GET /a\tb HTTP/1.1", 400),
-            ("GET /  HTTP/1.1", 400),
-            ("GET /\tHTTP/1.1", 400),
-            ("GET / HTTP/1.1\t", 400),
-            ("G,T / HTTP/1.1", 400),
-            ("G@T / HTTP/1.1", 400),
-            (": / HTTP/1.1", 400),
-            ("GET / Http/1.1", 400),
-            ("GET / HTTP/1,1", 400),
-            ("GET / HTTP/1.10", 400),
-            ("GET / HTTP/01.1", 400),
-            ("GET / HTTP /1.1", 400),
-            ("GET http://user@h/a HTTP/1.1", 400),
-            ("GET / HTTP/0.9", 505),
-            ("GET / HTTP/1.2", 505),
-            ("GET / HTTP/2.0", 505),
-            ("GET / HTTP/3", 505),
-            ("PRI * HTTP/2.0", 505),
-        ] {
-            check(&format!("{line}\r\nHost: h\r\n\r\n"), &[], Some(status));
-        }
-        check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[], Some(505));
-    }
-
-    #[test]
-    fn an_absolute_target_names_the_host() {
-        for (target, expected) in [
-            ("http://x:1/a/b?c=d", "/a/b?c=d"),
-            ("HTTPS://x:1", "/?"),
-            ("http://x:1?c=http://y/z", "/?c=http://y/z"),
-        ] {
-            let bytes = format!("GET {target} HTTP/1.1\r\nHost: y\r\nA: b\r\n\r\n");
-            let request = next(&mut Reader::default(), &mut Parts(vec![bytes.as_bytes()]));
-            let request = request.unwrap().unwrap();
-            assert_eq!(format!("{}?{}", request.path, request.query), expected);
-            assert_eq!(request.header("Host"), Some("x:1"));
-            assert_eq!(request.headers.len(), 2);
-        }
-    }
-
-    #[test]
-    fn header_values_are_trimmed_and_read_as_text() {
-        let bytes = b"GET / HTTP/1.1\r\nHost:\t h \t\r\nA: \xc3\xa4\r\nB: \xe4\r\nC:\r\n\r\n";
-        let request = next(&mut Reader::default(), &mut Parts(vec![bytes])).unwrap().unwrap();
-        let values: Vec<_> = request.headers.iter().map(|(_, value)| value.as_str()).collect();
-        assert_eq!(values, ["h", "ä", "ä", ""]);
-    }
-
-    #[test]
-    fn the_client_says_whether_the_connection_goes_on() {
-        for (version, option, expected) in [
-            ("1.1", "", true),
-            ("1.1", "Connection: close\r\n", false),
-            ("1.1", "Connection: te, Close\r\n", false),
-            ("1.1", "Connection: te\r\nconnection: close\r\n", false),
-            ("1.0", "", false),
-            ("1.0", "Connection: Keep-Alive\r\n", true),
-            ("1.0", "Connection: keep-alive, close\r\n", false),
-        ] {
-            let bytes = format!("GET / HTTP/{version}\r\nHost: h\r\n{option}\r\n");
-            let head = Head::judge(bytes.as_bytes()).unwrap();
-            assert_eq!(head.keep_alive, expected, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn each_limit_holds_to_the_byte() {
-        let line = |bytes: usize| format!("GET /{} HTTP/1.1", "a".repeat(bytes - 14));
-        check(&line(HEAD_BYTES_MAX), &[], Some(414));
-        check(&line(1_000_000), &[], Some(414));
-
-        let head = |bytes: usize| {
-            let fixed = "GET / HTTP/1.1\r\nHost: h\r\nX: \r\n\r\n";
-            fixed.replace("X: ", &format!("X: {}", "a".repeat(bytes - fixed.len())))
-        };
-        check(&head(HEAD_BYTES_MAX), &["GET /? "], None);
-        check(&head(HEAD_BYTES_MAX + 1), &[], Some(431));
-
-        let fields = |count: usize| {
-            format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a:b\r\n".repeat(count - 1))
-        };
-        check(&fields(HEADERS_MAX), &["GET /? "], None);
-        check(&fields(HEADERS_MAX + 1), &[], Some(431));
-
-        let post = "POST / HTTP/1.1\r\nHost: h\r\n";
-        let body = "a".repeat(BODY_BYTES_MAX);
-        let full = format!("POST /? {body}");
-        check(&format!("{post}Content-Length: {}\r\n\r\n{body}", body.len()), &[&full], None);
-        check(&format!("{post}Content-Length: {}\r\n\r\n", body.len() + 1), &[], Some(413));
-        let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n");
-        let chunks = format!("{:x}\r\n{body}\r\n", body.len());
-        check(&format!("{chunked}{chunks}0\r\n\r\n"), &[&full], None);
-        check(&format!("{chunked}{chunks}1\r\n"), &[], Some(413));
-        check(&format!("{chunked}ffffffffffffffff\r\n"), &[], Some(413));
-
-        let extended = |bytes: usize| format!("1;{}\r\na\r\n", "x".repeat(bytes - 4));
-        let last = "0\r\n\r\n";
-        let longest = extended(CHUNK_LINE_BYTES_MAX);
-        check(&format!("{chunked}{longest}{last}"), &["POST /? a"], None);
-        check(&format!("{chunked}{}", extended(CHUNK_LINE_BYTES_MAX + 1)), &[], Some(400));
-        let many = CHUNK_EXTENSIONS_BYTES_MAX / CHUNK_LINE_BYTES_MAX + 1;
-        check(&format!("{chunked}{}{last}", longest.repeat(many)), &[], Some(400));
-
-        let trailer = |bytes: usize| format!("{chunked}0\r\nX: {}\r\n\r\n", "a".repeat(bytes - 7));
-        check(&trailer(TRAILER_BYTES_MAX), &["POST /? "], None);
-        check(&trailer(TRAILER_BYTES_MAX + 1), &[], Some(431));
-        let fields = |count: usize| format!("{chunked}0\r\n{}\r\n", "a:b\r\n".repeat(count));
-        check(&fields(HEADERS_MAX), &["POST /? "], None);
-        check(&fields(HEADERS_MAX + 1), &[], Some(431));
-    }
-
-    #[test]
-    fn what_is_announced_is_not_allocated() {
-        let bytes =
-            format!("GET / HTTP/1.1\r\nHost: h\r\nContent-Length: {BODY_BYTES_MAX}\r\n\r\n");
-        let (mut reader, mut stream) = (Reader::default(), Parts(vec![bytes.as_bytes()]));
-        let head = reader.read_head(&mut stream).unwrap();
-        let budget = Budget::new(0);
-        let mut body = Body { bytes: Vec::new(), covered: 0, share: &mut budget.share() };
-        let Framing::Length(length) = head.framing else { panic!() };
-        assert!(reader.read_data(&mut stream, length, &mut body).is_err());
-        assert!(body.bytes.capacity() < 64 * 1024);
-        assert!(!reader.has_begun());
-        assert!(reader.buffer.capacity() <= 2 * READ_BYTES);
-    }
-
-    /// What a move or a larger buffer leaves behind cannot be seen from here; `tests/it/secrets.rs`
-    /// looks for it in the memory of the program.
-    #[test]
-    fn what_has_been_understood_is_overwritten() {
-        let request = "POST /secret HTTP/1.1\r\nHost: h\r\nX: secret\r\nTransfer-Encoding: \
-                       chunked\r\n\r\n6;secret\r\nsecret\r\n0\r\nT: secret\r\n\r\n";
-        let stream = request.repeat(200);
-        for step in [1, 64, 1000, READ_BYTES] {
-            let mut parts = Parts(stream.as_bytes().chunks(step).collect());
-            let mut reader = Reader::default();
-            for _ in 0..200 {
-                let read = next(&mut reader, &mut parts).unwrap().unwrap();
-                assert_eq!((read.path.as_str(), &read.body[..]), ("/secret", &b"secret"[..]));
-                assert!(reader.buffer[..reader.start].iter().all(|it| *it == 0));
-            }
-            assert!(!reader.has_begun() && reader.buffer.is_empty());
-        }
-        assert_eq!(format!("{:?}", Reader::default()), "Reader(0 bytes)");
-    }
-
-    /// Whole requests, parts of requests, and what breaks them.
-    const PIECES: [&str; 24] = [
-        "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
-        "PUT /b?c HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab\r\nc",
-        "POST /d HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "POST /e HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\n",
-        "POST /f HTTP/1.1\r\nHost: h\r\n",
-        "GET http://h/g HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-        "3\r\nabc\r\n",
-        "2;x=\"y\"\r\nab\r\n",
-        "0\r\n\r\n",
-        "0\r\nT: u\r\n\r\n",
-        "Content-Length: 3\r\n",
-        "Transfer-Encoding: chunked\r\n",
-        "Expect: 100-continue\r\n",
-        "X: \u{e4}\t\r\n",
-        "X : y\r\n",
-        " folded\r\n",
-        "\r\n",
-        "\n",
-        "\r",
-        "\0",
-        "a",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        "Content-Length: 5, 5\r\n",
-        "ffffffffffffffff\r\n",
-    ];
-
-    #[test]
-    fn any_split_of_any_requests_yields_the_same() {
-        let rng_seed = RngSeed::Fixed(0x706c_756d);
-        let config =
-            Config { cases: 2_000, rng_seed, failure_persistence: None, ..Config::default() };
-        let pieces = proptest::collection::vec(select(&PIECES[..]), 1..8);
-        let cuts = proptest::collection::vec(1..40_usize, 1..6);
-        // Once in a while a piece that is larger than one read.
-        let long = (any::<bool>(), 0..9_000_usize);
-        let check = |(pieces, cuts, (is_long, length)): (Vec<&str>, Vec<usize>, (bool, usize))| {
-            let mut bytes = pieces.concat();
-            if is_long {
-                let large = format!("X: {}\r\n\r\n", "a".repeat(length));
-                bytes = bytes.replacen("\r\n\r\n", &format!("\r\n{large}"), 1);
-            }
-            let mut parts = Vec::new();
-            let mut rest = bytes.as_bytes();
-            for cut in cuts.iter().cycle() {
-                let (part, after) = rest.split_at((*cut).min(rest.len()));
-                parts.push(part);
-                rest = after;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            prop_assert_eq!(read(parts), read(vec![bytes.as_bytes()]));
-            Ok(())
-        };
-        TestRunner::new(config).run(&(pieces, cuts, long), check).unwrap();
-    }
-
-    /// However the network cuts a stream of bytes, the same requests come out of it.
-    #[test]
-    fn every_split_yields_the_same() {
-        let get = "GET /b?c HTTP/1.1\r\nHost: h\r\n\r\n";
-        let streams = [
-            format!("\r\nPOST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\r\n{get}"),
-            format!(
-                "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
-                 2;x\r\nab\r\n1\r\nc\r\n0\r\nT: u\r\n\r\n{get}"
-            ),
-            format!("{get}GET / HTTP/1.1\nHost: h\r\n\r\n{get}"),
-            format!("{get}GET / HTTP/1.1\r\nA: b\r\r\n\r\n{get}"),
-            format!("{get}GET / HTTP/1.1\r\nHost: h\r\n c\r\n\r\n{get}"),
-            format!("{get}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-            "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n".into(),
-            "POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\nab\r\n".into(),
-            "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc".into(),
-        ];
-        for stream in streams {
-            let bytes = stream.as_bytes();
-            let whole = read(vec![bytes]);
-            assert_eq!(read(bytes.chunks(1).collect()), whole, "{stream:?}");
-            for first in 0..bytes.len() {
-                for second in first..bytes.len() {
-                    let (head, tail) = bytes.split_at(second);
-                    let (head, middle) = head.split_at(first);
-                    assert_eq!(
-                        read(vec![head, middle, tail]),
-                        whole,
-                        "{stream:?} {first} {second}"
-                    );
-                }
-            }
-        }
-        // Around a limit, and larger than one read.
-        let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(HEAD_BYTES_MAX));
-        for step in [1, 7, 1000, READ_BYTES, READ_BYTES + 1] {
-            let whole = read(vec![head.as_bytes()]);
-            assert_eq!(read(head.as_bytes().chunks(step).collect()), whole, "{step}");
-        }
-    }
-}
+mod tests;
