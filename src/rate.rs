@@ -11,14 +11,14 @@ const MINUTE_NANOSECONDS: i64 = 60_000_000_000;
 /// A bucket holds the requests of this part of a minute, and at least one.
 const BURST_DIVISOR: u32 = 6;
 
-/// The buckets of all organisations. What the application asks at login has one of its own, so
-/// that no import of the identity provider keeps people out; hence one for each scope.
+/// The buckets of all organisations, one for each scope: an import of the identity provider must
+/// not use up what the application needs at login.
 #[derive(Debug, Default)]
 pub struct Rates {
     buckets: Mutex<HashMap<(OrgKey, Scope), Bucket>>,
 }
 
-/// A bucket, known by when it will be full again.
+/// A bucket, described by the time at which it will be full again.
 #[derive(Debug)]
 struct Bucket {
     /// Requests a minute, as they were when the bucket was made.
@@ -28,24 +28,24 @@ struct Bucket {
 }
 
 impl Rates {
-    /// Counts a request of an organisation, with a token of this scope, that may send `rate`
-    /// requests a minute. Returns in how many seconds, rounded up, it may be sent instead when it
-    /// is one too many.
+    /// Counts a request with a token of this scope, of an organisation that may send `rate` requests
+    /// a minute. When it is one too many, returns in how many seconds, rounded up, it may be sent
+    /// again.
     pub fn take(&self, org: OrgKey, scope: Scope, rate: u32, now: Timestamp) -> Option<u64> {
         let rate = rate.max(1);
-        let one = MINUTE_NANOSECONDS / i64::from(rate);
-        let capacity = i64::from((rate / BURST_DIVISOR).max(1)) * one;
+        let interval = MINUTE_NANOSECONDS / i64::from(rate);
+        let capacity = i64::from((rate / BURST_DIVISOR).max(1)) * interval;
         let now = now.nanoseconds();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Bucket { rate, full: now };
         let bucket = buckets.entry((org, scope)).or_insert_with(fresh);
-        // Whoever was given another rate need not first make up for the old one; and no bucket is
-        // that empty unless the clock was set back. By less than a minute it is no clock: requests
-        // come here in another order than the one in which they were given their time.
+        // A bucket starts anew when the rate was changed, and when it is emptier than it can be,
+        // which happens when the clock was set back. A minute is allowed for: requests come here in
+        // another order than the one in which they got their time.
         if bucket.rate != rate || bucket.full > now + capacity + MINUTE_NANOSECONDS {
             *bucket = fresh();
         }
-        let full = bucket.full.max(now) + one;
+        let full = bucket.full.max(now) + interval;
         let missing = full - (now + capacity);
         if missing > 0 {
             return Some(missing.unsigned_abs().div_ceil(1_000_000_000));

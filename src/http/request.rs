@@ -102,8 +102,8 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The segments of the path, percent-decoded, empty ones left out: one trailing slash and
-    /// doubled slashes say nothing (administrators type base URLs with and without them).
+    /// The segments of the path, percent-decoded, empty ones left out: a trailing slash and doubled
+    /// slashes mean nothing (administrators type base URLs with and without them).
     ///
     /// `None` when a segment does not decode to UTF-8 text without NUL.
     #[must_use]
@@ -145,7 +145,7 @@ impl Drop for Request {
     }
 }
 
-/// What stands for one client: an IPv4 address, or the network of an IPv6 address (its first 64
+/// The address that counts as one client: an IPv4 address, or the network of an IPv6 address (its first 64
 /// bits), of which one client may have every address.
 #[must_use]
 pub fn client_of(address: IpAddr) -> IpAddr {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_decode_is_told_apart_from_what_is_absent() {
+    fn a_value_that_does_not_decode_is_told_apart_from_an_absent_one() {
         for target in
             ["/a?filter=%", "/a?filter=%4", "/a?filter=%zz", "/a?filter=%ff", "/a?filter=%00"]
         {

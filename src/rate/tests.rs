@@ -5,7 +5,7 @@ use super::*;
 const START: i64 = 1_700_000_000_000_000_000;
 
 /// How many of these requests in one moment are let through.
-fn through(rates: &Rates, rate: u32, seconds: i64, requests: usize) -> usize {
+fn accepted(rates: &Rates, rate: u32, seconds: i64, requests: usize) -> usize {
     let now = Timestamp::from_nanoseconds(START).plus_seconds(seconds);
     let sent = (0..requests).map(|_| rates.take(OrgKey(1), Scope::Scim, rate, now));
     sent.filter(Option::is_none).count()
@@ -15,23 +15,23 @@ fn through(rates: &Rates, rate: u32, seconds: i64, requests: usize) -> usize {
 fn a_sixth_of_a_minute_at_once_and_then_as_many_as_the_rate() {
     for (rate, burst) in [(1, 1), (5, 1), (6, 1), (12, 2), (600, 100), (60_000, 10_000)] {
         let rates = Rates::default();
-        assert_eq!(through(&rates, rate, 0, burst + 9), burst, "{rate}");
-        assert_eq!(through(&rates, rate, 0, 1), 0, "{rate}");
+        assert_eq!(accepted(&rates, rate, 0, burst + 9), burst, "{rate}");
+        assert_eq!(accepted(&rates, rate, 0, 1), 0, "{rate}");
         // After a minute the bucket is full, and no fuller.
-        assert_eq!(through(&rates, rate, 60, burst + 9), burst, "{rate}");
-        assert_eq!(through(&rates, rate, 3_600, burst + 9), burst, "{rate}");
+        assert_eq!(accepted(&rates, rate, 60, burst + 9), burst, "{rate}");
+        assert_eq!(accepted(&rates, rate, 3_600, burst + 9), burst, "{rate}");
     }
     let rates = Rates::default();
-    assert_eq!(through(&rates, 600, 0, 200), 100);
-    assert_eq!(through(&rates, 600, 3, 200), 30);
-    assert_eq!(through(&rates, 600, 4, 200), 10);
+    assert_eq!(accepted(&rates, 600, 0, 200), 100);
+    assert_eq!(accepted(&rates, 600, 3, 200), 30);
+    assert_eq!(accepted(&rates, 600, 4, 200), 10);
 }
 
 #[test]
 fn the_time_to_wait_is_the_time_until_a_request_fits() {
     for (rate, burst, wait) in [(1, 1, 60), (20, 3, 3), (7, 1, 9), (600, 100, 1)] {
         let rates = Rates::default();
-        assert_eq!(through(&rates, rate, 0, burst), burst);
+        assert_eq!(accepted(&rates, rate, 0, burst), burst);
         let now = Timestamp::from_nanoseconds(START);
         let take = |now| rates.take(OrgKey(1), Scope::Scim, rate, now);
         assert_eq!(take(now), Some(wait), "{rate}");
@@ -42,7 +42,7 @@ fn the_time_to_wait_is_the_time_until_a_request_fits() {
 }
 
 #[test]
-fn a_request_that_was_overtaken_fills_no_bucket() {
+fn a_request_that_was_overtaken_does_not_refill_the_bucket() {
     let rates = Rates::default();
     let at = |milliseconds: i64| Timestamp::from_nanoseconds(START + milliseconds * 1_000_000);
     let take = |now| rates.take(OrgKey(1), Scope::Scim, 600, now);
@@ -64,17 +64,17 @@ fn organisations_and_scopes_have_buckets_of_their_own() {
 #[test]
 fn another_rate_counts_at_once() {
     let rates = Rates::default();
-    assert_eq!(through(&rates, 1, 0, 5), 1);
-    assert_eq!(through(&rates, 6_000_000, 0, 2_000_000), 1_000_000);
-    assert_eq!(through(&rates, 12, 0, 5), 2);
+    assert_eq!(accepted(&rates, 1, 0, 5), 1);
+    assert_eq!(accepted(&rates, 6_000_000, 0, 2_000_000), 1_000_000);
+    assert_eq!(accepted(&rates, 12, 0, 5), 2);
 }
 
 #[test]
-fn a_clock_that_was_set_back_keeps_nobody_out() {
+fn a_clock_that_was_set_back_refuses_no_request() {
     let rates = Rates::default();
-    assert_eq!(through(&rates, 60, 7_200, 20), 10);
-    assert_eq!(through(&rates, 60, 0, 20), 10);
-    assert_eq!(through(&rates, 60, 1, 20), 1);
+    assert_eq!(accepted(&rates, 60, 7_200, 20), 10);
+    assert_eq!(accepted(&rates, 60, 0, 20), 10);
+    assert_eq!(accepted(&rates, 60, 1, 20), 1);
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub fn print_start(
              '{base}/Users?startIndex=1&count=2'\n"
     );
     let answer = Answer { json: json!({ "org": name, "url": base, "token": secret }), text };
-    session.print(&answer).map_err(|it| token::unseen(&it, &issued.token.id, session))
+    session.print(&answer).map_err(|it| token::not_shown(&it, &issued.token.id, session))
 }
 
 /// Makes and activates the organisation, with a token, unless it is there.
@@ -71,7 +71,7 @@ fn first_run(
             return Ok::<_, Error>((org, None));
         }
         let org = write.add_org(name, true, OrgSettings::default())?;
-        let issued = auth::mint(now, org.key, Scope::Scim, INIT_LABEL, None)?;
+        let issued = auth::generate(now, org.key, Scope::Scim, INIT_LABEL, None)?;
         write.add_token(&issued.token)?;
         Ok((org, Some(issued)))
     })?;
