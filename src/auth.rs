@@ -235,9 +235,9 @@ impl Auth {
         Ok(Principal { org, token: token.id, scope: token.scope })
     }
 
-    /// Records that a client at this address was refused. Returns whether that has happened so often
-    /// of late that the client must wait. A request with a valid token never has to wait: it may
-    /// come from the same address.
+    /// Records that a client at this address was refused. Returns whether that has happened so
+    /// often of late that the client must wait. A request with a valid token never has to wait: it
+    /// may come from the same address.
     pub fn refused_too_often(&self, client: IpAddr, now: Timestamp) -> bool {
         let address = client_of(client);
         let mut refused = lock(&self.refused);

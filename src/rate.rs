@@ -28,9 +28,9 @@ struct Bucket {
 }
 
 impl Rates {
-    /// Counts a request with a token of this scope, of an organisation that may send `rate` requests
-    /// a minute. When it is one too many, returns in how many seconds, rounded up, it may be sent
-    /// again.
+    /// Counts a request with a token of this scope, of an organisation that may send `rate`
+    /// requests a minute. When it is one too many, returns in how many seconds, rounded up, it may
+    /// be sent again.
     pub fn take(&self, org: OrgKey, scope: Scope, rate: u32, now: Timestamp) -> Option<u64> {
         let rate = rate.max(1);
         let interval = MINUTE_NANOSECONDS / i64::from(rate);

@@ -21,7 +21,8 @@ use crate::scim::datetime::Timestamp;
 /// The longest life of a certificate, in days: ten years.
 const DAYS_MAX: u32 = 3650;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
-/// The certificate begins this much earlier, so that a client whose clock is late accepts it at once.
+/// The certificate begins this much earlier, so that a client whose clock is late accepts it at
+/// once.
 const BACKDATED_SECONDS: i64 = 60 * 60;
 /// The longest common name (RFC 5280 appendix A.1), in characters.
 const COMMON_NAME_CHARS_MAX: usize = 64;

@@ -145,8 +145,8 @@ impl Drop for Request {
     }
 }
 
-/// The address that counts as one client: an IPv4 address, or the network of an IPv6 address (its first 64
-/// bits), of which one client may have every address.
+/// The address that counts as one client: an IPv4 address, or the network of an IPv6 address (its
+/// first 64 bits), of which one client may have every address.
 #[must_use]
 pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

@@ -102,7 +102,7 @@ fn log(harness: &Harness) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn groups_in_a_circle_were_refused_when_members_stood_with_the_urn() {
+fn groups_in_a_circle_are_accepted_when_members_stand_with_the_urn() {
     const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
     let harness = Harness::new();
     let group = |own: &str, members: &str, other: &str| {

@@ -460,7 +460,7 @@ fn the_largest_body_and_a_large_answer_pass() {
 }
 
 #[test]
-fn the_server_says_goodbye_by_the_rules_of_tls() {
+fn the_server_ends_with_close_notify() {
     let idle = Duration::from_millis(100);
     let place = Place::hasty(Limits::default(), |it| it.idle = idle);
     place.connect().assert_closed();
