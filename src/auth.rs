@@ -66,7 +66,7 @@ impl fmt::Debug for Secret {
 pub struct Issued {
     /// Its row.
     pub token: Token,
-    /// Its text, which nobody sees again.
+    /// Its text, which is shown only once.
     pub secret: Secret,
 }
 
@@ -199,7 +199,7 @@ impl Auth {
     /// Who sent a request with this `Authorization` header.
     ///
     /// # Errors
-    /// The [`Refusal`] that says why nobody did.
+    /// The [`Refusal`] that says why there is no principal.
     pub fn authenticate(
         &self,
         store: &Store,
@@ -319,7 +319,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case
-/// and also doubled (an administrator pasted the word, too), `Basic` with the token as the
+/// and also doubled (an administrator pasted the word as well), `Basic` with the token as the
 /// password, and the bare token (Okta's "Header" authentication).
 fn token_in(header: &str) -> Zeroizing<String> {
     let mut rest = header.trim();

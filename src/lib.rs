@@ -59,7 +59,7 @@
 //! http/forwarded.rs              whose request a proxy passed on
 //!
 //! app.rs                         what every request goes through
-//! config.rs                      what an operator decides when the server is started
+//! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out

@@ -141,7 +141,7 @@ fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
     let parsed = matches.and_then(|it| Cli::from_arg_matches(&it));
     parsed.map_err(|error| {
         if !error.use_stderr() {
-            // Help or version. Nothing is lost when nobody reads it.
+            // Help or version. A failure to print it is ignored.
             let _ = error.print();
             return EXIT_DONE;
         }

@@ -162,7 +162,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
         List { inactive: true, .. } => (State::Inactive, "inactive "),
         _ => (State::Present, ""),
     };
-    // Collected first: printing may wait for whoever reads, and the file must not wait with it.
+    // Collected first: printing may block, and must not hold the read transaction open meanwhile.
     let (org, users) = store.read(|read| {
         let org = org::find(read, &args.org, session)?;
         let mut users = Vec::new();
@@ -334,7 +334,7 @@ fn find(read: &Read, org: &Org, who: &UserArgs, state: State) -> Result<Option<S
     read.find(org.key, USER, &who.user, state)
 }
 
-/// The one account that is meant, deleted or not. A username that both a present and a deleted
+/// The one account of this name or id, deleted or not. A username that both a present and a deleted
 /// account have is refused: the wrong one would be gone for good.
 fn exactly_one(
     read: &Read,

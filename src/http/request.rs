@@ -1,4 +1,4 @@
-//! One HTTP request, read whole and already judged well-formed.
+//! One HTTP request, complete and well-formed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -127,14 +127,15 @@ impl Request {
     }
 }
 
-// A request carries a token and personal data: printing one shows neither.
+// A request carries a token and personal data, and its `Debug` shows neither.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
     }
 }
 
-// The token is in a header field, and in the target when a client errs; a body may hold a password.
+// The token is in a header field, or by a client's mistake in the target; a body may hold a
+// password.
 impl Drop for Request {
     fn drop(&mut self) {
         self.path.zeroize();

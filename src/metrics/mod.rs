@@ -1,4 +1,4 @@
-//! What the server counts, and how Prometheus is told.
+//! What the server counts, and its text for Prometheus.
 //!
 //! A request that is counted takes no lock and allocates nothing. No label tells of a person, a
 //! token or an organisation.
@@ -22,7 +22,7 @@ const STATUSES: [u16; 25] = [
 ];
 /// The methods that are told apart; any other counts as the last one.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
-/// A certificate expiry that nobody has set.
+/// The certificate expiry of a server without a certificate.
 const UNSET: i64 = i64::MIN;
 
 /// What is counted of one route.

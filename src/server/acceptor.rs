@@ -12,7 +12,8 @@ use crate::server::slots::Slots;
 
 /// The stack of a connection's thread. The default of 2 MiB would be a gigabyte for all of them.
 const STACK_BYTES: usize = 256 * 1024;
-/// Clients told to try again at once; beyond them, connections are closed without a word.
+/// How many clients at once are told to try again; further connections are closed without an
+/// answer.
 const TURNED_AWAY_MAX: usize = 32;
 /// The pause after running out of file descriptors or threads, unless a slot becomes free before.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);

@@ -8,7 +8,7 @@ use crate::http::response::Response;
 /// writes them, whatever the application has set.
 const RESERVED_FIELDS: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
 
-/// What the request and its connection say of how to write the response.
+/// How to write the response, by the request and its connection.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The version of the request.

@@ -11,7 +11,7 @@ use crate::server::request::refusal::{ReadError, Refusal};
 
 /// The size line of one chunk, extensions and line end included.
 pub const CHUNK_LINE_BYTES_MAX: usize = 256;
-/// All chunk extensions of one body: nobody reads them, so they may not be the bulk of it.
+/// All chunk extensions of one body: they are ignored, so they may not be the bulk of it.
 pub const CHUNK_EXTENSIONS_BYTES_MAX: usize = 4 * 1024;
 /// The trailer section of a chunked body.
 pub const TRAILER_BYTES_MAX: usize = 4 * 1024;

@@ -223,7 +223,7 @@ impl Entry {
 
     /// Wakes the thread of the connection, whatever it waits for.
     fn close(&self) {
-        // The peer may have closed first; then there is nobody to wake.
+        // The peer may have closed first; then no thread needs to be woken.
         let _ = self.tcp.shutdown(Shutdown::Both);
     }
 }
@@ -255,7 +255,7 @@ impl Slot {
             Phase::New | Phase::Reading => State { phase: Phase::New, ..state },
             _ => State { phase: Phase::Idle, since },
         });
-        // The order matters: whoever ends service sets the flag and looks at the states after.
+        // The order matters: `stop` sets the flag and reads the states after.
         changed && !self.is_stopping()
     }
 

@@ -107,7 +107,7 @@ impl Certificates {
             let parsed = read.and_then(|it| it.parse(&self.files, now));
             news = Some(parsed.map(|current| {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
-                // Only now, since whoever reads the line may connect at once.
+                // Only now, since the reader of the line may connect at once.
                 log_in_use(&self.files, &self.current());
                 reported.warnings = 0;
             }));

@@ -95,7 +95,7 @@ pub fn chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
 
 /// The private key of a file.
 pub fn key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    // Both forms say so: the label of PKCS#8, and a line within the older ones.
+    // PKCS#8 has the word in its label, the older forms in a line within.
     if pem.windows(9).any(|it| it == b"ENCRYPTED") {
         return Err(CertificateError::of_file(
             path,
