@@ -756,14 +756,14 @@ fn an_unknown_path_is_answered_with_the_known_ones() {
 }
 
 #[test]
-fn the_sentence_about_a_wrong_path_left_out_groups_and_bulk() {
+fn an_unknown_path_is_answered_with_groups_and_bulk_too() {
     let harness = Harness::new();
     harness.get("/Nowhere").refused(404, None, "/Users, /Groups, /Bulk, /ServiceProviderConfig");
 }
 
 /// RFC 9110 section 10.2.1: whatever is answered to a method belongs there.
 #[test]
-fn head_was_missing_among_the_methods_that_are_allowed() {
+fn head_is_among_the_methods_that_are_allowed() {
     let it = Guarded::new();
     for path in ["", "/Users", &it.at, "/Schemas", "/ResourceTypes", "/ServiceProviderConfig"] {
         it.harness.call("HEAD", path, "").expect(200);

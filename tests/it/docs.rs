@@ -11,12 +11,13 @@ use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
 use plumm::scim::patch::message::OPERATIONS_MAX;
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
 use plumm::server::budget::BODY_BYTES_FREE;
-use plumm::server::head::HEADERS_MAX;
 use plumm::server::limits::{
     BODIES_BYTES_MAX, BODY_SECONDS_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
     HEAD_SECONDS_MAX, IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, WRITE_SECONDS_MAX,
 };
-use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::request::head::HEADERS_MAX;
+use plumm::server::request::reader::HEAD_BYTES_MAX;
 use plumm::store::tables::org::RATE_DEFAULT;
 
 use crate::requirements::rust_files;

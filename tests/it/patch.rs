@@ -371,7 +371,7 @@ fn a_selected_value_is_replaced_by_an_array_of_one_and_removed_by_null() {
 }
 
 #[test]
-fn removals() {
+fn remove_by_every_path() {
     let table = Table::new();
     table.applies(vec![
         (json!({"op": "remove", "path": "title"}), json!({"/title": null})),
@@ -508,7 +508,7 @@ fn only_one_value_is_primary() {
 
 /// RFC 7644 section 3.5.2: the message.
 #[test]
-fn the_message() {
+fn a_malformed_patch_message_is_refused() {
     let harness = Harness::new();
     let bob = harness.user("bob@example.com");
     let schemas = json!(["urn:ietf:params:scim:api:messages:2.0:PatchOp"]);
@@ -636,7 +636,7 @@ fn unknown_names_in_a_value_without_path_are_ignored_as_in_post() {
 }
 
 #[test]
-fn what_only_the_server_sets() {
+fn read_only_attributes_are_ignored_in_a_value_and_refused_by_path() {
     let table = Table::new();
     table.leaves(vec![
         json!({"op": "replace", "value": {"id": "x", "meta": {"resourceType": "Group"},

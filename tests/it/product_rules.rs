@@ -18,7 +18,7 @@ fn may_log_in(harness: &Harness, user_name: &str) -> u16 {
 }
 
 #[test]
-fn rule_1_provisioning_waits_for_activation() {
+fn provisioning_waits_for_activation() {
     let harness = Harness::new();
     let settings = OrgSettings::default();
     harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
@@ -40,7 +40,7 @@ fn rule_1_provisioning_waits_for_activation() {
 }
 
 #[test]
-fn rule_2_tokens_are_hashed_and_several_are_valid_until_revoked_or_expired() {
+fn tokens_are_hashed_and_several_are_valid_until_revoked_or_expired() {
     let harness = Harness::new();
     let second = harness.issue(Scope::Scim);
     for token in [harness.token(), &second] {
@@ -64,7 +64,7 @@ fn rule_2_tokens_are_hashed_and_several_are_valid_until_revoked_or_expired() {
 }
 
 #[test]
-fn rule_3_the_credentials_test_is_a_whole_list() {
+fn the_credentials_test_is_a_whole_list() {
     let harness = Harness::new();
     for total in 0..4 {
         let list = harness.get("/Users?startIndex=1&count=2").expect(200).json();
@@ -77,7 +77,7 @@ fn rule_3_the_credentials_test_is_a_whole_list() {
 }
 
 #[test]
-fn rule_4_the_lookup_finds_the_account_to_link_active_or_not() {
+fn the_lookup_finds_the_account_to_link_active_or_not() {
     let harness = Harness::new();
     assert_eq!(harness.count("userName eq \"bob@example.com\""), 0);
     let bob = harness.user("bob@example.com");
@@ -91,7 +91,7 @@ fn rule_4_the_lookup_finds_the_account_to_link_active_or_not() {
 }
 
 #[test]
-fn rule_5_profile_updates_by_put_and_patch() {
+fn profile_updates_by_put_and_patch() {
     let harness = Harness::new();
     let bob = harness.user("bob@example.com");
     let mut profile = bob.clone();
@@ -106,7 +106,7 @@ fn rule_5_profile_updates_by_put_and_patch() {
 
 /// Every way to say another userName or primary address.
 #[test]
-fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
+fn the_username_and_the_email_address_cannot_be_modified() {
     let harness = Harness::new();
     let mut body = user("bob@example.com");
     let home = json!({"value": "bob@home.example", "type": "home"});
@@ -173,7 +173,7 @@ fn rule_6_the_username_and_the_email_address_cannot_be_modified() {
 }
 
 #[test]
-fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
+fn an_unchanged_identity_is_accepted_and_the_first_spelling_stays() {
     let harness = Harness::new();
     let bob = harness.user("Bob@Example.com");
     let at = target(&bob);
@@ -224,7 +224,7 @@ fn rule_6_what_is_no_change_is_accepted_and_the_first_spelling_stays() {
 }
 
 #[test]
-fn rule_6_is_published_and_support_can_lift_it() {
+fn fixed_identities_are_published_and_support_can_allow_changes() {
     let mutability = |harness: &Harness| {
         let schema = harness.get("/Schemas/urn:ietf:params:scim:schemas:core:2.0:User").json();
         let attributes = schema["attributes"].as_array().unwrap().clone();
@@ -258,7 +258,7 @@ fn rule_6_is_published_and_support_can_lift_it() {
 }
 
 #[test]
-fn rule_7_usernames_are_email_addresses_unless_support_says_otherwise() {
+fn usernames_are_email_addresses_unless_support_says_otherwise() {
     let harness = Harness::new();
     for name in ["bob", "bob@", "Bob Smith", "bob@example..com"] {
         let answer = harness.post("/Users", &user(name));
@@ -279,7 +279,7 @@ fn rule_7_usernames_are_email_addresses_unless_support_says_otherwise() {
 }
 
 #[test]
-fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() {
+fn deactivation_takes_login_away_and_reactivation_gives_it_back() {
     let harness = Harness::new();
     let bob = harness.user("bob@example.com");
     let at = target(&bob);
@@ -334,7 +334,7 @@ fn rules_8_and_9_deactivation_takes_login_away_and_reactivation_gives_it_back() 
 }
 
 #[test]
-fn rule_10_only_support_erases() {
+fn only_support_erases() {
     let harness = Harness::new();
     let bob = harness.user("bob@example.com");
     let (at, id) = (target(&bob), bob["id"].as_str().unwrap());
@@ -370,7 +370,7 @@ fn rule_10_only_support_erases() {
 }
 
 #[test]
-fn rule_11_an_import_is_stable_complete_and_exact_while_writes_go_on() {
+fn an_import_is_stable_complete_and_exact_while_writes_go_on() {
     let harness = Harness::new();
     let ids: Vec<String> = (0..60)
         .map(|i| harness.user(&format!("u{i}@x.y"))["id"].as_str().unwrap().to_owned())
@@ -391,7 +391,7 @@ fn rule_11_an_import_is_stable_complete_and_exact_while_writes_go_on() {
 }
 
 #[test]
-fn rule_12_organisations_never_see_each_other() {
+fn organisations_never_see_each_other() {
     let harness = Harness::new();
     let bob = harness.user("bob@example.com");
     let (other, token) = harness.neighbour("other");

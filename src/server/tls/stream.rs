@@ -1,38 +1,16 @@
-//! TLS over a socket: who speaks it, the handshake, and the stream.
+//! TLS over a socket: the handshake, and the stream.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::server::connection::Stream;
 use crate::server::socket::Socket;
+use crate::server::stream::Stream;
 
 /// What rustls may hold of an answer that is being written, in bytes: two full records. Without a
 /// limit, a slow reader would have the whole of it held twice.
 const BUFFER_BYTES_MAX: usize = 32 * 1024;
-/// The first byte of each TLS connection: a record of the handshake (RFC 8446 section 5.1).
-const HANDSHAKE_RECORD: u8 = 22;
-
-/// What a client begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Greeting {
-    /// A TLS handshake.
-    Tls,
-    /// A letter, as the method of a plain HTTP request has it.
-    Http,
-    /// Anything else, or nothing at all.
-    Other,
-}
-
-/// Waits for the first byte on this socket and leaves it there.
-pub fn greeting(socket: &Socket) -> Greeting {
-    match socket.peek() {
-        Ok(Some(HANDSHAKE_RECORD)) => Greeting::Tls,
-        Ok(Some(byte)) if byte.is_ascii_alphabetic() => Greeting::Http,
-        _ => Greeting::Other,
-    }
-}
 
 /// The server's side of a TLS connection.
 #[derive(Debug)]
@@ -41,12 +19,12 @@ pub struct TlsStream {
 }
 
 impl TlsStream {
-    /// Shakes hands with a client, all of it within the deadline of the socket.
+    /// Completes the handshake with a client within the deadline of the socket.
     ///
     /// # Errors
     ///
-    /// When the client does not finish in time or wants what this server does not offer; it was
-    /// told so by an alert where there was one to send.
+    /// When the client does not finish in time or wants what this server does not offer; it gets an
+    /// alert where TLS has one to send.
     pub fn accept(config: Arc<ServerConfig>, socket: Socket) -> io::Result<TlsStream> {
         let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
         connection.set_buffer_limit(Some(BUFFER_BYTES_MAX));
@@ -78,7 +56,7 @@ impl Write for TlsStream {
 }
 
 impl Stream for TlsStream {
-    /// Without the word of TLS before it, the peer could not tell the end of the stream from a
+    /// Sends `close_notify` first: without it, the peer could not tell the end of the stream from a
     /// connection that somebody cut (RFC 8446 section 6.1).
     fn finish(&mut self) {
         self.rustls.conn.send_close_notify();

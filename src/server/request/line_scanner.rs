@@ -1,32 +1,32 @@
-//! Where a block of header lines ends, judged byte by byte as the bytes come in.
+//! Finds the empty line that ends a head or a trailer section, byte by byte as the bytes arrive.
 
-use crate::server::head::Refusal;
+use crate::server::request::refusal::Refusal;
 
-/// The scan of one head or trailer section. It remembers how far it came, so that a section that
+/// The scanner of one head or trailer section. It remembers its position, so that a section that
 /// arrives one byte at a time costs no more than one that arrives at once.
 ///
 /// httparse takes a bare LF for a line end and RFC 9112 section 2.2 permits that, but a proxy in
 /// front may not, and two readings of one request are how requests are smuggled. So line ends are
-/// judged here, before httparse sees the section.
+/// checked here, before httparse sees the section.
 #[derive(Debug, Default)]
-pub struct Section {
-    scanned: usize,
+pub struct LineScanner {
+    position: usize,
     line_start: usize,
-    /// Lines seen whole.
+    /// How many lines are complete.
     pub lines: usize,
 }
 
-impl Section {
+impl LineScanner {
     /// Scans what is new in `bytes`, which always begin at the same place. Returns the length of
-    /// the section once its empty last line is there.
+    /// the section once its empty last line has arrived.
     ///
     /// # Errors
     ///
     /// A bare CR or LF, a NUL, or a line that begins with white space.
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        while let Some(&byte) = bytes.get(self.scanned) {
-            let at = self.scanned;
-            self.scanned += 1;
+    pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        while let Some(&byte) = bytes.get(self.position) {
+            let at = self.position;
+            self.position += 1;
             let after_cr = at > self.line_start && bytes[at - 1] == b'\r';
             match byte {
                 b'\n' if after_cr => {
@@ -65,7 +65,7 @@ mod tests {
         for (bytes, expected) in
             [("\r\n", Some(2)), ("a: b\r\n\r\nmore", Some(8)), ("a: b\r\n", None), ("", None)]
         {
-            assert_eq!(Section::default().advance(bytes.as_bytes()), Ok(expected), "{bytes:?}");
+            assert_eq!(LineScanner::default().scan(bytes.as_bytes()), Ok(expected), "{bytes:?}");
         }
     }
 
@@ -80,7 +80,7 @@ mod tests {
             ("a: b\r\n c", FOLDED),
             ("\ta: b", FOLDED),
         ] {
-            let refused = Section::default().advance(bytes.as_bytes()).unwrap_err();
+            let refused = LineScanner::default().scan(bytes.as_bytes()).unwrap_err();
             assert_eq!(refused, Refusal::bad(detail), "{bytes:?}");
         }
     }

@@ -3,25 +3,24 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::cli::CliError;
+use crate::cli::error::CliError;
+use crate::cli::serve::periodic::Periodic;
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::copies::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
 use crate::store::error::Error;
 
 /// How soon a backup that failed is tried again.
-const AGAIN: Duration = Duration::from_secs(10 * 60);
+const RETRY_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// The longest time between two backups, in hours: a year.
 const EVERY_HOURS_MAX: u32 = 8760;
 /// The most backups that are kept.
 const KEEP_MAX: u32 = 10_000;
-/// The name of a backup: this, the time of its making, that.
-const NAME_BEGIN: &str = "plumm-";
-const NAME_END: &str = ".db";
+/// The name of a backup is the prefix, the time at which it is made, and the suffix.
+const NAME_PREFIX: &str = "plumm-";
+const NAME_SUFFIX: &str = ".db";
 
 /// When to make backups, and how many to keep.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,7 +60,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Sees that the folder is there; without one, there are no backups.
+    /// Checks that the folder is there; without one, there are no backups.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -86,14 +85,14 @@ impl Schedule {
 
     /// How long to wait before the next backup, from the newest one that is there.
     fn wait(&self, dir: &Path, now: Timestamp) -> Duration {
-        let newest = made(dir).ok().and_then(|it| it.last().map(|(time, _)| *time));
+        let newest = backups_in(dir).ok().and_then(|it| it.last().map(|(time, _)| *time));
         let age = newest.map_or(i64::MAX, |it| now.nanoseconds().saturating_sub(it.nanoseconds()));
-        // One from the future was made by a clock that has been set back since.
+        // A backup from the future was made before the clock was set back.
         let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0));
         self.interval().saturating_sub(age)
     }
 
-    /// Makes a backup, and removes those beyond what is to be kept once it is whole.
+    /// Makes a backup, and removes the surplus ones once it is complete.
     fn back_up(&self, database: &Path, dir: &Path, now: Timestamp) -> Result<(), Error> {
         let io = |error| Error::Io(dir.to_owned(), error);
         for name in names(dir).map_err(io)? {
@@ -101,71 +100,50 @@ impl Schedule {
                 fs::remove_file(dir.join(name)).map_err(io)?;
             }
         }
-        let target = dir.join(format!("{NAME_BEGIN}{}{NAME_END}", now.stamp()));
+        let target = dir.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", now.stamp()));
         let report = backup(database, &target)?;
         let number = report.last_change.map_or(0, |(number, _)| number);
         log::info!("backup {} made, up to change {number}", target.display());
-        let made = made(dir).map_err(io)?;
-        let beyond = made.len().saturating_sub(usize::try_from(self.keep).unwrap_or(usize::MAX));
+        let backups = backups_in(dir).map_err(io)?;
+        let surplus =
+            backups.len().saturating_sub(usize::try_from(self.keep).unwrap_or(usize::MAX));
         // Never the one just made, which is the oldest when the clock has been set back.
-        for (_, name) in made.iter().take(beyond).filter(|(_, it)| dir.join(it) != target) {
+        for (_, name) in backups.iter().take(surplus).filter(|(_, it)| dir.join(it) != target) {
             fs::remove_file(dir.join(name)).map_err(io)?;
         }
         Ok(())
     }
 }
 
-/// The thread that makes backups, until it is dropped.
-pub struct Backups {
-    /// Closing it ends the thread.
-    end: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Backups {
-    /// Starts it. The first backup is made at once when the newest one is older than the interval.
-    ///
-    /// # Errors
-    /// When no thread can be started.
-    pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Backups> {
-        let (end, ended) = mpsc::channel();
-        let (schedule, database, dir) = (schedule.clone(), database.to_owned(), dir.to_owned());
-        let work = move || {
-            let mut wait = schedule.wait(&dir, Clock::System.now());
-            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
-                wait = match schedule.back_up(&database, &dir, Clock::System.now()) {
-                    Ok(()) => schedule.interval(),
-                    Err(error) => {
-                        let again = AGAIN.min(schedule.interval());
-                        let minutes = again.as_secs() / 60;
-                        log::error!(
-                            "the backup failed, and is tried again in {minutes} minutes: {error}"
-                        );
-                        again
-                    }
-                };
-            }
-        };
-        let thread = thread::Builder::new().name("backup".to_owned()).spawn(work)?;
-        Ok(Backups { end: Some(end), thread: Some(thread) })
-    }
-}
-
-impl Drop for Backups {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Starts the thread that makes backups. The first one is made at once when the newest one that is
+/// there is older than the interval.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Periodic> {
+    let (schedule, database, dir) = (schedule.clone(), database.to_owned(), dir.to_owned());
+    let first = {
+        let (schedule, dir) = (schedule.clone(), dir.clone());
+        move || schedule.wait(&dir, Clock::System.now())
+    };
+    let work = move || match schedule.back_up(&database, &dir, Clock::System.now()) {
+        Ok(()) => schedule.interval(),
+        Err(error) => {
+            let retry = RETRY_PAUSE.min(schedule.interval());
+            let minutes = retry.as_secs() / 60;
+            log::error!("the backup failed, and is tried again in {minutes} minutes: {error}");
+            retry
         }
-    }
+    };
+    Periodic::start("backup", first, work)
 }
 
 /// The backups in a folder, the oldest first.
-fn made(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
+fn backups_in(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
     let names = names(dir)?.into_iter();
-    let mut made: Vec<_> = names.filter_map(|it| Some((time_in(&it)?, it))).collect();
-    made.sort();
-    Ok(made)
+    let mut backups: Vec<_> = names.filter_map(|it| Some((time_in(&it)?, it))).collect();
+    backups.sort();
+    Ok(backups)
 }
 
 fn names(dir: &Path) -> io::Result<Vec<String>> {
@@ -173,12 +151,12 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
     names.collect()
 }
 
-/// The time in the name of a backup. Any other name is not ours to touch.
+/// The time in the name of a backup. A file with any other name belongs to somebody else.
 fn time_in(name: &str) -> Option<Timestamp> {
-    Timestamp::parse_stamp(name.strip_prefix(NAME_BEGIN)?.strip_suffix(NAME_END)?)
+    Timestamp::parse_stamp(name.strip_prefix(NAME_PREFIX)?.strip_suffix(NAME_SUFFIX)?)
 }
 
-/// Whether a backup that was cut short has left this.
+/// Whether a backup that was interrupted has left this file.
 fn is_leftover(name: &str) -> bool {
     let suffix = LEFTOVER_SUFFIXES.iter().find_map(|it| name.strip_suffix(it));
     let partial = suffix.unwrap_or(name).strip_suffix(PARTIAL_SUFFIX);
@@ -195,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_our_own_are_ours() {
+    fn only_names_of_backups_are_taken_for_backups() {
         assert!(time_in("plumm-20260131T080000Z.db").is_some());
         for other in ["plumm.db", "plumm-20260131.db", "plumm-20261331T080000Z.db", "x"] {
             assert!(time_in(other).is_none(), "{other}");
@@ -235,7 +213,7 @@ mod tests {
         }
         let now = Timestamp::parse("2026-02-01T08:00:00Z").unwrap();
         assert!(schedule.back_up(&dir.join("missing.db"), &dir, now).is_err());
-        assert_eq!(made(&dir).unwrap().len(), 2);
+        assert_eq!(backups_in(&dir).unwrap().len(), 2);
         fs::remove_dir_all(&dir).unwrap();
     }
 }

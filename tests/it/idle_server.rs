@@ -1,4 +1,4 @@
-//! The file of a server that has nothing to do is whole, and free for others.
+//! The file of an idle server: its log is checkpointed, and no lock is left on it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn log_bytes(folder: &Folder) -> u64 {
 }
 
 #[track_caller]
-fn wait_until_folded(folder: &Folder) {
+fn wait_until_checkpointed(folder: &Folder) {
     let started = Instant::now();
     while log_bytes(folder) > 0 {
         assert!(started.elapsed() < PATIENCE, "the log still has {} bytes", log_bytes(folder));
@@ -27,7 +27,7 @@ fn wait_until_folded(folder: &Folder) {
 }
 
 #[test]
-fn a_server_folds_in_what_a_killed_one_has_left() {
+fn a_server_checkpoints_the_log_of_a_killed_one() {
     let harness = Harness::new();
     harness.user("bob@example.com");
     let folder = Folder::new();
@@ -37,19 +37,19 @@ fn a_server_folds_in_what_a_killed_one_has_left() {
     assert!(log_bytes(&folder) > 0);
     let store = Arc::new(Store::open(&folder.database(), Open::Serve).unwrap());
     let _checkpointer = store.keep_checkpointed().unwrap();
-    wait_until_folded(&folder);
+    wait_until_checkpointed(&folder);
 }
 
 #[test]
-fn a_server_folds_in_what_another_process_has_left() {
+fn a_server_checkpoints_what_another_process_has_written() {
     let harness = Harness::new();
     let _checkpointer = harness.store.keep_checkpointed().unwrap();
-    wait_until_folded(&harness.folder);
+    wait_until_checkpointed(&harness.folder);
     let other = Store::open(&harness.folder.database(), Open::Existing).unwrap();
     let settings = harness.org.settings;
     other.write(harness.now, |tx| tx.set_org(harness.org.key, false, settings)).unwrap();
     assert!(log_bytes(&harness.folder) > 0);
-    wait_until_folded(&harness.folder);
+    wait_until_checkpointed(&harness.folder);
 }
 
 #[test]

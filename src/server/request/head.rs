@@ -1,4 +1,4 @@
-//! The head of a request: bytes in, a judged request or a refusal out (RFC 9112 sections 2 to 6).
+//! The head of a request: bytes in, a parsed head or a refusal out (RFC 9112 sections 2 to 6).
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -6,54 +6,10 @@ use std::net::Ipv6Addr;
 use tiny_http::HTTPVersion;
 
 use crate::http::request::{Method, Request};
+use crate::server::request::refusal::Refusal;
 
 /// Header fields in one request, and in one trailer section.
 pub const HEADERS_MAX: usize = 100;
-
-/// A request that is not read any further: the connection answers with this and closes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The status code.
-    pub status: u16,
-    /// What was wrong and what to do, for the reader at the other end.
-    pub detail: Cow<'static, str>,
-}
-
-impl Refusal {
-    /// A refusal with this status.
-    #[must_use]
-    pub fn new(status: u16, detail: impl Into<Cow<'static, str>>) -> Refusal {
-        Refusal { status, detail: detail.into() }
-    }
-
-    /// 400: the request can be read in more than one way, or in none.
-    #[must_use]
-    pub fn bad(detail: &'static str) -> Refusal {
-        Refusal::new(400, detail)
-    }
-
-    /// What httparse found wrong with a head or a trailer section.
-    #[must_use]
-    pub fn of_syntax(error: httparse::Error) -> Refusal {
-        match error {
-            httparse::Error::TooManyHeaders => Refusal::new(
-                431,
-                format!("The request has more than {HEADERS_MAX} header fields. Send fewer."),
-            ),
-            httparse::Error::HeaderName => Refusal::bad(
-                "A header field has no name, a space before its colon, or a character in its \
-                 name that HTTP does not allow. Send each field as `Name: value`.",
-            ),
-            httparse::Error::HeaderValue => {
-                Refusal::bad("A header value holds a control character. Remove it or encode it.")
-            }
-            _ => Refusal::bad(
-                "The request line is not well-formed. Send `METHOD /path HTTP/1.1`, with one \
-                 space between its three parts.",
-            ),
-        }
-    }
-}
 
 /// How the body of a request is delimited (RFC 9112 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +20,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// A head judged well-formed.
+/// A well-formed head.
 #[derive(Debug)]
 pub struct Head {
     /// The request, its body still empty.
@@ -80,13 +36,13 @@ pub struct Head {
 }
 
 impl Head {
-    /// Judges a whole head: request line, header lines and the empty line, whose line ends a
-    /// `Section` has judged already.
+    /// Parses a whole head: request line, header lines and the empty line. A `LineScanner` has
+    /// checked its line ends already.
     ///
     /// # Errors
     ///
     /// A head that is malformed, ambiguous or asks for what this server does not do.
-    pub fn judge(bytes: &[u8]) -> Result<Head, Refusal> {
+    pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         let line_end = bytes.iter().position(|it| *it == b'\r').unwrap_or(bytes.len());
         let line = &bytes[..line_end];
         if !line.is_ascii() {
@@ -98,22 +54,44 @@ impl Head {
         let mut parsed = httparse::Request::new(&mut fields);
         match parsed.parse(bytes) {
             Ok(status) if status.is_complete() => {}
-            Ok(_) => return Err(Refusal::of_syntax(httparse::Error::Token)),
-            Err(httparse::Error::Version) => return Err(other_version(line)),
-            Err(error) => return Err(Refusal::of_syntax(error)),
+            Ok(_) => return Err(syntax_refusal(httparse::Error::Token)),
+            Err(httparse::Error::Version) => return Err(version_refusal(line)),
+            Err(error) => return Err(syntax_refusal(error)),
         }
         let method = Method::from_name(parsed.method.unwrap_or_default());
-        let target = Target::judge(&method, parsed.path.unwrap_or_default())?;
+        let target = Target::parse(&method, parsed.path.unwrap_or_default())?;
         let version = HTTPVersion(1, parsed.version.unwrap_or_default());
 
         let mut request = Request::new(method, &target.path_and_query);
         let fields = parsed.headers.iter();
         request.headers = fields.map(|it| (it.name.to_owned(), text(it.value))).collect();
-        judge_host(&mut request, &version, target.authority)?;
-        let framing = judge_framing(&request, &version)?;
-        let expects_continue = judge_expectation(&request, &version)?;
+        apply_host(&mut request, &version, target.authority)?;
+        let framing = framing_of(&request, &version)?;
+        let expects_continue = expects_continue(&request, &version)?;
         let keep_alive = keep_alive(&request, &version);
         Ok(Head { request, version, framing, keep_alive, expects_continue })
+    }
+}
+
+/// What httparse found wrong with a head or a trailer section.
+#[must_use]
+pub fn syntax_refusal(error: httparse::Error) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::new(
+            431,
+            format!("The request has more than {HEADERS_MAX} header fields. Send fewer."),
+        ),
+        httparse::Error::HeaderName => Refusal::bad(
+            "A header field has no name, a space before its colon, or a character in its name \
+             that HTTP does not allow. Send each field as `Name: value`.",
+        ),
+        httparse::Error::HeaderValue => {
+            Refusal::bad("A header value holds a control character. Remove it or encode it.")
+        }
+        _ => Refusal::bad(
+            "The request line is not well-formed. Send `METHOD /path HTTP/1.1`, with one space \
+             between its three parts.",
+        ),
     }
 }
 
@@ -124,7 +102,7 @@ struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    fn judge(method: &Method, target: &'a str) -> Result<Target<'a>, Refusal> {
+    fn parse(method: &Method, target: &'a str) -> Result<Target<'a>, Refusal> {
         if method.name() == "CONNECT" {
             return Err(Refusal::bad(
                 "CONNECT asks for a tunnel, and plumm is no proxy. Send the request to the base \
@@ -163,7 +141,7 @@ fn after_scheme(target: &str) -> Option<&str> {
 }
 
 /// 505 for a version this server does not speak, 400 for what is no version at all.
-fn other_version(line: &[u8]) -> Refusal {
+fn version_refusal(line: &[u8]) -> Refusal {
     let mut words = line.split(|it| *it == b' ').skip(2);
     match words.next().filter(|_| words.next().is_none()) {
         Some([b'H', b'T', b'T', b'P', b'/', major, rest @ ..])
@@ -171,12 +149,12 @@ fn other_version(line: &[u8]) -> Refusal {
         {
             Refusal::new(505, "This HTTP version is not spoken here. Send the request as HTTP/1.1.")
         }
-        _ => Refusal::of_syntax(httparse::Error::Token),
+        _ => syntax_refusal(httparse::Error::Token),
     }
 }
 
 /// One `Host` on HTTP/1.1 (RFC 9112 section 3.2), replaced by the authority of an absolute target.
-fn judge_host(
+fn apply_host(
     request: &mut Request,
     version: &HTTPVersion,
     authority: Option<&str>,
@@ -212,15 +190,15 @@ fn is_authority(text: &str) -> bool {
         Some((address, port)) => (address.parse::<Ipv6Addr>().is_ok(), port),
         None => {
             let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (is_name(name), port)
+            (is_host_name(name), port)
         }
     };
     is_host && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
-/// A registered name or an IPv4 address (RFC 3986 section 3.2.2), and not none. The comma that a
-/// name could hold is refused: somebody may have joined two Host fields with it.
-fn is_name(text: &str) -> bool {
+/// A registered name or an IPv4 address (RFC 3986 section 3.2.2), not empty. RFC 3986 allows a
+/// comma, and it is refused: a proxy may have joined two Host fields with it.
+fn is_host_name(text: &str) -> bool {
     let bytes = text.as_bytes();
     let allowed = |it: u8| it.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&it);
     let is_escape = |at: usize| {
@@ -235,7 +213,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|it| it.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
-fn judge_framing(request: &Request, version: &HTTPVersion) -> Result<Framing, Refusal> {
+fn framing_of(request: &Request, version: &HTTPVersion) -> Result<Framing, Refusal> {
     let lengths: Vec<&str> = values(request, "Content-Length").collect();
     let codings: Vec<&str> = values(request, "Transfer-Encoding").collect();
     match (lengths.as_slice(), codings.as_slice()) {
@@ -249,7 +227,7 @@ fn judge_framing(request: &Request, version: &HTTPVersion) -> Result<Framing, Re
             "The request has more than one Transfer-Encoding field. Send \
              `Transfer-Encoding: chunked` once.",
         )),
-        // RFC 9112 section 6.1 lets a server reject both together: one of them lies.
+        // RFC 9112 section 6.1 lets a server reject both together: they contradict each other.
         _ => Err(Refusal::bad(
             "The request has both Content-Length and Transfer-Encoding. Send one of the two.",
         )),
@@ -262,7 +240,7 @@ fn content_length(value: &str) -> Result<Framing, Refusal> {
             "The Content-Length is not a number. Send the length of the body in decimal digits.",
         ));
     }
-    // Digits that do not fit are more than any limit: the reader refuses the body as too large.
+    // A number that does not fit is above any limit: the reader refuses the body as too large.
     Ok(Framing::Length(value.parse().unwrap_or(u64::MAX)))
 }
 
@@ -293,7 +271,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
-fn judge_expectation(request: &Request, version: &HTTPVersion) -> Result<bool, Refusal> {
+fn expects_continue(request: &Request, version: &HTTPVersion) -> Result<bool, Refusal> {
     // RFC 9110 section 10.1.1: an expectation in an HTTP/1.0 request is ignored.
     if *version < HTTPVersion(1, 1) {
         return Ok(false);
@@ -324,7 +302,7 @@ fn values<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// A header value as text, white space around it left out. Bytes that are no UTF-8 are read as
-/// Latin-1, which HTTP once said they are (RFC 9110 section 5.5).
+/// Latin-1, as HTTP once defined them (RFC 9110 section 5.5).
 fn text(value: &[u8]) -> String {
     match str::from_utf8(value.trim_ascii()) {
         Ok(text) => text.to_owned(),
