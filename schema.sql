@@ -212,3 +212,14 @@ CREATE TABLE resource_type (
     created INTEGER NOT NULL,
     PRIMARY KEY (org, name)
 ) STRICT, WITHOUT ROWID;
+
+-- One organisation's lines in their order, for the application that follows its changes. Each entry ends
+-- with the row's number, which is `seq`.
+CREATE INDEX provisioning_log_org ON provisioning_log (org);
+
+-- The number of the newest line of an organisation that was trimmed: who has read less far has missed
+-- something. Of files that were trimmed before this step it is the last number before their first line,
+-- for each organisation that was there then.
+ALTER TABLE org ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
+UPDATE org SET trimmed = (SELECT min(seq) - 1 FROM provisioning_log)
+    WHERE created <= (SELECT time FROM provisioning_log ORDER BY seq LIMIT 1);

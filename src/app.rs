@@ -7,9 +7,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::api::context::Context;
+use crate::api::access::waiting::{End, Wait, Waiting};
+use crate::api::context::{Context, Notes};
 use crate::api::definitions::DefinitionsCache;
 use crate::api::failure::{self, Failure};
 use crate::api::router::{self, Located, Router};
@@ -40,6 +41,7 @@ pub struct App {
     rates: Rates,
     bookmarks: Bookmarks,
     metrics: Metrics,
+    waiting: Waiting,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -52,6 +54,9 @@ struct Call<'a> {
     now: Timestamp,
     /// What the log calls the request.
     id: &'a str,
+    /// Whether the request is answered again, after a wait.
+    again: bool,
+    notes: &'a Notes,
 }
 
 impl fmt::Debug for App {
@@ -75,6 +80,7 @@ impl App {
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
+            waiting: Waiting::default(),
             definitions,
             router,
         }
@@ -101,15 +107,34 @@ impl App {
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        let started = Instant::now();
-        let _at_work = self.metrics.requests_at_work.hold();
+        self.handle_with(request, || ())
+    }
+
+    /// The same for a server that bounds how many requests are at work: each piece of the work is
+    /// done with a permit in hand, and none is held while the client waits for a change.
+    #[must_use]
+    pub fn handle_with<P>(&self, request: &Request, permit: impl Fn() -> P) -> Response {
         let located = self.router.locate(request);
         let id = format!("{:016x}", id::request());
         let client = forwarded::client(request, &self.config.trusted_proxies);
-        let call = Call { request, client, now: self.clock.now(), id: &id };
-        let response = self.guarded(&id, || self.answer(&call, &located));
+        let (mut until, mut took) = (None, Duration::ZERO);
+        let response = loop {
+            let notes = Notes::default();
+            let at_work = (permit(), self.metrics.requests_at_work.hold());
+            let (started, now, again) = (Instant::now(), self.clock.now(), until.is_some());
+            let call = Call { request, client, now, id: &id, again, notes: &notes };
+            let response = self.guarded(&id, || self.answer(&call, &located));
+            took += started.elapsed();
+            drop(at_work);
+            let Some(wait) = notes.wait.take() else { break response };
+            let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
+            match self.wait(wait, until) {
+                End::Changed => {}
+                End::Over => break response,
+                End::Full => break failure::too_many_wait(&id, located.room.media_type),
+            }
+        };
         let response = with_safety(response, located.room.no_store, request.secure);
-        let took = started.elapsed();
         self.metrics.count_request(request.method.name(), located.label, response.status, took);
         // No query: a filter holds personal data.
         log::debug!(
@@ -163,14 +188,29 @@ impl App {
         }
     }
 
+    /// Waits with a client for a change of its organisation.
+    fn wait(&self, wait: Wait, until: Instant) -> End {
+        let _waits = self.metrics.clients_waiting.hold();
+        self.waiting.wait(&self.store, wait, until)
+    }
+
+    /// Answers everyone who waits for a change, now and from now on; for the end of service.
+    pub fn end_waits(&self) {
+        self.waiting.stop();
+    }
+
     fn answer(&self, call: &Call, located: &Located) -> Response {
-        self.reply(call, located).unwrap_or_else(|failure| {
+        let response = self.reply(call, located).unwrap_or_else(|failure| {
             if let Some((level, cause)) = failure.cause() {
                 log::log!(level, "{} {cause}", call.id);
             }
             // Outside /scim the body is the same, but it is not called SCIM.
             failure.response(call.id).with_content_type(located.room.media_type)
-        })
+        });
+        match call.notes.seen.get().filter(|_| !located.room.guard.is_empty()) {
+            Some(seen) => response.with_header("Plumm-Change", seen.to_string()),
+            None => response,
+        }
     }
 
     fn reply(&self, call: &Call, located: &Located) -> Result<Response, Failure> {
@@ -197,6 +237,7 @@ impl App {
             base_url: &base_url,
             client: call.client.map(|it| it.to_string()),
             metrics: &self.metrics,
+            notes: call.notes,
             dispatch: router::dispatch,
         };
         located.answer(&context, request)
@@ -219,7 +260,8 @@ impl App {
             }
         })?;
         let rate = principal.org.settings.rate;
-        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, now) {
+        let take = || self.rates.take(principal.org.key, principal.scope, rate, now);
+        if let Some(wait) = if call.again { None } else { take() } {
             self.metrics.rate_limited.add();
             return Err(failure::too_fast(&principal.org, wait));
         }

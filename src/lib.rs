@@ -86,6 +86,10 @@
 //! api/scim/discovery.rs          ServiceProviderConfig, ResourceTypes, Schemas
 //! api/access/mod.rs              the application: /access/v1
 //! api/access/login.rs            may this person log in?
+//! api/access/check.rs            may this request pass? a reverse proxy asks
+//! api/access/changes.rs          the change feed
+//! api/access/account.rs          accounts and groups as the application sees them
+//! api/access/waiting.rs          clients that wait for a change
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
 //! api/operations/metrics.rs      /metrics
@@ -125,6 +129,8 @@
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
+//! events/mod.rs                  what a change means to the application; pure
+//!
 //! store/mod.rs                   the database file: open, read, write
 //! store/connection.rs            how the file and each connection are opened
 //! store/writer.rs                group commit
@@ -132,6 +138,7 @@
 //! store/error.rs                 what can go wrong with the file
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/checkpoint.rs            the log is folded in when the file is idle
+//! store/commits.rs               that something was committed, for who waits for it
 //! store/tables/mod.rs            one file per table
 //! store/tables/org.rs            organisations
 //! store/tables/token.rs          API tokens
@@ -160,6 +167,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod events;
 pub mod http;
 pub mod id;
 pub mod metrics;

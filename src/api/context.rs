@@ -1,5 +1,8 @@
 //! What a handler works with: one request's principal, time and surroundings.
 
+use std::cell::Cell;
+
+use crate::api::access::waiting::Wait;
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::Principal;
@@ -15,6 +18,15 @@ use crate::store::{Read, Store, Write};
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that.
 pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;
+
+/// What becomes known while a request is answered, and is told beside the answer.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The number of the organisation's last change that the answer has seen.
+    pub seen: Cell<Option<i64>>,
+    /// What the client would rather wait for than have this answer.
+    pub wait: Cell<Option<Wait>>,
+}
 
 /// What a handler works with.
 pub struct Context<'a> {
@@ -36,6 +48,8 @@ pub struct Context<'a> {
     pub client: Option<String>,
     /// What the server counts.
     pub metrics: &'a Metrics,
+    /// What is told beside the answer.
+    pub notes: &'a Notes,
     /// How an operation of a Bulk request is answered: as a request by itself would be.
     pub dispatch: Dispatch,
 }
@@ -73,7 +87,7 @@ impl Context<'_> {
     pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read(work),
+            None => self.store.read(|tx| self.noted(tx, work)),
         }
     }
 
@@ -88,8 +102,32 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_long(work).map_err(of_long_list),
+            None => self.store.read_long(|tx| self.noted(tx, work)).map_err(of_long_list),
         }
+    }
+
+    fn noted<T>(
+        &self,
+        tx: &Read,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let answer = work(tx);
+        self.last_change(tx)?;
+        answer
+    }
+
+    /// The number of the organisation's last change, which the answer will tell. Where an answer is
+    /// read in several steps, of the first one: what came later may be only half in it.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_change(&self, tx: &Read) -> Result<i64, Failure> {
+        if let Some(seen) = self.notes.seen.get() {
+            return Ok(seen);
+        }
+        let seen = tx.last_change(self.principal.org.key)?;
+        self.notes.seen.set(Some(seen));
+        Ok(seen)
     }
 
     /// Makes a change: a part of the one at hand, where there is one.
@@ -99,7 +137,14 @@ impl Context<'_> {
     pub fn write<T>(&self, work: impl FnOnce(&Write) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => change.savepoint(work),
-            None => self.store.write(self.now, work),
+            None => {
+                let (answer, seen) = self.store.write(self.now, |tx| {
+                    let answer = work(tx)?;
+                    Ok::<_, Failure>((answer, tx.last_change(self.principal.org.key)?))
+                })?;
+                self.notes.seen.set(Some(seen));
+                Ok(answer)
+            }
         }
     }
 

@@ -168,6 +168,15 @@ pub fn wrong_scope(has: Scope, needed: &[Scope]) -> Failure {
     Error::new(403, detail).into()
 }
 
+/// 503: no further client may wait for a change.
+#[must_use]
+pub fn too_many_wait(request_id: &str, media_type: &str) -> Response {
+    let detail = "Too many clients are waiting for changes at this moment. Ask again in a second, \
+                  or without the parameter wait.";
+    let failure: Failure = Error::new(503, detail).into();
+    failure.response(request_id).with_content_type(media_type)
+}
+
 /// 429: this address has sent too many wrong tokens.
 #[must_use]
 pub fn refused_too_often() -> Failure {

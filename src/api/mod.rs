@@ -13,7 +13,7 @@ pub mod operations;
 pub mod router;
 pub mod scim;
 
-use crate::api::access::login;
+use crate::api::access::{changes, check, login};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::operations::{health, metrics};
@@ -75,7 +75,10 @@ pub struct Room {
 }
 
 const SCIM: &[Scope] = &[Scope::Scim];
-const ACCESS: &[Scope] = &[Scope::Access];
+/// What reads under `/scim`.
+const SCIM_READ: &[Scope] = &[Scope::Scim, Scope::Read];
+const ACCESS: &[Scope] = &[Scope::Access, Scope::Read];
+const READ: &[Scope] = &[Scope::Read];
 const ADMIN: &[Scope] = &[Scope::Admin];
 
 /// The rooms. A path that begins with none of these is in [`ELSEWHERE`].
@@ -83,7 +86,7 @@ pub const ROOMS: &[Room] = &[
     Room {
         first: "scim",
         guard: "/scim",
-        scopes: SCIM,
+        scopes: SCIM_READ,
         activated: true,
         media_type: SCIM_JSON,
         no_store: true,
@@ -142,12 +145,14 @@ pub const ROUTES: &[Route] = &[
     resources("PUT", "/scim/v2/{type}/{id}", Handler::Resource(resource::replace)),
     resources("PATCH", "/scim/v2/{type}/{id}", Handler::Resource(resource::patch)),
     resources("DELETE", "/scim/v2/{type}/{id}", Handler::Resource(resource::delete)),
+    // The application, at each login and in between.
+    access("/access/v1/users/{userName}", Handler::Named(login::by_user_name)),
+    access("/access/v1/user", Handler::Fixed(login::by_key)),
+    access("/access/v1/check", Handler::Fixed(check::check)),
     Route {
-        method: "GET",
-        path: "/access/v1/users/{userName}",
-        scopes: ACCESS,
-        label: "/access",
-        handler: Handler::Named(login::user),
+        scopes: READ,
+        label: "/access/v1/changes",
+        ..access("/access/v1/changes", Handler::Fixed(changes::list))
     },
     Route {
         method: "GET",
@@ -161,11 +166,24 @@ pub const ROUTES: &[Route] = &[
 ];
 
 const fn scim(method: &'static str, path: &'static str, handler: Handler) -> Route {
-    Route { method, path, scopes: SCIM, label: "/scim", handler }
+    Route { method, path, scopes: scim_scopes(method, handler), label: "/scim", handler }
 }
 
 const fn resources(method: &'static str, path: &'static str, handler: Handler) -> Route {
-    Route { method, path, scopes: SCIM, label: "/scim/v2/{type}", handler }
+    Route { method, path, scopes: scim_scopes(method, handler), label: "/scim/v2/{type}", handler }
+}
+
+/// Under `/scim`, who only reads may send GET, and a search by POST; to any other method the answer
+/// is the same for all.
+const fn scim_scopes(method: &str, handler: Handler) -> &'static [Scope] {
+    match (method.as_bytes(), handler) {
+        (b"GET" | b"*", _) | (_, Handler::List(_)) => SCIM_READ,
+        _ => SCIM,
+    }
+}
+
+const fn access(path: &'static str, handler: Handler) -> Route {
+    Route { method: "GET", path, scopes: ACCESS, label: "/access", handler }
 }
 
 const fn open(path: &'static str, handler: Handler) -> Route {

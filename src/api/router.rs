@@ -335,6 +335,7 @@ mod tests {
             ("/scim", "/scim"),
             ("/scim/v2/.search", "/scim"),
             ("/access/v1/users/bob", "/access"),
+            ("/access/v1/changes", "/access/v1/changes"),
             ("/metrics", "/metrics"),
             ("/readyz", "/healthz"),
             ("/", "other"),
@@ -380,6 +381,8 @@ mod tests {
         );
         let request = Request::new(Method::Get, "/access/v1/nobody");
         let error = nothing_here(&request, Some((&["access", "v1", "nobody"], &definitions)));
-        assert!(error.detail.ends_with("ask GET /access/v1/users/{userName}."), "{}", error.detail);
+        let routes = "ask GET /access/v1/users/{userName} or GET /access/v1/user or GET \
+                      /access/v1/check or GET /access/v1/changes.";
+        assert!(error.detail.ends_with(routes), "{}", error.detail);
     }
 }

@@ -9,8 +9,10 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::error::Error;
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
-use crate::store::{Open, Read, Store};
+use crate::store::tables::provisioning_log::{Actor, LogLine, ORG};
+use crate::store::{Open, Read, Store, Write};
 
 /// How many organisations an error message names at most.
 const NAMES_SHOWN_MAX: usize = 20;
@@ -208,6 +210,7 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let org = store.write(session.now(), |write| {
         let org = find(write, &flags.name, session)?;
         let active = org.active || flags.activate;
+        log_activation(write, &org, active)?;
         Ok::<_, CliError>(write.set_org(org.key, active, flags.applied_to(org.settings))?)
     })?;
     let _ = store.checkpoint();
@@ -229,6 +232,7 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
     let store = session.open()?;
     let (before, org) = store.write(session.now(), |write| {
         let before = find(write, name, session)?;
+        log_activation(write, &before, active)?;
         let org = write.set_org(before.key, active, before.settings)?;
         Ok::<_, CliError>((before.active, org))
     })?;
@@ -244,6 +248,23 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
         (false, false) => format!("Organisation {name} was not activated; nothing has changed."),
     };
     Ok(Answer { json: as_json(&org), text })
+}
+
+/// Adds a line to the log where an organisation that is there is switched on or off: the application
+/// is told.
+fn log_activation(write: &Write, org: &Org, active: bool) -> Result<(), Error> {
+    if org.active == active {
+        return Ok(());
+    }
+    write.log(&LogLine {
+        org: org.key,
+        actor: &Actor::cli(),
+        method: if active { "activate" } else { "deactivate" },
+        resource_type: ORG,
+        resource: &org.name,
+        outcome: 200,
+        changes: &json!({ "active": { "before": org.active, "after": active } }),
+    })
 }
 
 fn list(session: &Session) -> Result<Answer, CliError> {

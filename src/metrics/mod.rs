@@ -46,6 +46,10 @@ pub struct Metrics {
     pub connections_open: Gauge,
     /// Requests that are being handled.
     pub requests_at_work: Gauge,
+    /// Clients that wait for a change of their organisation.
+    pub clients_waiting: Gauge,
+    /// Events that were told to applications.
+    pub events_told: Counter,
     /// Requests without a valid token.
     pub refused_tokens: Counter,
     /// Requests beyond the rate of their organisation.
@@ -73,6 +77,8 @@ impl Metrics {
             connections_timed_out: Counter::default(),
             connections_open: Gauge::default(),
             requests_at_work: Gauge::default(),
+            clients_waiting: Gauge::default(),
+            events_told: Counter::default(),
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
             panics: Counter::default(),
@@ -160,6 +166,18 @@ impl Metrics {
                 "counter",
                 "Connections ended since the client was too slow within a request or an answer.",
                 self.connections_timed_out.get(),
+            ),
+            (
+                "plumm_changes_waiting",
+                "gauge",
+                "Clients of the change feed that wait for a change.",
+                self.clients_waiting.get(),
+            ),
+            (
+                "plumm_events_told_total",
+                "counter",
+                "Events told by the change feed, those told again included.",
+                self.events_told.get(),
             ),
             (
                 "plumm_refused_tokens_total",

@@ -160,10 +160,8 @@ impl<'a, S: Stream> Connection<'a, S> {
         }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
-        let response = {
-            let _permit = self.service.permits.acquire();
-            self.service.app.handle(&head.request)
-        };
+        let permit = || service.permits.acquire();
+        let response = service.app.handle_with(&head.request, permit);
         options.close = !head.keep_alive || slot.is_stopping();
         drop(head.request);
         drop(reservation);

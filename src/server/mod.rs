@@ -47,6 +47,7 @@ const WAKE_PAUSE: Duration = Duration::from_millis(20);
 pub struct Server {
     address: SocketAddr,
     acceptor: JoinHandle<()>,
+    app: Arc<App>,
     slots: Arc<Slots>,
     stop: Duration,
 }
@@ -107,12 +108,13 @@ impl Server {
         let permits = Permits::new(limits.requests_at_work);
         let budget = Budget::new(limits.bodies_bytes);
         let deadlines = limits.deadlines;
-        let service = Arc::new(Service { app, permits, budget, deadlines, certificates });
+        let service =
+            Arc::new(Service { app: Arc::clone(&app), permits, budget, deadlines, certificates });
         let acceptor = Acceptor::new(service, Arc::clone(&slots));
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || acceptor.run(&listener))?;
-        Ok(Server { address, acceptor, slots, stop: limits.stop })
+        Ok(Server { address, acceptor, app, slots, stop: limits.stop })
     }
 
     /// The address it listens on.
@@ -125,6 +127,7 @@ impl Server {
     /// that are being handled are answered or their time is over.
     pub fn stop(self) {
         self.slots.stop();
+        self.app.end_waits();
         // `accept` has no timeout, and a timeout on the listener would end it for other reasons
         // too: a connection from ourselves wakes it.
         while !self.acceptor.is_finished() {

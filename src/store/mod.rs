@@ -1,6 +1,7 @@
 //! The one database file: opening it, reading it, writing it. Only this folder knows SQLite.
 
 pub mod checkpoint;
+pub mod commits;
 pub mod connection;
 pub mod copies;
 pub mod error;
@@ -20,6 +21,7 @@ use rusqlite::Connection;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::WriteClock;
+use crate::store::commits::Commits;
 use crate::store::error::Error;
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
 use crate::store::serve_lock::ServeLock;
@@ -56,6 +58,7 @@ pub struct Store {
     long_reads: LongReads,
     writer: Writer,
     written: WriteClock,
+    commits: Commits,
     /// Whether checkpoints are another program's.
     external_checkpoint: bool,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
@@ -122,6 +125,7 @@ impl Store {
             long_reads: LongReads::default(),
             writer: Writer::new(writer),
             written: WriteClock::default(),
+            commits: Commits::default(),
             external_checkpoint,
             serve_lock,
         })
@@ -188,6 +192,7 @@ impl Store {
     ) -> Result<T, E> {
         let answer = self.writer.write(now, work)?;
         self.written.touch();
+        self.commits.add();
         Ok(answer)
     }
 

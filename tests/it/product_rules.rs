@@ -2,7 +2,7 @@
 
 use plumm::scim::identity::{IdentityChanges, UsernameFormat};
 use plumm::store::tables::org::OrgSettings;
-use plumm::store::tables::resource::{Kind, State};
+use plumm::store::tables::resource::{AccountKey, Kind, State};
 use plumm::store::tables::token::Scope;
 use serde_json::{Value, json};
 
@@ -423,7 +423,8 @@ fn organisations_never_see_each_other() {
     assert_ne!(twin["id"], bob["id"]);
     harness.call("DELETE", &target(&bob), "").expect(204);
     let kind = Kind { org: other.key, resource_type: "User", location_base: "" };
-    let account = harness.store.read(|tx| tx.account(kind, "bob@example.com")).unwrap();
-    assert!(account.is_some_and(|it| it.active));
+    let by_name = AccountKey::UserName;
+    let accounts = harness.store.read(|tx| tx.accounts(kind, by_name, "bob@example.com")).unwrap();
+    assert!(accounts.len() == 1 && accounts[0].active);
     assert_eq!(may_log_in(&harness, "bob@example.com"), 404);
 }

@@ -1,3 +1,7 @@
 //! What the application asks: `/access/v1`.
 
+pub mod account;
+pub mod changes;
+pub mod check;
 pub mod login;
+pub mod waiting;

@@ -42,6 +42,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             base_url: context.base_url,
             client: context.client.clone(),
             metrics: context.metrics,
+            notes: context.notes,
             dispatch: context.dispatch,
         };
         Work::new(&context, &bulk).run(tx)

@@ -182,7 +182,7 @@ fn by_index(
     let mut listing = Listing { from, ..listing };
     read(context, quick, |tx| {
         // Counting may take longer than all else, and nobody has to while nothing changes.
-        let change = if quick { None } else { Some(tx.last_change()?) };
+        let change = if quick { None } else { Some(context.last_change(tx)?) };
         let counted = counted.filter(|it| Some(it.change) == change);
         listing.count = counted.is_none();
         let page = tx.list(&listing)?;

@@ -23,7 +23,32 @@ pub struct Linked {
     pub direct: bool,
 }
 
+/// What people call a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Its userName, as it is written.
+    pub user_name: Option<String>,
+    /// Its displayName.
+    pub display: Option<String>,
+}
+
 impl Read<'_> {
+    /// What those of these resources are called that are not purged, by their ids.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn names(&self, org: OrgKey, ids: &[&str]) -> Result<HashMap<String, Names>, Error> {
+        let sql = "SELECT resource.id, json_extract(resource.document, '$.userName'),
+                resource.display
+            FROM json_each(?1) AS wanted
+            JOIN resource ON resource.id = wanted.value AND resource.org = ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![json!(ids).to_string(), org.0], |row| {
+            Ok((row.get(0)?, Names { user_name: row.get(1)?, display: row.get(2)? }))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// The direct members of each of these groups, in order of creation; of each group at most
     /// `most`.
     ///

@@ -1,7 +1,10 @@
 //! What changed, by whom: one line per change, written in the change's own transaction.
 
-use rusqlite::params;
-use serde_json::Value;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
@@ -21,6 +24,9 @@ const OLD_LINES: &str = "SELECT seq FROM (
 
 /// The actor of changes that support makes with a command.
 pub const CLI: &str = "cli";
+
+/// The type of lines that are about an organisation itself and no resource of it.
+pub const ORG: &str = "org";
 
 /// Who makes a change.
 #[derive(Clone, Debug)]
@@ -58,6 +64,27 @@ pub struct LogLine<'a> {
     pub changes: &'a Value,
 }
 
+/// A line as it was read.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its number.
+    pub seq: i64,
+    /// When.
+    pub time: Timestamp,
+    /// The public id of the token, or [`CLI`].
+    pub actor: String,
+    /// What support calls the token, where it was one.
+    pub label: Option<String>,
+    /// The HTTP method, or the command.
+    pub method: String,
+    /// The name of the resource type, or [`ORG`].
+    pub resource_type: String,
+    /// The resource's id.
+    pub resource: String,
+    /// What changed; nothing where that was erased.
+    pub changes: Map<String, Value>,
+}
+
 /// Where the log speaks of a resource, as far as it was read.
 #[derive(Clone, Debug)]
 pub struct Lines {
@@ -76,13 +103,51 @@ impl Read<'_> {
         Ok(statement.query_row(params![time.nanoseconds(), TRIM_ROWS], |row| row.get(0))?)
     }
 
-    /// The number of the newest line, or 0. While it stays the same, no resource has changed.
+    /// The number of the newest line of an organisation, trimmed or not, or 0. While it stays the
+    /// same, nothing of the organisation has changed.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn last_change(&self) -> Result<i64, Error> {
-        let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
-        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    pub fn last_change(&self, org: OrgKey) -> Result<i64, Error> {
+        let sql = "SELECT seq FROM provisioning_log WHERE org = ? ORDER BY seq DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([org.0], |row| row.get(0)).optional()?;
+        found.map_or_else(|| self.trimmed(org), Ok)
+    }
+
+    /// The number of the newest line of an organisation that was trimmed, or 0.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn trimmed(&self, org: OrgKey) -> Result<i64, Error> {
+        let sql = "SELECT trimmed FROM org WHERE id = ?";
+        Ok(self.connection.prepare_cached(sql)?.query_row([org.0], |row| row.get(0))?)
+    }
+
+    /// Calls `each` with the lines of an organisation behind this number, in their order, until it
+    /// breaks off. They have no gap: lines are numbered and committed one after the other.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns.
+    pub fn lines_after<E: From<Error>>(
+        &self,
+        org: OrgKey,
+        after: i64,
+        mut each: impl FnMut(Logged) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT log.seq, log.time, log.actor, token.label, log.method, log.type,
+                log.resource, log.changes
+            FROM provisioning_log AS log
+            LEFT JOIN token ON token.id = log.actor AND token.org = log.org
+            WHERE log.org = ? AND log.seq > ? ORDER BY log.seq";
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from)?;
+        let mut rows = statement.query(params![org.0, after]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            if each(logged(row)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The lines about a resource. Reads the whole log: there is no index, which every change would
@@ -95,12 +160,29 @@ impl Read<'_> {
     }
 
     fn lines_about_after(&self, resource: &str, after: i64) -> Result<Lines, Error> {
-        let read_to = self.last_change()?;
+        let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
+        let read_to = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         let sql = "SELECT seq FROM provisioning_log WHERE seq > ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         let seqs = statement.query_map(params![after, resource], |row| row.get(0))?;
         Ok(Lines { seqs: seqs.collect::<Result<_, _>>()?, read_to })
     }
+}
+
+fn logged(row: &Row) -> Result<Logged, Error> {
+    let seq = row.get(0)?;
+    let changes: String = row.get(7)?;
+    Ok(Logged {
+        seq,
+        time: Timestamp::from_nanoseconds(row.get(1)?),
+        actor: row.get(2)?,
+        label: row.get(3)?,
+        method: row.get(4)?,
+        resource_type: row.get(5)?,
+        resource: row.get(6)?,
+        changes: serde_json::from_str(&changes)
+            .map_err(|it| Error::Invalid(format!("line {seq} of the provisioning log: {it}")))?,
+    })
 }
 
 impl Write<'_> {
@@ -148,9 +230,22 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn trim_log(&self, before: Timestamp) -> Result<bool, Error> {
-        let sql = format!("DELETE FROM provisioning_log WHERE seq IN ({OLD_LINES})");
-        let values = params![before.nanoseconds(), TRIM_ROWS];
-        let removed = self.connection.prepare_cached(&sql)?.execute(values)?;
-        Ok(i64::try_from(removed).unwrap_or(0) == TRIM_ROWS)
+        let sql =
+            format!("DELETE FROM provisioning_log WHERE seq IN ({OLD_LINES}) RETURNING org, seq");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![before.nanoseconds(), TRIM_ROWS])?;
+        let mut removed = 0;
+        let mut newest: HashMap<i64, i64> = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let of_org = newest.entry(row.get(0)?).or_default();
+            *of_org = row.get::<_, i64>(1)?.max(*of_org);
+            removed += 1;
+        }
+        let sql = "UPDATE org SET trimmed = max(trimmed, ?) WHERE id = ?";
+        let mut update = self.connection.prepare_cached(sql)?;
+        for (org, seq) in newest {
+            update.execute([seq, org])?;
+        }
+        Ok(removed == TRIM_ROWS)
     }
 }

@@ -1,5 +1,7 @@
 //! Resources of every type: one row each, with columns for what clients search by.
 
+use std::borrow::Cow;
+
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use serde_json::{Map, Value};
@@ -65,12 +67,27 @@ pub struct Kind<'a> {
 /// What an application asks about an account at login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
+    /// The number of its row.
+    pub seq: i64,
     /// The id.
     pub id: String,
     /// Whether it may log in.
     pub active: bool,
     /// The document, as JSON.
     pub document: String,
+}
+
+/// What an application knows an account by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountKey {
+    /// The id.
+    Id,
+    /// The name that the identity provider gives it.
+    ExternalId,
+    /// The userName, in any letter case.
+    UserName,
+    /// One of its e-mail addresses, in any letter case.
+    Email,
 }
 
 /// Which accounts a command asks for.
@@ -126,21 +143,47 @@ impl Read<'_> {
         Ok(statement.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
     }
 
-    /// The account with this userName, in any letter case, for the question at login.
+    /// The resource with this id, deleted or not, for who is told what became of it.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn account(&self, kind: Kind, user_name: &str) -> Result<Option<Account>, Error> {
-        let sql = "SELECT id, active, document FROM resource
-            WHERE org = ? AND type = ? AND user_name = ? AND deleted IS NULL";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let values = params![kind.org.0, kind.resource_type, fold(user_name)];
-        let found = statement.query_row(values, |row| {
+    pub fn resource_or_deleted(&self, kind: Kind, id: &str) -> Result<Option<Stored>, Error> {
+        let sql = format!("SELECT {COLUMNS} FROM resource WHERE id = ? AND org = ? AND type = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let values = params![id, kind.org.0, kind.resource_type];
+        Ok(statement.query_row(values, from_row).optional()?)
+    }
+
+    /// The accounts that have this value, for the question at login: two at most, which is one more than an answer can speak of.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn accounts(
+        &self,
+        kind: Kind,
+        key: AccountKey,
+        value: &str,
+    ) -> Result<Vec<Account>, Error> {
+        let (condition, value) = match key {
+            AccountKey::Id => ("id = ?3", Cow::Borrowed(value)),
+            AccountKey::ExternalId => ("external_id = ?3", Cow::Borrowed(value)),
+            AccountKey::UserName => ("user_name = ?3", fold(value)),
+            AccountKey::Email => (
+                "seq IN (SELECT resource FROM email WHERE email.org = ?1 AND email.value = ?3)",
+                fold(value),
+            ),
+        };
+        let sql = format!(
+            "SELECT seq, id, active, document FROM resource
+             WHERE org = ?1 AND type = ?2 AND {condition} AND deleted IS NULL LIMIT 2"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![kind.org.0, kind.resource_type, value], |row| {
             // No value is no permission.
-            let active: Option<bool> = row.get(1)?;
-            Ok(Account { id: row.get(0)?, active: active == Some(true), document: row.get(2)? })
-        });
-        Ok(found.optional()?)
+            let active = row.get::<_, Option<bool>>(2)? == Some(true);
+            Ok(Account { seq: row.get(0)?, id: row.get(1)?, active, document: row.get(3)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The resource with this id or userName, for support. Where several deleted ones share a

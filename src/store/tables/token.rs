@@ -14,7 +14,9 @@ use crate::store::{Read, Write};
 pub enum Scope {
     /// Provisioning: the identity provider.
     Scim,
-    /// Asking who may log in: the application. Reads only.
+    /// Reading all there is: the application that follows changes. Changes nothing.
+    Read,
+    /// Asking who may log in: the application at login, and nothing else.
     Access,
     /// The web page and the metrics: the operator.
     Admin,
@@ -22,8 +24,12 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope with its word.
-    pub const ALL: [(Scope, &'static str); 3] =
-        [(Scope::Scim, "scim"), (Scope::Access, "access"), (Scope::Admin, "admin")];
+    pub const ALL: [(Scope, &'static str); 4] = [
+        (Scope::Scim, "scim"),
+        (Scope::Read, "read"),
+        (Scope::Access, "access"),
+        (Scope::Admin, "admin"),
+    ];
 
     /// The word, as commands and the file have it.
     #[must_use]

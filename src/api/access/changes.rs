@@ -1,0 +1,236 @@
+//! The change feed: what became of accounts, groups and provisioning, in order and without a gap.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::api::access::account::as_it_is;
+use crate::api::access::waiting::Wait;
+use crate::api::context::Context;
+use crate::api::failure::Failure;
+use crate::events::{By, Event, Line, Subject, events};
+use crate::http::request::Request;
+use crate::http::response::{JSON, Response};
+use crate::scim::error::{Error, quoted};
+use crate::scim::returned::shown;
+use crate::scim::schema::name::{GROUPS, MEMBERS, USER_NAME};
+use crate::scim::schema::resource_type::ResourceType;
+use crate::store;
+use crate::store::Read;
+use crate::store::tables::provisioning_log::{CLI, Logged, ORG};
+use crate::store::tables::resource::Kind;
+
+/// The most numbers in one answer.
+pub const LIMIT_MAX: i64 = 1_000;
+/// The same where the client does not say.
+pub const LIMIT_DEFAULT: i64 = 100;
+/// The longest wait, in seconds.
+pub const WAIT_SECONDS_MAX: i64 = 60;
+/// An answer that is larger takes up no further number.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// `GET /access/v1/changes?after=N&limit=M&wait=S`: what happened after the change of number N.
+///
+/// # Errors
+/// 400 for a parameter that is no number or out of range, 410 when changes after N were trimmed,
+/// failures of the store.
+pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
+    let after = number(request, "after", 0, i64::MAX, 0)?;
+    let limit = number(request, "limit", 1, LIMIT_MAX, LIMIT_DEFAULT)?;
+    let wait = number(request, "wait", 0, WAIT_SECONDS_MAX, 0)?;
+    // Whoever waits holds as little as possible, for as long as it may be.
+    if wait > 0 && !request.body.is_empty() {
+        let detail = "A request that waits for changes has no body: leave it out.";
+        return Err(Error::new(400, detail).into());
+    }
+    let page = context.read(|tx| {
+        let org = context.principal.org.key;
+        let trimmed = tx.trimmed(org)?;
+        if after < trimmed {
+            let detail = format!(
+                "The changes after number {after} are not kept any more: the oldest that are begin \
+                 after number {trimmed}. Read all users and groups again, and go on from the \
+                 number in the field Plumm-Change of the first page.",
+            );
+            return Err(Error::new(410, detail).into());
+        }
+        let newest = context.last_change(tx)?;
+        let mut page = Page::new(context, tx, after);
+        let mut left = limit;
+        tx.lines_after(org, after, |line| {
+            page.add(&line)?;
+            left -= 1;
+            let full = left == 0 || page.bytes >= ANSWER_BYTES_MAX;
+            Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(Ended { more: newest > page.last, last: page.last, changes: page.changes })
+    })?;
+    if page.changes.is_empty() && !page.more && wait > 0 {
+        let time = Duration::from_secs(wait.unsigned_abs());
+        let org = context.principal.org.key;
+        context.notes.wait.set(Some(Wait { org, after: page.last, time }));
+    }
+    context.metrics.events_told.add_many(page.changes.len() as u64);
+    let Ended { changes, last, more } = page;
+    let changes = changes.join(",");
+    let body = format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}");
+    Ok(Response::new(200, JSON, body.into_bytes()))
+}
+
+/// A page that has all it will have.
+struct Ended {
+    changes: Vec<String>,
+    last: i64,
+    more: bool,
+}
+
+/// A page in the making.
+struct Page<'a> {
+    context: &'a Context<'a>,
+    tx: &'a Read<'a>,
+    /// The events, as JSON.
+    changes: Vec<String>,
+    bytes: usize,
+    /// The number up to which nothing is missing.
+    last: i64,
+    /// Accounts and groups as they are now, by their ids.
+    now: HashMap<String, Value>,
+}
+
+impl<'a> Page<'a> {
+    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, after: i64) -> Page<'a> {
+        let now = HashMap::new();
+        Page { context, tx, changes: Vec::new(), bytes: 0, last: after, now }
+    }
+
+    /// Adds the events of a line, all of them.
+    fn add(&mut self, logged: &Logged) -> Result<(), Failure> {
+        self.last = logged.seq;
+        let subject = match logged.resource_type.as_str() {
+            ORG => Some(Subject::Provisioning),
+            other => Subject::of(other, self.context.definitions),
+        };
+        let Some(subject) = subject else { return Ok(()) };
+        let by = match logged.actor.as_str() {
+            CLI => By::Command,
+            token => By::Token(token, logged.label.as_deref().unwrap_or_default()),
+        };
+        let line = Line { sequence: logged.seq, time: logged.time, by };
+        for (i, event) in events(subject, &logged.method, &logged.changes).into_iter().enumerate() {
+            let resource_type = self.context.definitions.resource_type(&logged.resource_type);
+            let now = match (subject, resource_type) {
+                (Subject::Provisioning, _) | (_, None) => None,
+                (subject, Some(it)) => {
+                    let name = if subject == Subject::User { "user" } else { "group" };
+                    Some((name, self.now(it, &logged.resource)?))
+                }
+            };
+            let event = Event { changed: self.told(event.changed, resource_type)?, ..event };
+            let text = line.to_json(i, event, now).to_string();
+            self.bytes += text.len();
+            self.changes.push(text);
+        }
+        Ok(())
+    }
+
+    /// An account or group as it is now; null once it is purged.
+    fn now(&mut self, resource_type: &ResourceType, id: &str) -> Result<Value, Failure> {
+        if let Some(known) = self.now.get(id) {
+            return Ok(known.clone());
+        }
+        let org = self.context.principal.org.key;
+        let kind = Kind { org, resource_type: &resource_type.name, location_base: "" };
+        let now = match self.tx.resource_or_deleted(kind, id)? {
+            Some(it) => as_it_is(self.tx, resource_type, &it)?,
+            None => Value::Null,
+        };
+        self.now.insert(id.to_owned(), now.clone());
+        Ok(now)
+    }
+
+    /// What changed, as the application may read it: nothing that is shown to nobody, and members
+    /// and groups with the names they have.
+    fn told(
+        &self,
+        changed: Map<String, Value>,
+        resource_type: Option<&ResourceType>,
+    ) -> Result<Map<String, Value>, store::error::Error> {
+        let mut told = match resource_type {
+            Some(it) if it.hides() => without_hidden(&changed, it),
+            _ => changed,
+        };
+        for (name, names_users) in [(MEMBERS, true), (GROUPS, false)] {
+            for way in ["added", "removed"] {
+                let Some(Value::Array(ids)) = told.get_mut(name).and_then(|it| it.get_mut(way))
+                else {
+                    continue;
+                };
+                *ids = self.named(ids, names_users)?;
+            }
+        }
+        Ok(told)
+    }
+
+    /// Members or groups by their ids, each with the name it has, unless it was purged.
+    fn named(&self, ids: &[Value], names_users: bool) -> Result<Vec<Value>, store::error::Error> {
+        let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
+        let mut names = self.tx.names(self.context.principal.org.key, &ids)?;
+        let named = |id: &&str| {
+            let mut named = json!({ "id": id });
+            let of = names.remove(*id).unwrap_or_default();
+            match of.user_name {
+                Some(it) if names_users => named[USER_NAME] = it.into(),
+                _ => named["displayName"] = of.display.into(),
+            }
+            named
+        };
+        Ok(ids.iter().map(named).collect())
+    }
+}
+
+/// Changes without those of attributes that SCIM shows to nobody, or only to who asks for them.
+fn without_hidden(
+    changed: &Map<String, Value>,
+    resource_type: &ResourceType,
+) -> Map<String, Value> {
+    let side = |when: &str| {
+        let values =
+            changed.iter().filter_map(|(name, it)| Some((name.clone(), it.get(when)?.clone())));
+        shown(values.collect(), None, resource_type)
+    };
+    let (before, after) = (side("before"), side("after"));
+    let mut kept = Map::new();
+    for (name, it) in changed {
+        let value = |of: &Map<String, Value>| of.get(name).cloned().unwrap_or(Value::Null);
+        let (before, after) = (value(&before), value(&after));
+        if it.get("before").is_none() {
+            kept.insert(name.clone(), it.clone());
+        } else if before != after {
+            kept.insert(name.clone(), json!({ "before": before, "after": after }));
+        }
+    }
+    kept
+}
+
+/// A parameter that is a whole number within these bounds.
+fn number(
+    request: &Request,
+    name: &str,
+    least: i64,
+    most: i64,
+    default: i64,
+) -> Result<i64, Error> {
+    let Some(given) = request.parameter(name) else { return Ok(default) };
+    let given = given.unwrap_or_default();
+    let number = given.parse::<i64>().ok().filter(|it| (least..=most).contains(it));
+    number.ok_or_else(|| {
+        let range = match most {
+            i64::MAX => format!("{least} on"),
+            most => format!("{least} to {most}"),
+        };
+        let shown = quoted(&given);
+        Error::new(400, format!("{name} is a whole number from {range}, and is \"{shown}\"."))
+    })
+}
