@@ -250,8 +250,8 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
     Ok(Answer { json: as_json(&org), text })
 }
 
-/// Adds a line to the log where an organisation that is there is switched on or off: the application
-/// is told.
+/// Adds a line to the log where an organisation that is there is switched on or off: the
+/// application is told.
 fn log_activation(write: &Write, org: &Org, active: bool) -> Result<(), Error> {
     if org.active == active {
         return Ok(());

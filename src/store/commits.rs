@@ -1,4 +1,5 @@
-//! That something was committed here, for the one thread that waits for it on behalf of all clients.
+//! That something was committed here, for the one thread that waits for it on behalf of all
+//! clients.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};

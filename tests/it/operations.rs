@@ -306,7 +306,7 @@ fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
     connection
         .execute_batch(
             "DROP TABLE resource_type; DROP INDEX resource_inactive; ALTER TABLE org DROP COLUMN rate;
-             PRAGMA user_version = 2",
+             ALTER TABLE org DROP COLUMN trimmed; PRAGMA user_version = 2",
         )
         .unwrap();
     drop(connection);

@@ -13,8 +13,8 @@ use crate::store::tables::resource::AccountKey;
 const FIELDS: [&str; 4] =
     ["X-Forwarded-User", "X-Auth-Request-User", "X-Auth-Request-Email", "Remote-User"];
 
-/// `GET /access/v1/check`: 204 for an active account, with its id; 403 for a deactivated one and for
-/// one that does not exist alike, since what a proxy passes on reaches the person.
+/// `GET /access/v1/check`: 204 for an active account, with its id; 403 for a deactivated one and
+/// for one that does not exist alike, since what a proxy passes on reaches the person.
 ///
 /// # Errors
 /// 400 when the header fields name nobody, or two people; failures of the store.

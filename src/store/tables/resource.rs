@@ -154,7 +154,8 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
-    /// The accounts that have this value, for the question at login: two at most, which is one more than an answer can speak of.
+    /// The accounts that have this value, for the question at login: two at most, which is one more
+    /// than an answer can speak of.
     ///
     /// # Errors
     /// Failures of the store.
