@@ -3,6 +3,7 @@
 //! The order of the steps is always the same: id, clock, route, authenticate, rate, handler,
 //! render, count, log.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,16 +12,17 @@ use std::time::Instant;
 
 use crate::api::context::Context;
 use crate::api::definitions::DefinitionsCache;
-use crate::api::failure::{self, Failure};
+use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::{Auth, Principal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::forwarded;
-use crate::http::request::Request;
+use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
+use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
@@ -40,6 +42,7 @@ pub struct App {
     rates: Rates,
     bookmarks: Bookmarks,
     metrics: Metrics,
+    memory: Memory,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -75,6 +78,7 @@ impl App {
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
+            memory: Memory::default(),
             definitions,
             router,
         }
@@ -121,6 +125,53 @@ impl App {
             took.as_secs_f64() * 1e3
         );
         response
+    }
+
+    /// Whether a request is one that nobody may keep waiting: a login, or whether the server is
+    /// there. It asks the database for a row or two at most.
+    #[must_use]
+    pub fn is_quick(request: &Request) -> bool {
+        let first = request.path.split('/').find(|it| !it.is_empty());
+        matches!(first, Some("access" | "healthz" | "readyz"))
+    }
+
+    /// Answers a request, and takes the memory of the answer until the returned value is dropped:
+    /// when it is written. A client that does not read its answer holds no more than all clients
+    /// may hold together.
+    #[must_use]
+    pub fn handle_and_take(&self, request: &Request) -> (Response, Option<Taken>) {
+        let response = self.handle(request);
+        if let Some(taken) = self.memory.take(response.body.len()) {
+            return (response, Some(taken));
+        }
+        // What a change answers is sent all the same, since it is done.
+        let search = request.path.ends_with("/.search");
+        if !search && !matches!(request.method, Method::Get | Method::Head) {
+            return (response, None);
+        }
+        let detail = "Too many large answers wait for their clients to read them; ask for less at \
+                      once.";
+        (self.refuse(503, detail).with_header("Retry-After", RETRY_AFTER_SECONDS), None)
+    }
+
+    /// The answer to a request that would be refused whatever its body says: one without a valid
+    /// token, or beyond its rate. `None` when the body may be read.
+    #[must_use]
+    pub fn refusal_of_head(&self, request: &Request) -> Option<Response> {
+        let located = self.router.locate(request);
+        let id = format!("{:016x}", id::request());
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        let call = Call { request, client, now: self.clock.now(), id: &id };
+        let scopes = located.scopes(&request.method).unwrap_or(&[]);
+        let failure = match scopes.is_empty() {
+            true => located.nothing_here(request).into(),
+            false => self.authenticated(&call).err()?,
+        };
+        let response = failure.response(&id).with_content_type(located.room.media_type);
+        let response = with_safety(response, located.room.no_store, request.secure);
+        let took = std::time::Duration::ZERO;
+        self.metrics.count_request(request.method.name(), located.label, response.status, took);
+        Some(response)
     }
 
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
@@ -187,6 +238,7 @@ impl App {
         }
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&self.store, &principal.org)?;
+        let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
             change: None,
@@ -198,14 +250,31 @@ impl App {
             client: call.client.map(|it| it.to_string()),
             metrics: &self.metrics,
             dispatch: router::dispatch,
+            memory: &self.memory,
+            taken: &taken,
+            work_done: &work_done,
         };
         located.answer(&context, request)
     }
 
     fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
+        let principal = self.authenticated(call)?;
+        let rate = principal.org.settings.rate;
+        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, call.now) {
+            self.metrics.rate_limited.add();
+            return Err(failure::too_fast(&principal.org, wait));
+        }
+        match scopes.contains(&principal.scope) {
+            true => Ok(principal),
+            false => Err(failure::wrong_scope(principal.scope, scopes)),
+        }
+    }
+
+    /// Whoever the token of a request stands for.
+    fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
         let now = call.now;
         let header = call.request.header("Authorization");
-        let principal = self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+        self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;
@@ -217,16 +286,7 @@ impl App {
                 true => failure::refused_too_often(),
                 false => failure,
             }
-        })?;
-        let rate = principal.org.settings.rate;
-        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, now) {
-            self.metrics.rate_limited.add();
-            return Err(failure::too_fast(&principal.org, wait));
-        }
-        match scopes.contains(&principal.scope) {
-            true => Ok(principal),
-            false => Err(failure::wrong_scope(principal.scope, scopes)),
-        }
+        })
     }
 
     /// Runs a handler; a panic in it becomes a 500.

@@ -64,6 +64,7 @@
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
 //! rate.rs                        how many requests an organisation may send
+//! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
@@ -162,6 +163,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod id;
+pub mod memory;
 pub mod metrics;
 pub mod rate;
 pub mod scim;

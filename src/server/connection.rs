@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::http::request::Method;
 use crate::http::response::Response;
-use crate::server::budget::Budget;
+use crate::server::budget::{BODY_BYTES_FREE, Budget};
 use crate::server::limits::Deadlines;
 use crate::server::permits::Permits;
 use crate::server::render::{self, InvalidResponse, Options};
@@ -43,6 +43,8 @@ pub struct Service {
     pub app: Arc<App>,
     /// How many requests are handled at once.
     pub permits: Permits,
+    /// The same for those that nobody may keep waiting: logins, and whether the server is there.
+    pub quick_permits: Permits,
     /// How much memory the bodies of requests may take.
     pub budget: Budget,
     /// How long each part of a connection's life may take.
@@ -138,6 +140,15 @@ impl<'a, S: Stream> Connection<'a, S> {
             close: true,
         };
         self.socket.set_deadline_in(self.service.deadlines.body);
+        // Before a token is checked, a request takes little more than its head.
+        let large = !matches!(head.framing, Framing::Length(it) if it <= BODY_BYTES_FREE as u64);
+        if large {
+            head.request.peer = Some(peer.address);
+            head.request.secure = peer.secure;
+            if let Some(response) = self.service.app.refusal_of_head(&head.request) {
+                return self.answer(response, options);
+            }
+        }
         // The head is accepted, so the body will be read. A client that has sent its body already
         // needs no 100 (RFC 9110 section 10.1.1).
         let has_body = head.framing != Framing::Length(0);
@@ -160,9 +171,11 @@ impl<'a, S: Stream> Connection<'a, S> {
         }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
-        let response = {
-            let _permit = self.service.permits.acquire();
-            self.service.app.handle(&head.request)
+        let quick = App::is_quick(&head.request);
+        let permits = if quick { &service.quick_permits } else { &service.permits };
+        let (response, _taken) = {
+            let _permit = permits.acquire();
+            service.app.handle_and_take(&head.request)
         };
         options.close = !head.keep_alive || slot.is_stopping();
         drop(head.request);
@@ -309,6 +322,7 @@ mod tests {
         let service = Service {
             app: Arc::new(app),
             permits: Permits::new(1),
+            quick_permits: Permits::new(1),
             budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
             certificates: None,

@@ -18,6 +18,9 @@ const CONNECTIONS_MIN: usize = 16;
 /// connections: with very few, group commit has nothing to group.
 pub const REQUESTS_AT_WORK_MAX: usize = 64;
 
+/// Requests that are handled at once beside those: logins, and whether the server is there.
+pub const QUICK_REQUESTS_MAX: usize = 16;
+
 /// What all request bodies in memory may take beyond the first 64 KiB of each, in bytes.
 pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
 

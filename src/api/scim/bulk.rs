@@ -5,7 +5,6 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::api::body::body_object;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::render::scim_response;
@@ -29,7 +28,7 @@ const QUERY: &str = "attributes=id";
 /// 400 for what is no Bulk request, 413 for too many operations, failures of the store. What is
 /// wrong with one operation stands in the answer.
 pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let body = body_object(request)?;
+    let body = context.body(request)?;
     let bulk = BulkRequest::parse(body, &|path| segments(context.base_url, path))?;
     let outcomes = context.write(|tx| {
         let context = Context {
@@ -43,6 +42,9 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             client: context.client.clone(),
             metrics: context.metrics,
             dispatch: context.dispatch,
+            memory: context.memory,
+            taken: context.taken,
+            work_done: context.work_done,
         };
         Work::new(&context, &bulk).run(tx)
     })?;

@@ -51,6 +51,20 @@ impl Read<'_> {
         Ok(found)
     }
 
+    /// How many direct members these groups have together.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn count_members(&self, groups: &[i64]) -> Result<usize, Error> {
+        let sql = "SELECT count(*) FROM member WHERE grp = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut total = 0;
+        for group in groups {
+            total += statement.query_row([group], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(usize::try_from(total).unwrap_or_default())
+    }
+
     /// The groups each of these resources is in, directly or through other groups, in order of
     /// creation. A cycle of groups ends where it meets itself.
     ///
