@@ -103,12 +103,18 @@
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
 //! store/mod.rs                   the database file: open, read, write
-//! store/connection.rs            how the file and each connection are opened
+//! store/open.rs                  who opens the file, and what it must be before SQLite sees it
+//! store/connection.rs            how each kind of connection is opened
+//! store/readers.rs               the pool of reading connections
 //! store/writer.rs                group commit
+//! store/transaction.rs           Read and Write
 //! store/migrate.rs               the numbered steps of schema.sql
-//! store/error.rs                 what can go wrong with the file
+//! store/checkpoint.rs            the write-ahead log is folded into the file
+//! store/idle.rs                  the thread that checkpoints an idle file
 //! store/serve_lock.rs            one server at a time, and what it says of itself
-//! store/checkpoint.rs            the log is folded in when the file is idle
+//! store/paths.rs                 paths of the file and of what stands beside it
+//! store/mutex.rs                 locking a mutex whatever has panicked
+//! store/error.rs                 what can go wrong with the file
 //! store/tables/mod.rs            one file per table
 //! store/tables/org.rs            organisations
 //! store/tables/token.rs          API tokens

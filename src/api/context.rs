@@ -9,9 +9,10 @@ use crate::metrics::Metrics;
 use crate::scim::datetime::Timestamp;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
+use crate::store::Store;
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
-use crate::store::{Read, Store, Write};
+use crate::store::transaction::{Read, Write};
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that.
 pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;

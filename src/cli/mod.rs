@@ -22,8 +22,9 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
+use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::{Open, Store};
+use crate::store::open::Open;
 
 /// The command did what was asked.
 const EXIT_DONE: u8 = 0;

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 
 use crate::cli::{Answer, CliError, Session, checked_text, quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::Store;
+use crate::store::open::Open;
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
-use crate::store::{Open, Read, Store};
+use crate::store::transaction::Read;
 
 /// How many organisations an error message names at most.
 const NAMED_MAX: usize = 20;

@@ -25,10 +25,11 @@ use crate::scim::datetime::Timestamp;
 use crate::server::Server;
 use crate::server::certificates::{Certificates, Files};
 use crate::server::limits::Limits;
+use crate::store::Store;
 use crate::store::error::Error;
+use crate::store::open::Open;
 use crate::store::tables::org::{Org, OrgSettings};
 use crate::store::tables::token::Scope;
-use crate::store::{Open, Store};
 
 /// The longest time that the log of changes can be kept, in days: ten years.
 const LOG_DAYS_MAX: u32 = 3650;

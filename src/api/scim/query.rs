@@ -211,7 +211,7 @@ fn by_index(
 fn read<T>(
     context: &Context,
     quick: bool,
-    work: impl FnOnce(&crate::store::Read) -> Result<T, Failure>,
+    work: impl FnOnce(&crate::store::transaction::Read) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     if quick { context.read(work) } else { context.read_long(work) }
 }
@@ -288,7 +288,7 @@ fn sort(text: &str, resource_type: &ResourceType) -> Result<Target, Error> {
 /// The resources of a page as JSON, each as its own type shows it.
 fn render(
     context: &Context,
-    tx: &crate::store::Read,
+    tx: &crate::store::transaction::Read,
     chosen: &[Chosen],
     page: &Page,
 ) -> Result<Vec<String>, Failure> {

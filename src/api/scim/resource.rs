@@ -31,7 +31,7 @@ use crate::scim::validate;
 use crate::store::tables::member::{Linked, MemberError};
 use crate::store::tables::provisioning_log::LogLine;
 use crate::store::tables::resource::{Kind, Stored};
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The largest document of one resource, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;

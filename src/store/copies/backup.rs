@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::connection::{beside, folder_of};
 use crate::store::copies::check::{Report, check};
 use crate::store::copies::view::with_view;
 use crate::store::error::Error;
+use crate::store::paths::{beside, folder_of};
 
 /// What the name of a copy that is not finished adds to the name it will have.
 pub const PARTIAL_SUFFIX: &str = ".partial";

@@ -8,10 +8,10 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::connection::{beside, resolved};
 use crate::store::copies::view::{PARTS, with_view};
 use crate::store::error::Error;
 use crate::store::migrate;
+use crate::store::paths::{beside, resolved};
 use crate::store::serve_lock::serving;
 use crate::store::tables::resource::{Columns, Stored};
 
@@ -189,7 +189,7 @@ fn pages(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
 /// program that replicates the file may have added some.
 fn tables(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let model = Connection::open_in_memory()?;
-    migrate::make_former(&model, schema)?;
+    migrate::make_schema(&model, schema)?;
     let expected = definitions(&model)?;
     let found = definitions(connection)?;
     let differing = expected.iter().filter(|(name, sql)| found.get(*name) != Some(*sql));

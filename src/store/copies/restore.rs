@@ -9,12 +9,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::connection::{beside, folder_of, resolved};
 use crate::store::copies::backup::{Partial, sync_folder};
 use crate::store::copies::check::{Report, check};
 use crate::store::copies::view::PARTS;
 use crate::store::error::Error;
-use crate::store::serve_lock::{ServeLock, is_checkpointed_elsewhere};
+use crate::store::paths::{beside, folder_of, resolved};
+use crate::store::serve_lock::{ServeLock, is_checkpointed_externally};
 
 /// How long another program that has the database open is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ pub fn restore(
     }
     // No server can start on the old file until the new one is in its place; and no two of these
     // write one copy. Who checkpoints stays as it was.
-    let lock = ServeLock::take(database, is_checkpointed_elsewhere(database))?;
+    let lock = ServeLock::take(database, is_checkpointed_externally(database))?;
     let partial = Partial::create(place)?;
     let report = partial.fill(source)?;
     let held = if is_there { hold(database)? } else { None };

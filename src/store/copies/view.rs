@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::connection::{beside, resolved};
 use crate::store::error::Error;
+use crate::store::paths::{beside, resolved};
 use crate::store::serve_lock::{is_served, serving};
 
 /// How often a file that another program changed meanwhile is read.

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::path::Target;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::query::filter_sql::{self, SqlFilter};
 use crate::store::query::selective::{is_part_of_text, is_selective};
 use crate::store::query::sort_sql::sort_key;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::resource::{COLUMNS, Stored, from_row};
+use crate::store::transaction::Read;
 
 /// One resource type's part in a list.
 #[derive(Clone, Copy, Debug)]
@@ -323,9 +323,10 @@ mod tests {
     use crate::scim::identity::IdentityChanges;
     use crate::scim::schema::definitions::Definitions;
     use crate::scim::schema::resource_type::ResourceType;
+    use crate::store::Store;
+    use crate::store::open::Open;
     use crate::store::tables::org::OrgSettings;
     use crate::store::tables::resource::Kind;
-    use crate::store::{Open, Store};
 
     struct Harness {
         folder: PathBuf,

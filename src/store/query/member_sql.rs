@@ -136,12 +136,14 @@ mod tests {
     use crate::scim::membership;
     use crate::scim::schema::definitions::Definitions;
     use crate::scim::schema::resource_type::ResourceType;
+    use crate::store::Store;
     use crate::store::error::Error;
+    use crate::store::open::Open;
     use crate::store::query::listing::{From, Listing, Part};
     use crate::store::tables::member::Linked;
     use crate::store::tables::org::{OrgKey, OrgSettings};
     use crate::store::tables::resource::{Kind, Stored};
-    use crate::store::{Open, Store, Write};
+    use crate::store::transaction::Write;
 
     /// Groups and their members, by number.
     type Edges<'a> = &'a [(usize, usize)];

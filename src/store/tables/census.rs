@@ -3,11 +3,11 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::CLI;
 use crate::store::tables::token::Token;
+use crate::store::transaction::Read;
 
 /// What there is of an organisation, deleted resources not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The other end of a membership: a member of a group, or a group of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::filter::comparison::fold;
 use crate::scim::identity::{IdentityChanges, Rules, UsernameFormat};
 use crate::store::error::Error;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The longest name of an organisation, in characters.
 pub const NAME_CHARS_MAX: usize = 200;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// Lines removed in one transaction when old ones are trimmed, so that writers do not wait long.
 const TRIM_ROWS: i64 = 5_000;

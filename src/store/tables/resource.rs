@@ -11,7 +11,7 @@ use crate::store::error::Error;
 use crate::store::query::filter_sql::{self, SqlFilter};
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::Lines;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// A resource as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

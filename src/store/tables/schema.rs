@@ -8,7 +8,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// A schema of an organisation, and what it extends.
 #[derive(Clone, Debug)]

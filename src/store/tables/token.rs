@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::org::{self, Org, OrgKey};
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

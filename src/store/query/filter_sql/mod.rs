@@ -601,8 +601,9 @@ mod tests {
     use crate::scim::schema::definitions::Definitions;
     use crate::scim::schema::document::Schema;
     use crate::scim::schema::resource_type::{Extension, ResourceType};
+    use crate::store::Store;
     use crate::store::connection;
-    use crate::store::{Open, Store};
+    use crate::store::open::Open;
 
     const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
     const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
