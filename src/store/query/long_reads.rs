@@ -14,7 +14,7 @@ pub const LONG_READS_MAX: usize = 3;
 pub const WAITING_MAX: usize = 16;
 /// How long a read waits for a permit.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long a read may take, from the moment it begins. An identity provider waits a minute at most.
+/// How long a read may take from the moment it begins. Identity providers wait a minute at most.
 pub const LONG_READ_MAX: Duration = Duration::from_secs(20);
 
 /// The permits.
