@@ -144,8 +144,8 @@ where
 /// Gives a connection room for its statements, and the functions that filters need.
 fn prepare(connection: &Connection) -> Result<(), Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    // This keeps plans independent of bound values. Without it SQLite prepares a statement again, at
-    // five times the cost of running it, whenever a value differs from the one before.
+    // This keeps plans independent of bound values. Without it SQLite prepares a statement again
+    // whenever a value differs from the one before, at five times the cost of running it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC

@@ -1,4 +1,4 @@
-//! Who opens the database file, and what the file must be before SQLite sees it.
+//! Who opens the database file, and what the file must be before SQLite opens it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};

@@ -147,7 +147,7 @@ enum Begun {
     Nothing,
     /// The transaction; its change is the first one of a batch.
     Transaction,
-    /// A savepoint behind the other changes of the batch.
+    /// A savepoint after the other changes of the batch.
     Savepoint,
 }
 
