@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn a_panic_costs_its_own_request_only() {
         let file = std::env::temp_dir().join(format!("plumm-app-{}", std::process::id()));
-        let store = Arc::new(Store::open(&file, store::Open::Create).unwrap());
+        let store = Arc::new(Store::open(&file, store::open::Open::Create).unwrap());
         let _ = std::fs::remove_file(&file);
         let app = App::new(store, Config::default(), Clock::System);
         let response = app.guarded("1234", || panic!("on purpose"));

@@ -16,9 +16,10 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
+use crate::store::Store;
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
-use crate::store::{Read, Store, Write};
+use crate::store::transaction::{Read, Write};
 
 const NO_MEMORY: &str = "Too many large requests and answers are under way at this moment; send the request \
      again, or ask for less at once.";

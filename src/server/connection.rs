@@ -279,7 +279,8 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::Config;
     use crate::server::limits::Limits;
-    use crate::store::{Open, Store};
+    use crate::store::Store;
+    use crate::store::open::Open;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A stream that records what is written, and counts the calls.

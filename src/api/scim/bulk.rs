@@ -16,7 +16,7 @@ use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::membership;
 use crate::scim::schema::urn;
-use crate::store::Write;
+use crate::store::transaction::Write;
 
 /// Answers are made and not sent, so they hold as little as possible: the members of a large group
 /// are not looked up for them.

@@ -22,8 +22,8 @@ use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
 use crate::scim::strict;
-use crate::store::Read;
 use crate::store::query::listing::{From, Listing, Page, Part};
+use crate::store::transaction::Read;
 
 /// The most of one page, in bytes of documents, members and groups. A page that would be larger
 /// has fewer resources than were asked for, and one at least.

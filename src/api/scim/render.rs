@@ -13,10 +13,10 @@ use crate::scim::resource::{splice, whole};
 use crate::scim::returned::{Projection, shown};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::tables::member::Linked;
 use crate::store::tables::resource::Stored;
+use crate::store::transaction::Read;
 
 /// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a
 /// larger one a change would cost what the group has, and not what it changes.

@@ -32,7 +32,7 @@ use crate::scim::validate::{self, Judged};
 use crate::store::tables::member::{Linked, MemberError};
 use crate::store::tables::provisioning_log::LogLine;
 use crate::store::tables::resource::{Kind, Stored};
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// Where a line of the provisioning log says what was asked for and passed over.
 const PASSED_OVER: &str = "passedOver";

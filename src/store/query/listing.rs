@@ -1,4 +1,4 @@
-//! Pages of lists: which resources, in which order, from where on.
+//! Pages of lists: which resources, in which order, and where the page begins.
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Row, params_from_iter};
@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::path::Target;
-use crate::store::Read;
 use crate::store::error::Error;
-use crate::store::query::filter_sql::{self, SqlFilter};
+use crate::store::query::filter_sql;
+use crate::store::query::fragment::Fragment;
 use crate::store::query::selective::{is_part_of_text, is_selective};
 use crate::store::query::sort_sql::sort_key;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::resource::{COLUMNS, Stored, from_row};
+use crate::store::transaction::Read;
 
 /// One resource type's part in a list.
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +22,23 @@ pub struct Part<'a> {
     pub resource_type: &'a str,
     /// What the URL of such a resource is without its id.
     pub location_base: &'a str,
-    /// What they must meet; all of them are listed when there is nothing.
+    /// The condition that the resources must meet; without one all of them are listed.
     pub condition: Option<&'a Condition>,
-    /// What they are sorted by, where the type has it.
+    /// The attribute that they are sorted by, where the type has it.
     pub sort: Option<&'a Target>,
 }
 
-/// A question for a page of a list.
+/// A request for a page of a list.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     /// The organisation.
     pub org: OrgKey,
     /// The resource types.
     pub parts: Vec<Part<'a>>,
-    /// All resource types by name, each with what the URL of such a resource is without its id:
-    /// where members and groups are.
+    /// All resource types by name, each with what the URL of such a resource is without its id;
+    /// the `$ref` of members and groups is made of it.
     pub locations: &'a [(String, String)],
-    /// Whether the list is sorted by the parts' `sort`; else it is in order of creation.
+    /// Whether the list is sorted by the parts' `sort`; otherwise it is in order of creation.
     pub sorted: bool,
     /// Whether the largest comes first. Without a value a resource is last, or first when the list
     /// is descending (RFC 7644 section 3.4.2.3).
@@ -53,11 +54,11 @@ pub struct Listing<'a> {
 /// Where a page begins.
 #[derive(Clone, Copy, Debug)]
 pub enum From<'a> {
-    /// Behind this many resources.
+    /// After this many resources.
     Offset(i64),
-    /// Behind this place.
+    /// After this place.
     After(&'a Position),
-    /// Before this place; the page is what stands just before it.
+    /// Before this place; the page holds the resources just before it.
     Before(&'a Position),
     /// Before this many resources at the end of the list.
     End(i64),
@@ -70,12 +71,13 @@ impl From<'_> {
     }
 }
 
-/// A place in a list: that of a resource which is or was there. Finding it costs the same anywhere.
+/// The place in a list that a resource has, or had before it was changed. Every place costs the
+/// same to find.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// What the list is sorted by: text, a number or null.
+    /// The resource's sort key: text, a number or null.
     pub key: Value,
-    /// The order of creation, which decides among equals.
+    /// The order of creation, which decides among equal keys.
     pub seq: i64,
 }
 
@@ -90,19 +92,19 @@ pub struct Listed {
     pub position: Position,
 }
 
-/// Part of a list.
+/// A page of a list.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The resources, in the order of the list.
     pub resources: Vec<Listed>,
-    /// Whether the list goes on where the page ends: behind it, or for [`From::Before`] before it.
+    /// Whether the list goes on after the page; for [`From::Before`], before it.
     pub more: bool,
-    /// How many resources the list has in all, where that was asked or costs nothing.
+    /// How many resources the list has in all, where the request asks for it or it costs nothing.
     pub total: Option<i64>,
 }
 
 impl Listing<'_> {
-    /// Whether indexes lead to the page and to the total without a look at many resources.
+    /// Whether indexes find the page and the total, so that few resources are read.
     #[must_use]
     pub fn is_quick(&self) -> bool {
         !self.sorted && self.parts.iter().all(|it| it.condition.is_none_or(is_selective))
@@ -146,7 +148,7 @@ impl Read<'_> {
     }
 
     fn rows(&self, listing: &Listing) -> Result<Vec<Listed>, Error> {
-        let SqlFilter { sql, values } = page(listing);
+        let Fragment { sql, values } = page(listing);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), listed)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -173,8 +175,8 @@ impl Read<'_> {
     }
 }
 
-/// The same page counted from the end of the list, where that is nearer: what an offset passes over
-/// is read. Beyond the end there is nothing to read.
+/// The same page counted from the end of the list, where that is nearer: SQLite reads all the rows
+/// that an offset skips. A page beyond the end reads nothing.
 fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
     let From::Offset(offset) = listing.from else {
         return None;
@@ -187,8 +189,8 @@ fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
     })
 }
 
-/// The statement that reads a page, and one resource more where the list goes on.
-fn page(listing: &Listing) -> SqlFilter {
+/// The statement that reads a page and one more resource, which says whether the list goes on.
+fn page(listing: &Listing) -> Fragment {
     let place = place(listing);
     let order = order(listing);
     let offset = match listing.from {
@@ -197,20 +199,21 @@ fn page(listing: &Listing) -> SqlFilter {
     };
     let mut values = vec![SqlValue::from(listing.org.0)];
     // Each type has a query of its own, whose plan suits its condition; in one query over all of
-    // them no index would have the order of the list. SQLite merges them as far as the page needs.
+    // them no index would have the order of the list. SQLite merges the queries, and reads each
+    // only as far as the page needs.
     let mut queries = Vec::new();
     for part in &listing.parts {
         let key = match part.sort.filter(|_| listing.sorted) {
             Some(sort) => sort_key(sort, part.resource_type),
-            None => SqlFilter { sql: "NULL".to_owned(), values: Vec::new() },
+            None => Fragment { sql: "NULL".to_owned(), values: Vec::new() },
         };
         let filter = filter(part, listing);
-        // In the order of the list each resource would have to be read for its text. The plus hides
-        // that order, and SQLite takes the index of the text; but not for a client that walks on,
-        // whose next page is near.
-        let narrow =
+        // In the order of the list, SQLite would read each resource for its text. The plus hides
+        // that order, so that SQLite reads the index of the text. A client that walks from page to
+        // page keeps the order, since its next page is near.
+        let by_text =
             matches!(listing.from, From::Offset(_)) && part.condition.is_some_and(is_part_of_text);
-        let seq = if narrow { "+resource.seq" } else { "resource.seq" };
+        let seq = if by_text { "+resource.seq" } else { "resource.seq" };
         queries.push(format!(
             "SELECT {seq} AS seq, {} AS sort FROM resource
              WHERE resource.org = ?1 AND resource.deleted IS NULL AND {} AND {}",
@@ -221,8 +224,8 @@ fn page(listing: &Listing) -> SqlFilter {
         values.extend(place.values.iter().cloned());
     }
     values.extend([SqlValue::from(listing.limit + 1), offset.into()]);
-    // The organisation is named first, so that it is ?1 for the filter, wherever that stands.
-    // The inner query finds the page in narrow indexes; only the outer one reads documents.
+    // The first part names the organisation, so that it is ?1 wherever the filter stands. The inner
+    // query finds the page in narrow indexes, and only the outer one reads documents.
     let sql = format!(
         "WITH arguments (org) AS (SELECT ?1), page (seq, sort) AS (
             {} ORDER BY {order} LIMIT ? OFFSET ?)
@@ -231,12 +234,12 @@ fn page(listing: &Listing) -> SqlFilter {
         queries.join(" UNION ALL "),
         order.replace("seq", "page.seq"),
     );
-    SqlFilter { sql, values }
+    Fragment { sql, values }
 }
 
-/// Which resources of a type are in the list.
-fn filter(part: &Part, listing: &Listing) -> SqlFilter {
-    let mut filter = SqlFilter {
+/// The condition for a resource of one type to be in the list.
+fn filter(part: &Part, listing: &Listing) -> Fragment {
+    let mut filter = Fragment {
         sql: "resource.type = ?".to_owned(),
         values: vec![part.resource_type.to_owned().into()],
     };
@@ -265,11 +268,11 @@ fn order(listing: &Listing) -> &'static str {
     }
 }
 
-/// That a resource stands behind, or before, a place in the list.
-fn place(listing: &Listing) -> SqlFilter {
+/// The condition for a resource to stand after, or before, a place in the list.
+fn place(listing: &Listing) -> Fragment {
     let (position, backward) = match listing.from {
         From::Offset(_) | From::End(_) => {
-            return SqlFilter { sql: "1".to_owned(), values: Vec::new() };
+            return Fragment { sql: "1".to_owned(), values: Vec::new() };
         }
         From::After(position) => (position, false),
         From::Before(position) => (position, true),
@@ -281,10 +284,10 @@ fn place(listing: &Listing) -> SqlFilter {
         it => Some(it.as_i64().map_or_else(|| it.as_f64().into(), SqlValue::from)),
     };
     let beyond = if backward { "resource.seq < ?" } else { "resource.seq > ?" };
-    // Smaller keys lie ahead when a descending list is read forward, or an ascending one backward.
+    // The keys grow smaller when a descending list is read forward, or an ascending one backward.
     let (sql, values) = match (listing.sorted, key, listing.descending != backward) {
         (false, _, _) => (beyond.to_owned(), vec![seq]),
-        // What has no key is last among the ascending.
+        // In ascending order the resources without a key come last.
         (true, None, false) => (format!("(sort IS NULL AND {beyond})"), vec![seq]),
         (true, None, true) => (format!("(sort IS NOT NULL OR {beyond})"), vec![seq]),
         (true, Some(key), false) => (
@@ -295,7 +298,7 @@ fn place(listing: &Listing) -> SqlFilter {
             (format!("(sort < ? OR (sort = ? AND {beyond}))"), vec![key.clone(), key, seq])
         }
     };
-    SqlFilter { sql, values }
+    Fragment { sql, values }
 }
 
 fn listed(row: &Row) -> rusqlite::Result<Listed> {
@@ -323,9 +326,10 @@ mod tests {
     use crate::scim::identity::IdentityChanges;
     use crate::scim::schema::definitions::Definitions;
     use crate::scim::schema::resource_type::ResourceType;
+    use crate::store::Store;
+    use crate::store::open::Open;
     use crate::store::tables::org::OrgSettings;
     use crate::store::tables::resource::Kind;
-    use crate::store::{Open, Store};
 
     struct Harness {
         folder: PathBuf,
@@ -345,7 +349,8 @@ mod tests {
             Harness { folder, store, org: org.key, types }
         }
 
-        /// A list of `types` types, asked with this filter and sorted by this; empty for none.
+        /// Does `work` on a listing of the first `types` types with this filter and this sort key;
+        /// an empty text means none.
         fn with<T>(
             &self,
             types: usize,
@@ -450,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_quick_is_found_in_an_index_of_its_own() {
+    fn every_quick_listing_is_found_in_an_index() {
         let harness = Harness::new("quick");
         let one = "INDEX sqlite_autoindex_resource_1 (id=?)";
         let email = "PRIMARY KEY (org=? AND value=?)";
@@ -493,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_the_second_half_are_those_of_the_first_way() {
+    fn pages_read_from_the_end_are_the_same_as_from_the_start() {
         let harness = Harness::new("halves");
         let kind = |it| Kind { org: harness.org, resource_type: it, location_base: "" };
         let now = Timestamp::from_nanoseconds(0);
