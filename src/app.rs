@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::api::context::Context;
 use crate::api::definitions::DefinitionsCache;
@@ -45,6 +45,17 @@ pub struct App {
     memory: Memory,
     definitions: DefinitionsCache,
     router: Router,
+}
+
+/// What the head of a request says of its sender.
+#[derive(Debug)]
+pub enum Admission {
+    /// A valid token.
+    Known,
+    /// The path needs no token, or there is nothing at it.
+    Anonymous,
+    /// No valid token where one is needed: this is the answer, whatever the body says.
+    Refused(Response),
 }
 
 /// A request at work, with what was found out about it.
@@ -154,24 +165,23 @@ impl App {
         (self.refuse(503, detail).with_header("Retry-After", RETRY_AFTER_SECONDS), None)
     }
 
-    /// The answer to a request that would be refused whatever its body says: one without a valid
-    /// token, or beyond its rate. `None` when the body may be read.
+    /// Judges a request by its head, before memory is given to its body.
     #[must_use]
-    pub fn refusal_of_head(&self, request: &Request) -> Option<Response> {
+    pub fn admit(&self, request: &Request) -> Admission {
         let located = self.router.locate(request);
+        let scopes = located.scopes(&request.method).unwrap_or(&[]);
+        if scopes.is_empty() {
+            return Admission::Anonymous;
+        }
         let id = format!("{:016x}", id::request());
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let call = Call { request, client, now: self.clock.now(), id: &id };
-        let scopes = located.scopes(&request.method).unwrap_or(&[]);
-        let failure = match scopes.is_empty() {
-            true => located.nothing_here(request).into(),
-            false => self.authenticated(&call).err()?,
-        };
+        let Err(failure) = self.authenticated(&call) else { return Admission::Known };
         let response = failure.response(&id).with_content_type(located.room.media_type);
         let response = with_safety(response, located.room.no_store, request.secure);
-        let took = std::time::Duration::ZERO;
-        self.metrics.count_request(request.method.name(), located.label, response.status, took);
-        Some(response)
+        let (method, status) = (request.method.name(), response.status);
+        self.metrics.count_request(method, located.label, status, Duration::ZERO);
+        Admission::Refused(response)
     }
 
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
@@ -273,6 +283,12 @@ impl App {
     /// Whoever the token of a request stands for.
     fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
         let now = call.now;
+        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
+        if call.request.headers.iter().filter(named).count() > 1 {
+            let detail = "Two Authorization fields were sent, and only one of them can count. Send \
+                          the API token once.";
+            return Err(Error::new(400, detail).into());
+        }
         let header = call.request.header("Authorization");
         self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);

@@ -1,5 +1,5 @@
-//! The memory that requests may take, all of them together: bodies once they are parsed, and answers
-//! until they are written.
+//! The memory that requests may take, all of them together: bodies once they are parsed, and
+//! answers until they are written.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -21,8 +21,8 @@ use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
 use crate::store::transaction::{Read, Write};
 
-const NO_MEMORY: &str = "Too many large requests and answers are under way at this moment; send the request \
-     again, or ask for less at once.";
+const NO_MEMORY: &str = "Too many large requests and answers are under way at this moment; send \
+                         the request again, or ask for less at once.";
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that.
 pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;
@@ -148,7 +148,7 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_long(work).map_err(of_long_list),
+            None => self.store.read_long(self.principal.org.key, work).map_err(of_long_list),
         }
     }
 

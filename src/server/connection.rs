@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tiny_http::HTTPVersion;
 use zeroize::Zeroizing;
 
-use crate::app::App;
+use crate::app::{Admission, App};
 use crate::http::request::Method;
 use crate::http::response::Response;
 use crate::server::budget::{BODY_BYTES_FREE, Budget};
@@ -45,8 +45,10 @@ pub struct Service {
     pub permits: Permits,
     /// The same for those that nobody may keep waiting: logins, and whether the server is there.
     pub quick_permits: Permits,
-    /// How much memory the bodies of requests may take.
+    /// How much memory the bodies of requests with a valid token may take.
     pub budget: Budget,
+    /// The same for requests to paths that need no token.
+    pub anonymous_budget: Budget,
     /// How long each part of a connection's life may take.
     pub deadlines: Deadlines,
     /// The certificate for connections under TLS; without one, they are plain HTTP.
@@ -142,11 +144,14 @@ impl<'a, S: Stream> Connection<'a, S> {
         self.socket.set_deadline_in(self.service.deadlines.body);
         // Before a token is checked, a request takes little more than its head.
         let large = !matches!(head.framing, Framing::Length(it) if it <= BODY_BYTES_FREE as u64);
+        let mut budget = &self.service.budget;
         if large {
             head.request.peer = Some(peer.address);
             head.request.secure = peer.secure;
-            if let Some(response) = self.service.app.refusal_of_head(&head.request) {
-                return self.answer(response, options);
+            match self.service.app.admit(&head.request) {
+                Admission::Known => {}
+                Admission::Anonymous => budget = &self.service.anonymous_budget,
+                Admission::Refused(response) => return self.answer(response, options),
             }
         }
         // The head is accepted, so the body will be read. A client that has sent its body already
@@ -157,7 +162,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             self.stream.flush()?;
         }
         let service = self.service;
-        let mut reservation = service.budget.reservation();
+        let mut reservation = budget.reservation();
         match self.reader.read_body(&mut self.stream, head.framing, &mut reservation) {
             Ok(body) => head.request.body = body,
             Err(error) => {
@@ -325,6 +330,7 @@ mod tests {
             permits: Permits::new(1),
             quick_permits: Permits::new(1),
             budget: Budget::new(0),
+            anonymous_budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
             certificates: None,
         };

@@ -26,6 +26,7 @@ use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
 use crate::store::readers::Readers;
 use crate::store::serve_lock::ServeLock;
+use crate::store::tables::org::OrgKey;
 use crate::store::transaction::{Read, Write};
 use crate::store::writer::Writer;
 
@@ -116,9 +117,10 @@ impl Store {
     /// the closure returns, and failures of the store itself.
     pub fn read_long<T, E: From<Error>>(
         &self,
+        org: OrgKey,
         work: impl FnOnce(&Read) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _permit = self.long_reads.acquire(WAIT_MAX)?;
+        let _permit = self.long_reads.acquire(org, WAIT_MAX)?;
         self.readers.read_within(LONG_READ_MAX, work)
     }
 

@@ -778,7 +778,7 @@ fn short_reads_never_wait_for_long_lists_and_few_long_ones_may_wait() {
         let held = hold.lock().unwrap();
         for _ in 0..LONG_READS_MAX {
             scope.spawn(|| {
-                let read: Result<(), Error> = harness.store.read_long(|_| {
+                let read: Result<(), Error> = harness.store.read_long(harness.org.key, |_| {
                     started.wait();
                     drop(hold.lock());
                     Ok(())

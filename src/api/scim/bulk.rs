@@ -2,6 +2,7 @@
 //! and each goes through the code of a request by itself.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -21,6 +22,9 @@ use crate::store::transaction::Write;
 /// Answers are made and not sent, so they hold as little as possible: the members of a large group
 /// are not looked up for them.
 const QUERY: &str = "attributes=id";
+
+/// How long the operations of one request may take together; those that are left are refused.
+pub const BULK_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// `POST /Bulk`
 ///
@@ -53,6 +57,17 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
     Ok(scim_response(200, bulk::response(done).to_string()))
 }
 
+fn out_of_time() -> Error {
+    let seconds = BULK_TIME_MAX.as_secs();
+    Error::new(
+        503,
+        format!(
+            "The operations before this one took {seconds} seconds, which is all that one Bulk \
+             request may take. Send this operation again, in a request with fewer of them."
+        ),
+    )
+}
+
 struct Work<'a> {
     context: &'a Context<'a>,
     bulk: &'a BulkRequest,
@@ -83,7 +98,15 @@ impl<'a> Work<'a> {
 
     fn run(mut self, tx: &Write) -> Result<Vec<Option<BulkOutcome>>, Failure> {
         let mut errors = 0;
+        let started = Instant::now();
         for part in self.bulk.order() {
+            // What was done stays (RFC 7644 section 3.7): others wait for the database.
+            if started.elapsed() > BULK_TIME_MAX {
+                for i in part {
+                    self.outcomes[i] = Some(self.outcome(i, Err(out_of_time())));
+                }
+                continue;
+            }
             if self.bulk.fail_on_errors.is_some_and(|it| errors >= it) {
                 break;
             }

@@ -22,12 +22,9 @@ use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
 use crate::scim::strict;
-use crate::store::query::listing::{From, Listing, Page, Part};
+use crate::store::query::listing::{From, Listing, PAGE_BYTES_MAX, Page, Part};
 use crate::store::transaction::Read;
 
-/// The most of one page, in bytes of documents, members and groups. A page that would be larger
-/// has fewer resources than were asked for, and one at least.
-pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A page of so few resources is not counted before it is read.
 const LIMIT_SMALL: i64 = 20;
 

@@ -316,7 +316,15 @@ fn change_members(
     changes: &mut Value,
 ) -> Result<(), Failure> {
     let mut changed = MembersChanged::default();
-    for it in members {
+    let mut members = members.into_iter().peekable();
+    while let Some(mut it) = members.next() {
+        // Several in a row are decided in one pass over the group.
+        while let (MemberChange::RemoveWhere(one), Some(MemberChange::RemoveWhere(other))) =
+            (&mut it, members.peek())
+        {
+            *one = Condition::Or(vec![one.clone(), other.clone()]);
+            members.next();
+        }
         match it {
             MemberChange::Add(ids) => changed.note(add_members(context, tx, group, &ids)?, 1),
             MemberChange::Remove(ids) => changed.note(tx.remove_members(group.seq, &ids)?, -1),

@@ -92,8 +92,12 @@ pub struct Listed {
     pub position: Position,
 }
 
+/// The most of one page, in bytes of documents, members and groups. A page that would be larger has
+/// fewer resources than were asked for, and one at least (RFC 7644 section 3.4.2.4).
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A page of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The resources, in the order of the list.
     pub resources: Vec<Listed>,
@@ -122,11 +126,24 @@ impl Read<'_> {
             false => None,
         };
         let from_end = all.and_then(|total| from_end(listing, total));
-        let listing = from_end.as_ref().unwrap_or(listing);
+        let nearer = from_end.as_ref().unwrap_or(listing);
+        match self.list_from(nearer, all)? {
+            Some(page) => Ok(page),
+            None => Ok(self.list_from(listing, all)?.unwrap_or_default()),
+        }
+    }
+
+    /// The page, unless it is read from its end and cut: then it lacks its beginning.
+    fn list_from(&self, listing: &Listing, all: Option<i64>) -> Result<Option<Page>, Error> {
         let nothing = listing.limit <= 0 || listing.parts.is_empty();
-        let mut resources = if nothing { vec![] } else { self.rows(listing)? };
+        let (mut resources, cut) = if nothing { (vec![], false) } else { self.rows(listing)? };
+        if cut && matches!(listing.from, From::End(_)) {
+            // Read from its end, a page that is cut lacks its beginning.
+            return Ok(None);
+        }
         let limit = usize::try_from(listing.limit).unwrap_or(usize::MAX);
         let more = match listing.from {
+            _ if cut => true,
             From::End(behind) => behind > 0,
             _ => resources.len() > limit,
         };
@@ -144,14 +161,25 @@ impl Read<'_> {
             _ if listing.count => Some(self.count(listing)?),
             _ => None,
         };
-        Ok(Page { resources, more, total })
+        Ok(Some(Page { resources, more, total }))
     }
 
-    fn rows(&self, listing: &Listing) -> Result<Vec<Listed>, Error> {
+    /// The rows of a page, and whether there are fewer than the page has room for, since their
+    /// documents are large.
+    fn rows(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
         let Fragment { sql, values } = page(listing);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), listed)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query(params_from_iter(values))?;
+        let (mut listed_rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let it = listed(row)?;
+            bytes += it.stored.document.len();
+            if bytes > PAGE_BYTES_MAX && !listed_rows.is_empty() {
+                return Ok((listed_rows, true));
+            }
+            listed_rows.push(it);
+        }
+        Ok((listed_rows, false))
     }
 
     fn count_all(&self, listing: &Listing) -> Result<i64, Error> {
