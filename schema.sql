@@ -1,8 +1,8 @@
 -- The database of plumm, as numbered steps. A step is never changed once it is released, only followed
 -- by another; `PRAGMA user_version` counts the steps a file has taken (src/store/migrate.rs).
 --
--- Times are nanoseconds since 1970-01-01T00:00:00Z. Text marked "folded" is case-folded
--- (src/scim/comparison.rs), so that an index answers what letter case must not change.
+-- Times are nanoseconds since 1970-01-01T00:00:00Z. Text marked "folded" is in the form that
+-- letter case does not change (src/scim/filter/comparison.rs), so that an index answers what letter case must not change.
 
 -- v 1
 
@@ -199,3 +199,16 @@ INSERT INTO provisioning_log_3
     FROM provisioning_log ORDER BY seq;
 DROP TABLE provisioning_log;
 ALTER TABLE provisioning_log_3 RENAME TO provisioning_log;
+
+-- v 4
+
+-- Resource types that support registers for an organisation, each with its own schemas: `document` is
+-- {"resourceType": …, "schemas": […]}. `org.schemas` counts their changes too. With this step names are
+-- folded anew (src/store/migrate.rs).
+CREATE TABLE resource_type (
+    org INTEGER NOT NULL REFERENCES org (id),
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    PRIMARY KEY (org, name)
+) STRICT, WITHOUT ROWID;

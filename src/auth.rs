@@ -28,9 +28,9 @@ use crate::store::transaction::Write;
 
 /// What every token begins with.
 const PREFIX: &str = "plm_";
-/// Characters at the end of a token that check the others: a mistyped token is told from a wrong
-/// one.
-const CHECK_CHARS: usize = 6;
+/// Characters at the end of a token that are a checksum of the others: it tells a mistyped token
+/// from a wrong one.
+const CHECKSUM_CHARS: usize = 6;
 /// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
 const TAG_BYTES: usize = 8;
 /// The longest header value that is looked at, in bytes.
@@ -67,7 +67,7 @@ impl fmt::Debug for Secret {
 pub struct Issued {
     /// Its row.
     pub token: Token,
-    /// Its text, which nobody sees again.
+    /// Its text, which is shown only once.
     pub secret: Secret,
 }
 
@@ -83,7 +83,7 @@ pub fn issue(
     label: &str,
     expires: Option<Timestamp>,
 ) -> Result<Issued, Error> {
-    let issued = mint(now, org.key, scope, label, expires)?;
+    let issued = generate(now, org.key, scope, label, expires)?;
     store.write(now, |tx| tx.add_token(&issued.token))?;
     Ok(issued)
 }
@@ -92,7 +92,7 @@ pub fn issue(
 ///
 /// # Errors
 /// [`Error::Invalid`] when argon2 has no memory.
-pub fn mint(
+pub fn generate(
     now: Timestamp,
     org: OrgKey,
     scope: Scope,
@@ -101,13 +101,13 @@ pub fn mint(
 ) -> Result<Issued, Error> {
     let id = id::token();
     let secret = id::secret();
-    // All the room at once: a text that grows would leave copies behind.
-    let length = PREFIX.len() + id.len() + 1 + secret.len() + CHECK_CHARS;
+    // The whole capacity at once: a text that grows would leave copies behind.
+    let length = PREFIX.len() + id.len() + 1 + secret.len() + CHECKSUM_CHARS;
     let mut text = Zeroizing::new(String::with_capacity(length));
     for part in [PREFIX, &id, "_", &secret] {
         text.push_str(part);
     }
-    let check = check_of(&text);
+    let check = checksum(&text);
     text.push_str(&check);
     let (_, secret) = parts(&text).ok_or_else(|| Error::Invalid("a new token".to_owned()))?;
     let hash = Argon2::default().hash_password_with_salt(secret.as_bytes(), &id::salt());
@@ -145,7 +145,7 @@ pub enum Refusal {
     Missing,
     /// What was sent is no token of plumm.
     Malformed,
-    /// The token's check does not fit: it was cut or mistyped.
+    /// The token's checksum does not match: it was cut or mistyped.
     Mistyped,
     /// There is no such token.
     Wrong,
@@ -165,7 +165,7 @@ impl From<Error> for Refusal {
     }
 }
 
-/// The verifier of tokens, with what it remembers of them.
+/// The verifier of tokens, and what it keeps of them in memory.
 pub struct Auth {
     key: [u8; 32],
     verified: Mutex<HashSet<[u8; 32]>>,
@@ -200,7 +200,7 @@ impl Auth {
     /// Who sent a request with this `Authorization` header.
     ///
     /// # Errors
-    /// The [`Refusal`] that says why nobody did.
+    /// The [`Refusal`] that says why there is no principal.
     pub fn authenticate(
         &self,
         store: &Store,
@@ -212,17 +212,17 @@ impl Auth {
             return Err(Refusal::Missing);
         }
         let (id, secret) = parts(&text).ok_or(Refusal::Malformed)?;
-        let (body, check) = text.split_at(text.len() - CHECK_CHARS);
-        // Both come from the client, so how long this takes tells nothing of any token here.
-        if check != check_of(body) {
+        let (body, check) = text.split_at(text.len() - CHECKSUM_CHARS);
+        // Both come from the client, so the time this takes reveals nothing of any token here.
+        if check != checksum(body) {
             return Err(Refusal::Mistyped);
         }
         let found = store.read(|tx| tx.token(id))?;
-        // A token that nobody has is compared too, so that its refusal takes as long.
+        // An unknown token is compared too, so that its refusal takes as long.
         let given = tag(secret);
         let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |(token, _)| &token.tag);
-        let fits = bool::from(given.ct_eq(known));
-        let Some((token, org)) = found.filter(|_| fits) else {
+        let matches = bool::from(given.ct_eq(known));
+        let Some((token, org)) = found.filter(|_| matches) else {
             return Err(Refusal::Wrong);
         };
         if let Some(at) = token.revoked {
@@ -232,13 +232,13 @@ impl Auth {
             return Err(Refusal::Expired(at));
         }
         self.verify(&text, secret, &token)?;
-        self.note_use(now, &token);
+        self.record_use(now, &token);
         Ok(Principal { org, token: token.id, scope: token.scope })
     }
 
-    /// Notes that a client at this address was refused. Returns whether that has happened so often
-    /// of late that it is to be told to wait. A valid token is never asked to: it may come from the
-    /// same address.
+    /// Records that a client at this address was refused. Returns whether that has happened so
+    /// often of late that the client must wait. A request with a valid token never has to wait: it
+    /// may come from the same address.
     pub fn refused_too_often(&self, client: IpAddr, now: Timestamp) -> bool {
         let address = client_of(client);
         let mut refused = lock(&self.refused);
@@ -257,7 +257,7 @@ impl Auth {
         false
     }
 
-    /// The whole proof, once per token and process.
+    /// Verifies the secret with argon2, once per token and process.
     fn verify(&self, text: &str, secret: &str, token: &Token) -> Result<(), Refusal> {
         let remembered = sha256(&[&self.key, text.as_bytes()]);
         if lock(&self.verified).contains(&remembered) {
@@ -267,22 +267,22 @@ impl Auth {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Busy);
         }
-        let turn = lock(&self.verifying);
+        let one_at_a_time = lock(&self.verifying);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        // The one before may have been the same token.
+        // The thread before this one may have verified the same token.
         if lock(&self.verified).contains(&remembered) {
             return Ok(());
         }
         let proof = Argon2::default().verify_password(secret.as_bytes(), token.hash.as_str());
-        drop(turn);
+        drop(one_at_a_time);
         proof.map_err(|_| Refusal::Wrong)?;
         lock(&self.verified).insert(remembered);
         Ok(())
     }
 
-    /// Remembers that a token was used; [`Auth::write_uses`] writes it. A clock that was set back
-    /// loses no later time.
-    fn note_use(&self, now: Timestamp, token: &Token) {
+    /// Remembers that a token was used; [`Auth::write_uses`] writes it. The later time stays when
+    /// the clock was set back.
+    fn record_use(&self, now: Timestamp, token: &Token) {
         let mut used = lock(&self.used);
         match used.get_mut(&token.id) {
             Some(at) => *at = now.max(*at),
@@ -290,8 +290,8 @@ impl Auth {
         }
     }
 
-    /// Writes what is remembered of the use of tokens: now and then, and at the end of service. No
-    /// request waits for it.
+    /// Writes when tokens were last used: once in a while, and at the end of service. No request
+    /// waits for it.
     ///
     /// # Errors
     /// Failures of the store; what could not be written is remembered for the next time.
@@ -320,7 +320,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case
-/// and also doubled (an administrator pasted the word, too), `Basic` with the token as the
+/// and also doubled (an administrator pasted the word as well), `Basic` with the token as the
 /// password, and the bare token (Okta's "Header" authentication).
 fn token_in(header: &str) -> Zeroizing<String> {
     let mut rest = header.trim();
@@ -334,10 +334,10 @@ fn token_in(header: &str) -> Zeroizing<String> {
         return Zeroizing::new(rest.to_owned());
     };
     let bare = encoded.trim_end_matches('=');
-    let mut room = Zeroizing::new([0; HEADER_BYTES_MAX]);
-    let length = Base64::decode(encoded, &mut *room).map(<[u8]>::len);
-    let length = length.or_else(|_| Base64Unpadded::decode(bare, &mut *room).map(<[u8]>::len));
-    let decoded = str::from_utf8(&room[..length.unwrap_or(0)]).unwrap_or_default();
+    let mut buffer = Zeroizing::new([0; HEADER_BYTES_MAX]);
+    let length = Base64::decode(encoded, &mut *buffer).map(<[u8]>::len);
+    let length = length.or_else(|_| Base64Unpadded::decode(bare, &mut *buffer).map(<[u8]>::len));
+    let decoded = str::from_utf8(&buffer[..length.unwrap_or(0)]).unwrap_or_default();
     let (user, password) = decoded.split_once(':').unwrap_or(("", decoded));
     let token = if user.starts_with(PREFIX) { user } else { password };
     let token = if token.is_empty() { "basic" } else { token.trim() };
@@ -351,17 +351,17 @@ fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     (head.eq_ignore_ascii_case(scheme) && parted).then(|| rest.trim_start())
 }
 
-/// The public id and the secret of a token's text; the secret includes the check.
+/// The public id and the secret of a token's text; the secret includes the checksum.
 fn parts(text: &str) -> Option<(&str, &str)> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
     let plain = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric());
-    let long = secret.len() > CHECK_CHARS && secret.len() < HEADER_BYTES_MAX;
+    let long = secret.len() > CHECKSUM_CHARS && secret.len() < HEADER_BYTES_MAX;
     (!id.is_empty() && plain(id) && plain(secret) && long).then_some((id, secret))
 }
 
-fn check_of(body: &str) -> String {
+fn checksum(body: &str) -> String {
     let digest = sha256(&[body.as_bytes()]);
-    digest[..CHECK_CHARS / 2].iter().map(|it| format!("{it:02x}")).collect()
+    digest[..CHECKSUM_CHARS / 2].iter().map(|it| format!("{it:02x}")).collect()
 }
 
 fn tag(secret: &str) -> Vec<u8> {
@@ -414,9 +414,9 @@ mod tests {
     }
 
     #[test]
-    fn the_check_notices_a_changed_letter() {
+    fn the_checksum_detects_a_changed_letter() {
         let body = "plm_abc_0123456789";
-        assert_eq!(check_of(body).len(), CHECK_CHARS);
-        assert_ne!(check_of(body), check_of("plm_abc_0123456788"));
+        assert_eq!(checksum(body).len(), CHECKSUM_CHARS);
+        assert_ne!(checksum(body), checksum("plm_abc_0123456788"));
     }
 }

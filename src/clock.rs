@@ -1,4 +1,4 @@
-//! The only reader of time. Everything else is handed the time it works at.
+//! The only reader of time. All other code gets the time as an argument.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use crate::scim::datetime::Timestamp;
 pub enum Clock {
     /// The machine's clock.
     System,
-    /// A clock that only moves when told, in nanoseconds since the epoch.
+    /// A clock that only [`Clock::advance`] moves, in nanoseconds since the epoch.
     Fixed(AtomicI64),
 }
 
@@ -22,7 +22,7 @@ impl Clock {
     }
 
     /// The time now, in whole milliseconds, which is what answers show: a client that filters by a
-    /// time it was told must find the resource.
+    /// time of an answer must find the resource.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let nanoseconds = match self {

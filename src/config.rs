@@ -1,4 +1,4 @@
-//! What an operator decides when the server is started.
+//! The settings that an operator gives when the server is started.
 
 use ipnet::IpNet;
 
@@ -10,7 +10,7 @@ pub struct Config {
     pub public_url: Option<String>,
     /// How long the provisioning log is kept, in days.
     pub log_days: u32,
-    /// The reverse proxies whose word on who sent a request is taken.
+    /// The reverse proxies that are trusted to name the client of a request.
     pub trusted_proxies: Vec<IpNet>,
 }
 

@@ -9,8 +9,12 @@
 //! ```text
 //! main.rs                        argv and environment in, exit code out
 //!
-//! cli/mod.rs                     the commands: grammar, messages, exit codes
-//! cli/serve.rs                   `plumm serve`
+//! cli/mod.rs                     the commands: their grammar, and what runs for each
+//! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
+//! cli/serve/args.rs              its arguments, and what each must be
+//! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
+//! cli/serve/scheduled_backups.rs backups that a running server makes by itself
+//! cli/serve/periodic.rs          a thread that does something again and again
 //! cli/org.rs                     `plumm org`
 //! cli/token.rs                   `plumm token`
 //! cli/tls.rs                     `plumm tls`
@@ -18,22 +22,36 @@
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
-//! cli/schedule.rs                backups that a running server makes by itself
+//! cli/arguments.rs               what arguments of several commands must be
+//! cli/session.rs                 the database, the clock, and how an answer is printed
+//! cli/text.rs                    tables, and words that neither terminal nor shell obeys
+//! cli/error.rs                   why a command failed, and its exit code
 //!
-//! server/mod.rs                  the accept loop, a thread for each connection, the end of service
-//! server/limits.rs               caps on connections and the deadlines
-//! server/seats.rs                who is connected, who makes room, who is left at the end
-//! server/gate.rs                 how many requests are at work at once
-//! server/budget.rs               how much memory request bodies may take
-//! server/certificates.rs         the certificate and its key, from files that are renewed
-//! server/tls.rs                  TLS over a socket
+//! server/mod.rs                  a listener, a thread for each connection, the end of service
+//! server/acceptor.rs             the accept loop
+//! server/protocol.rs             plain HTTP or TLS, served or turned away
+//! server/connection.rs           one connection: request, response, and again
+//! server/render.rs               a response as the bytes of its head
+//! server/stream.rs               what a connection reads and writes
 //! server/socket.rs               a TCP socket whose reads and writes share one deadline
-//! server/connection.rs           the life of one connection
-//! server/reader.rs               requests from the bytes a connection yields
-//! server/section.rs              where a block of header lines ends
-//! server/head.rs                 the head of a request, judged
-//! server/chunk.rs                the size line of a chunk
-//! server/render.rs               a response as bytes
+//! server/tls/mod.rs              TLS
+//! server/tls/stream.rs           TLS over a socket
+//! server/tls/certificates.rs     the certificate in use, and its renewal
+//! server/tls/pem.rs              the files of the certificate and its key
+//! server/request/mod.rs          the bytes of a connection become requests
+//! server/request/reader.rs       one request after the other
+//! server/request/head.rs         the head of a request, parsed
+//! server/request/body.rs         the body, in memory that grows with what arrives
+//! server/request/chunked.rs      the chunked transfer coding
+//! server/request/chunk_line.rs   the size line of a chunk
+//! server/request/line_scanner.rs where a head or a trailer section ends
+//! server/request/input.rs        the bytes that were received and not yet parsed
+//! server/request/refusal.rs      why a request is not read any further
+//! server/limits.rs               caps on connections and the deadlines
+//! server/slots/mod.rs            the slots of connections, and which one is evicted
+//! server/slots/state.rs          what a connection is doing and since when
+//! server/permits.rs              how many requests are handled at once
+//! server/budget.rs               how much memory request bodies may take
 //!
 //! http/mod.rs                    HTTP messages as plain values
 //! http/request.rs                one request
@@ -41,12 +59,16 @@
 //! http/forwarded.rs              whose request a proxy passed on
 //!
 //! app.rs                         what every request goes through
-//! config.rs                      what an operator decides when the server is started
+//! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
 //! rate.rs                        how many requests an organisation may send
-//! metrics.rs                     what the server counts
+//! metrics/mod.rs                 what the server counts
+//! metrics/counter.rs             counters and gauges
+//! metrics/histogram.rs           how long something took, in buckets
+//! metrics/process.rs             what the operating system says of this process
+//! metrics/text.rs                the text format of Prometheus
 //!
 //! api/mod.rs                     the table of all routes: who asks decides the room
 //! api/router.rs                  from a path to its route
@@ -89,6 +111,7 @@
 //! scim/validate.rs               outside data becomes a document, by the schemas
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active
+//! scim/deactivation.rs           whether a request means to take login away
 //! scim/patch/mod.rs              PATCH
 //! scim/patch/message.rs          its operations, read and not yet applied
 //! scim/patch/path.rs             the path of an operation

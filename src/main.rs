@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let wanted = env::var("PLUMM_LOG").ok().filter(|it| !it.is_empty());
-    // A word that is no level would be taken for the name of a module, and silence the rest.
+    // env_logger takes a word that is no level for the name of a module, and logs nothing else.
     let understood = |it: &String| it.contains('=') || it.parse::<log::LevelFilter>().is_ok();
     let filter = wanted.clone().filter(understood);
     let mut logger = env_logger::Builder::new();

@@ -11,14 +11,14 @@ const MINUTE_NANOSECONDS: i64 = 60_000_000_000;
 /// A bucket holds the requests of this part of a minute, and at least one.
 const BURST_DIVISOR: u32 = 6;
 
-/// The buckets of all organisations. What the application asks at login has one of its own, so
-/// that no import of the identity provider keeps people out; hence one for each scope.
+/// The buckets of all organisations, one for each scope: an import of the identity provider must
+/// not use up what the application needs at login.
 #[derive(Debug, Default)]
 pub struct Rates {
     buckets: Mutex<HashMap<(OrgKey, Scope), Bucket>>,
 }
 
-/// A bucket, known by when it will be full again.
+/// A bucket, described by the time at which it will be full again.
 #[derive(Debug)]
 struct Bucket {
     /// Requests a minute, as they were when the bucket was made.
@@ -28,24 +28,24 @@ struct Bucket {
 }
 
 impl Rates {
-    /// Counts a request of an organisation, with a token of this scope, that may send `rate`
-    /// requests a minute. Returns in how many seconds, rounded up, it may be sent instead when it
-    /// is one too many.
+    /// Counts a request with a token of this scope, of an organisation that may send `rate`
+    /// requests a minute. When it is one too many, returns in how many seconds, rounded up, it may
+    /// be sent again.
     pub fn take(&self, org: OrgKey, scope: Scope, rate: u32, now: Timestamp) -> Option<u64> {
         let rate = rate.max(1);
-        let one = MINUTE_NANOSECONDS / i64::from(rate);
-        let capacity = i64::from((rate / BURST_DIVISOR).max(1)) * one;
+        let interval = MINUTE_NANOSECONDS / i64::from(rate);
+        let capacity = i64::from((rate / BURST_DIVISOR).max(1)) * interval;
         let now = now.nanoseconds();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Bucket { rate, full: now };
         let bucket = buckets.entry((org, scope)).or_insert_with(fresh);
-        // Whoever was given another rate need not first make up for the old one; and no bucket is
-        // that empty unless the clock was set back. By less than a minute it is no clock: requests
-        // come here in another order than the one in which they were given their time.
+        // A bucket starts anew when the rate was changed, and when it is emptier than it can be,
+        // which happens when the clock was set back. A minute is allowed for: requests come here in
+        // another order than the one in which they got their time.
         if bucket.rate != rate || bucket.full > now + capacity + MINUTE_NANOSECONDS {
             *bucket = fresh();
         }
-        let full = bucket.full.max(now) + one;
+        let full = bucket.full.max(now) + interval;
         let missing = full - (now + capacity);
         if missing > 0 {
             return Some(missing.unsigned_abs().div_ceil(1_000_000_000));
@@ -56,90 +56,4 @@ impl Rates {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: i64 = 1_700_000_000_000_000_000;
-
-    /// How many of these requests in one moment are let through.
-    fn through(rates: &Rates, rate: u32, seconds: i64, requests: usize) -> usize {
-        let now = Timestamp::from_nanoseconds(START).plus_seconds(seconds);
-        let sent = (0..requests).map(|_| rates.take(OrgKey(1), Scope::Scim, rate, now));
-        sent.filter(Option::is_none).count()
-    }
-
-    #[test]
-    fn a_sixth_of_a_minute_at_once_and_then_as_many_as_the_rate() {
-        for (rate, burst) in [(1, 1), (5, 1), (6, 1), (12, 2), (600, 100), (60_000, 10_000)] {
-            let rates = Rates::default();
-            assert_eq!(through(&rates, rate, 0, burst + 9), burst, "{rate}");
-            assert_eq!(through(&rates, rate, 0, 1), 0, "{rate}");
-            // After a minute the bucket is full, and no fuller.
-            assert_eq!(through(&rates, rate, 60, burst + 9), burst, "{rate}");
-            assert_eq!(through(&rates, rate, 3_600, burst + 9), burst, "{rate}");
-        }
-        let rates = Rates::default();
-        assert_eq!(through(&rates, 600, 0, 200), 100);
-        assert_eq!(through(&rates, 600, 3, 200), 30);
-        assert_eq!(through(&rates, 600, 4, 200), 10);
-    }
-
-    #[test]
-    fn the_time_to_wait_is_the_time_until_a_request_fits() {
-        for (rate, burst, wait) in [(1, 1, 60), (20, 3, 3), (7, 1, 9), (600, 100, 1)] {
-            let rates = Rates::default();
-            assert_eq!(through(&rates, rate, 0, burst), burst);
-            let now = Timestamp::from_nanoseconds(START);
-            let take = |now| rates.take(OrgKey(1), Scope::Scim, rate, now);
-            assert_eq!(take(now), Some(wait), "{rate}");
-            let wait = i64::try_from(wait).unwrap();
-            assert!(rate == 600 || take(now.plus_seconds(wait - 1)).is_some(), "{rate}");
-            assert_eq!(take(now.plus_seconds(wait)), None, "{rate}");
-        }
-    }
-
-    #[test]
-    fn a_request_that_was_overtaken_fills_no_bucket() {
-        let rates = Rates::default();
-        let at = |milliseconds: i64| Timestamp::from_nanoseconds(START + milliseconds * 1_000_000);
-        let take = |now| rates.take(OrgKey(1), Scope::Scim, 600, now);
-        assert_eq!((0..150).filter(|_| take(at(50)).is_none()).count(), 100);
-        assert_eq!((0..150).filter(|_| take(at(0)).is_none()).count(), 0);
-        assert_eq!(take(at(50)), Some(1));
-    }
-
-    #[test]
-    fn organisations_and_scopes_have_buckets_of_their_own() {
-        let rates = Rates::default();
-        let now = Timestamp::from_nanoseconds(START);
-        for (org, scope) in [(1, Scope::Scim), (1, Scope::Access), (2, Scope::Scim)] {
-            assert_eq!(rates.take(OrgKey(org), scope, 1, now), None);
-            assert!(rates.take(OrgKey(org), scope, 1, now).is_some());
-        }
-    }
-
-    #[test]
-    fn another_rate_counts_at_once() {
-        let rates = Rates::default();
-        assert_eq!(through(&rates, 1, 0, 5), 1);
-        assert_eq!(through(&rates, 6_000_000, 0, 2_000_000), 1_000_000);
-        assert_eq!(through(&rates, 12, 0, 5), 2);
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_keeps_nobody_out() {
-        let rates = Rates::default();
-        assert_eq!(through(&rates, 60, 7_200, 20), 10);
-        assert_eq!(through(&rates, 60, 0, 20), 10);
-        assert_eq!(through(&rates, 60, 1, 20), 1);
-    }
-
-    #[test]
-    fn the_highest_rate_is_not_rounded_away() {
-        let rates = Rates::default();
-        let now = Timestamp::from_nanoseconds(START);
-        assert_eq!(rates.take(OrgKey(1), Scope::Scim, 100_000_000, now), None);
-        let full = rates.buckets.lock().unwrap()[&(OrgKey(1), Scope::Scim)].full;
-        assert_eq!(full - START, 600);
-    }
-}
+mod tests;

@@ -5,10 +5,11 @@
 use std::io::{self, Read};
 
 use plumm::server::budget::Budget;
-use plumm::server::head::HEADERS_MAX;
-use plumm::server::reader::{
-    BODY_BYTES_MAX, CHUNK_EXTENSIONS_BYTES_MAX, CHUNK_LINE_BYTES_MAX, Failure, Reader,
-};
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::request::chunked::{CHUNK_EXTENSIONS_BYTES_MAX, CHUNK_LINE_BYTES_MAX};
+use plumm::server::request::head::HEADERS_MAX;
+use plumm::server::request::reader::Reader;
+use plumm::server::request::refusal::ReadError;
 
 /// Refusals for other reasons than framing: limits (413, 414, 431), expectations (417), codings
 /// (501), versions (505).
@@ -47,17 +48,17 @@ fn read(bytes: &[u8], step: usize) -> (Vec<Framed>, Option<u16>) {
     let (mut stream, mut reader) = (Steps(bytes, step), Reader::default());
     let budget = Budget::new(BODY_BYTES_MAX);
     let mut requests = Vec::new();
-    while reader.wait(&mut stream).unwrap() {
+    while reader.wait_for_request(&mut stream).unwrap() {
         let request = reader.read_head(&mut stream).and_then(|head| {
-            let body = reader.read_body(&mut stream, head.framing, &mut budget.share())?;
+            let body = reader.read_body(&mut stream, head.framing, &mut budget.reservation())?;
             let mark = if head.request.query.is_empty() { "" } else { "?" };
             let target = format!("{}{mark}{}", head.request.path, head.request.query);
             Ok((head.request.method.name().to_owned(), target, body))
         });
         match request {
             Ok(it) => requests.push(it),
-            Err(Failure::Refused(it)) => return (requests, Some(it.status)),
-            Err(Failure::Io(error)) => panic!("{error}"),
+            Err(ReadError::Refused(it)) => return (requests, Some(it.status)),
+            Err(ReadError::Io(error)) => panic!("{error}"),
         }
     }
     (requests, None)

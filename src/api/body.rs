@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::http::request::Request;
-use crate::scim::error::Error;
+use crate::scim::error::{Error, quoted};
 
 /// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each
 /// level, on the small stack of a connection's thread; SCIM itself needs fewer than ten.
@@ -16,8 +16,18 @@ pub const BODY_VALUES_MAX: usize = 200_000;
 /// The body as a JSON object.
 ///
 /// # Errors
-/// 400 `invalidSyntax` that says what is wrong with it, and where.
+/// 415 for a content coding, 400 `invalidSyntax` that says what is wrong with it, and where.
 pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
+    // RFC 9110 section 8.4: a coding that is not known is answered 415.
+    let coding = request.header("Content-Encoding").map(str::trim).unwrap_or_default();
+    if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
+        let detail = format!(
+            "The header Content-Encoding says \"{}\", and bodies are read as they are. Send the \
+             JSON without a coding.",
+            quoted(coding)
+        );
+        return Err(Error::new(415, detail));
+    }
     let bytes = request.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&request.body);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Error::invalid_syntax(

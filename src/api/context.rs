@@ -55,6 +55,12 @@ impl Context<'_> {
         types.map(|it| (it.name.clone(), self.location_base(it))).collect()
     }
 
+    /// Whether requests are taken to the letter of the RFCs.
+    #[must_use]
+    pub fn strict(&self) -> bool {
+        self.principal.org.settings.strict
+    }
+
     /// The resources of a type in the principal's organisation.
     #[must_use]
     pub fn kind<'b>(&self, resource_type: &'b ResourceType, location_base: &'b str) -> Kind<'b> {

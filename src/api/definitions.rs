@@ -12,27 +12,37 @@ use crate::store::tables::org::{Org, OrgKey};
 /// What the schemas of every organisation mean, read once for each change of them.
 #[derive(Debug)]
 pub struct DefinitionsCache {
-    /// The built-in definitions where identity changes are refused.
-    refuse: Arc<Definitions>,
-    /// The built-in definitions where they are allowed.
-    allow: Arc<Definitions>,
+    /// The built-in definitions, for each way an organisation can be set.
+    builtin: [(Settings, Arc<Definitions>); 4],
     /// Those of each organisation that has schemas of its own.
     own: Mutex<HashMap<OrgKey, Entry>>,
 }
+
+/// What of an organisation's settings its definitions depend on.
+type Settings = (IdentityChanges, bool);
 
 /// The definitions of one organisation, and what they were made from.
 #[derive(Debug)]
 struct Entry {
     schemas: i64,
-    identity_changes: IdentityChanges,
+    settings: Settings,
     definitions: Arc<Definitions>,
 }
 
 impl Default for DefinitionsCache {
     fn default() -> DefinitionsCache {
+        let builtin = |changes, strict| {
+            let definitions = Definitions::builtin(changes).with_strict(strict);
+            ((changes, strict), Arc::new(definitions))
+        };
+        let (refuse, allow) = (IdentityChanges::Refuse, IdentityChanges::Allow);
         DefinitionsCache {
-            refuse: Arc::new(Definitions::builtin(IdentityChanges::Refuse)),
-            allow: Arc::new(Definitions::builtin(IdentityChanges::Allow)),
+            builtin: [
+                builtin(refuse, false),
+                builtin(refuse, true),
+                builtin(allow, false),
+                builtin(allow, true),
+            ],
             own: Mutex::default(),
         }
     }
@@ -42,7 +52,7 @@ impl DefinitionsCache {
     /// The definitions that every organisation has.
     #[must_use]
     pub fn builtin(&self) -> &Definitions {
-        &self.refuse
+        &self.builtin[0].1
     }
 
     /// The definitions of an organisation: the built-in ones, and its own schemas as they were when
@@ -51,18 +61,15 @@ impl DefinitionsCache {
     /// # Errors
     /// Failures of the store.
     pub fn of(&self, store: &Store, org: &Org) -> Result<Arc<Definitions>, Error> {
-        let identity_changes = org.settings.identity_changes;
-        let builtin = match identity_changes {
-            IdentityChanges::Refuse => &self.refuse,
-            IdentityChanges::Allow => &self.allow,
-        };
+        let settings = (org.settings.identity_changes, org.settings.strict);
+        let found = self.builtin.iter().find(|(it, _)| *it == settings);
+        let builtin = found.map_or(&self.builtin[0].1, |(_, it)| it);
         if org.schemas == 0 {
             return Ok(Arc::clone(builtin));
         }
         let known = |own: &HashMap<OrgKey, Entry>| {
-            let found = own
-                .get(&org.key)
-                .filter(|it| (it.schemas, it.identity_changes) == (org.schemas, identity_changes));
+            let found = own.get(&org.key);
+            let found = found.filter(|it| (it.schemas, it.settings) == (org.schemas, settings));
             found.map(|it| Arc::clone(&it.definitions))
         };
         if let Some(definitions) = known(&self.own.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -78,7 +85,7 @@ impl DefinitionsCache {
             }
         };
         let made = Arc::clone(&definitions);
-        let entry = Entry { schemas: org.schemas, identity_changes, definitions: made };
+        let entry = Entry { schemas: org.schemas, settings, definitions: made };
         self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(org.key, entry);
         Ok(definitions)
     }

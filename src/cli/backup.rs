@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, CliError, Session, printable, quoted, table};
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table};
 use crate::store::copies::backup;
 use crate::store::copies::check::{self, OrgContent, Report};
 use crate::store::copies::restore;
@@ -91,7 +93,7 @@ pub fn restore(args: &Restore, session: &Session) -> Result<Answer, CliError> {
 pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
     let file = args.file.as_deref().unwrap_or(session.db());
     let report = check::check(file, &env::temp_dir())?;
-    if session.json || report.is_whole() {
+    if session.json() || report.is_whole() {
         let text = format!("{} is whole.\n{}", file.display(), summary(&report));
         session.print(&Answer { json: as_json(file, &report), text })?;
     }

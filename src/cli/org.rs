@@ -4,7 +4,10 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, CliError, Session, checked_text, quoted, table};
+use crate::cli::arguments::checked_text;
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
 use crate::store::Store;
 use crate::store::open::Open;
@@ -12,7 +15,7 @@ use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
 use crate::store::transaction::Read;
 
 /// How many organisations an error message names at most.
-const NAMED_MAX: usize = 20;
+const NAMES_SHOWN_MAX: usize = 20;
 /// The highest rate, in requests a minute.
 const RATE_MAX: u32 = 100_000_000;
 
@@ -111,7 +114,7 @@ pub fn name(text: &str) -> Result<String, String> {
     if name.is_empty() {
         return Err(format!("a name has 1 to {NAME_CHARS_MAX} characters"));
     }
-    // No command could name it without `--` before it.
+    // A command could not name such an organisation without `--` before it.
     if name.starts_with('-') {
         return Err("a name does not begin with a hyphen, as flags do".to_owned());
     }
@@ -141,8 +144,9 @@ pub fn find(read: &Read, name: &str, session: &Session) -> Result<Org, CliError>
         return Ok(org);
     }
     let orgs = read.orgs()?;
-    let mut names: Vec<&str> = orgs.iter().take(NAMED_MAX).map(|it| it.name.as_str()).collect();
-    if orgs.len() > NAMED_MAX {
+    let mut names: Vec<&str> =
+        orgs.iter().take(NAMES_SHOWN_MAX).map(|it| it.name.as_str()).collect();
+    if orgs.len() > NAMES_SHOWN_MAX {
         names.push("…");
     }
     let there_are = match names.as_slice() {

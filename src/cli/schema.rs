@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, CliError, Session, org, printable, quoted, table};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::document::{BYTES_MAX, Schema};

@@ -1,11 +1,13 @@
-//! `plumm status`: is the server running, and what is there of each organisation.
+//! `plumm status`: whether the server runs, and what it holds of each organisation.
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::{Answer, CliError, Session, printable, table, time_cell};
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::open::Open;
@@ -14,16 +16,16 @@ use crate::store::tables::census::Census;
 use crate::store::tables::org::Org;
 use crate::store::transaction::Read;
 
-/// Nothing is to be chosen.
+/// The command has no arguments of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example, for a program that watches plumm:\n  plumm status --json\n\n\
                         The exit code is 0 whether the server is running or not.")]
 pub struct Args {}
 
-/// What a running server tells this command of itself: `base` is its base URL, `certificate` when
-/// its certificate expires, in seconds since the epoch.
+/// The note that a running server leaves for this command: `base` is its base URL, `certificate`
+/// when its certificate expires, in seconds since the epoch.
 #[must_use]
-pub fn note(base: &str, started: Timestamp, certificate: Option<i64>) -> String {
+pub fn status_note(base: &str, started: Timestamp, certificate: Option<i64>) -> String {
     let expires =
         certificate.map(|it| Timestamp::from_nanoseconds(it.saturating_mul(1_000_000_000)));
     let mut note = json!({
@@ -134,18 +136,18 @@ impl OrgStatus {
     }
 }
 
-/// Whether a server runs on this file, and what it says of itself.
+/// Whether a server runs on this file, and what its note says.
 fn server(database: &Path) -> Result<Value, CliError> {
     let note = serving(database)?;
-    // One that has only just begun has not said anything yet.
-    let said: Value =
+    // A server that has only just started has left no note.
+    let noted: Value =
         note.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
     Ok(json!({
         "running": note.is_some(),
-        "pid": said["pid"],
-        "url": said["url"],
-        "started": said["started"],
-        "certificate_expires": said["certificate_expires"],
+        "pid": noted["pid"],
+        "url": noted["url"],
+        "started": noted["started"],
+        "certificate_expires": noted["certificate_expires"],
     }))
 }
 

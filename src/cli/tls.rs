@@ -12,14 +12,18 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, K
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::cli::{Answer, CliError, Session, days, quoted};
+use crate::cli::arguments::days;
+use crate::cli::error::CliError;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::quoted;
 use crate::scim::datetime::Timestamp;
 
 /// The longest life of a certificate, in days: ten years.
 const DAYS_MAX: u32 = 3650;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
-/// So that a client whose clock is a little late takes the certificate at once.
-const EARLY_SECONDS: i64 = 60 * 60;
+/// The certificate begins this much earlier, so that a client whose clock is late accepts it at
+/// once.
+const BACKDATED_SECONDS: i64 = 60 * 60;
 /// The longest common name (RFC 5280 appendix A.1), in characters.
 const COMMON_NAME_CHARS_MAX: usize = 64;
 
@@ -67,11 +71,12 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
 
 fn self_signed(args: &SelfSigned, session: &Session) -> Result<Answer, CliError> {
     let now = session.now();
-    // A certificate knows whole seconds.
+    // The times in a certificate are whole seconds.
     let now = Timestamp::from_nanoseconds(now.nanoseconds() / 1_000_000_000 * 1_000_000_000);
     let expires = now.plus_seconds(i64::from(args.days) * DAY_SECONDS);
-    let (key, certificate) = make(&args.hosts, now.plus_seconds(-EARLY_SECONDS), expires)
-        .map_err(|it| CliError::Failed(format!("the certificate cannot be made: {it}")))?;
+    let (key, certificate) =
+        generate(&args.hosts, now.plus_seconds(-BACKDATED_SECONDS), expires)
+            .map_err(|it| CliError::Failed(format!("the certificate cannot be made: {it}")))?;
     let fingerprint = fingerprint(certificate.der());
     write_new(&args.out_key, &key.serialize_pem(), 0o600)?;
     if let Err(error) = write_new(&args.out_cert, &certificate.pem(), 0o644) {
@@ -102,7 +107,7 @@ fn self_signed(args: &SelfSigned, session: &Session) -> Result<Answer, CliError>
 }
 
 /// A new ECDSA P-256 key, and the certificate with which it vouches for itself (RFC 5280).
-fn make(
+fn generate(
     hosts: &[String],
     begins: Timestamp,
     expires: Timestamp,
@@ -115,7 +120,7 @@ fn make(
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = at(begins);
     params.not_after = at(expires);
-    // It is trusted by itself and can vouch for nothing else, should its key be stolen.
+    // It is its own authority and signs no other certificate, in case its key is stolen.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -130,7 +135,7 @@ fn fingerprint(der: &[u8]) -> String {
     bytes.join(":")
 }
 
-/// Writes a file that is not there yet; what could not be written whole is taken away again.
+/// Writes a file that is not there yet; an incomplete file is removed.
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
     let failed = |error: io::Error| {
         let path = path.display();

@@ -5,9 +5,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::auth;
-use crate::cli::{
-    Answer, CliError, Session, checked_text, days, org, printable, quoted, table, time_cell,
-};
+use crate::cli::arguments::{checked_text, days};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::store::tables::org::Org;
 use crate::store::tables::token::{Scope, Token};
@@ -72,9 +74,9 @@ pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
     }
 }
 
-/// The failure of a token that nobody has seen.
+/// The error of a token that was made and could not be shown.
 #[must_use]
-pub fn unseen(error: &CliError, id: &str, session: &Session) -> CliError {
+pub fn not_shown(error: &CliError, id: &str, session: &Session) -> CliError {
     let revoke = session.command(&format!("token revoke {id}"));
     let reason = match error {
         CliError::Output(it) => it.to_string(),
@@ -115,7 +117,7 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
         "scope": token.scope.word(),
         "expires": time_json(token.expires),
     });
-    session.print(&Answer { json, text }).map_err(|it| unseen(&it, &token.id, session))
+    session.print(&Answer { json, text }).map_err(|it| not_shown(&it, &token.id, session))
 }
 
 fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
@@ -173,8 +175,8 @@ fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json: as_json(&token, &org, now), text })
 }
 
-/// The id within a whole token, for whoever pastes that; any other text is taken as the id itself.
-/// So no message repeats a secret.
+/// The id within a whole token, for an operator who pastes that; any other text is taken as the id
+/// itself. So no message repeats a secret.
 fn id_of(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix("plm_").map_or(text, |it| it.split('_').next().unwrap_or(it))

@@ -3,7 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::cli::{Answer, CliError, Session, org, printable, quoted, table, time_cell};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
 use crate::store::Store;
@@ -24,20 +27,20 @@ pub enum Command {
     List(List),
     /// Show one user, deleted ones too
     #[command(after_help = "Example:\n  plumm user show acme mara.novak@example.com")]
-    Show(Who),
+    Show(UserArgs),
     /// Erase a user for good, deleted or not
     #[command(after_help = "Example:\n  plumm user purge acme mara.novak@example.com --yes")]
     Purge {
         /// The user.
         #[command(flatten)]
-        who: Who,
+        who: UserArgs,
         /// Really erase; without this, the command says what it would erase
         #[arg(long)]
         yes: bool,
     },
     /// Bring a deleted user back, as it was, but in no group
     #[command(after_help = "Example:\n  plumm user restore acme mara.novak@example.com")]
-    Restore(Who),
+    Restore(UserArgs),
 }
 
 /// Which users to list.
@@ -56,7 +59,7 @@ pub struct List {
 
 /// One user of an organisation.
 #[derive(Debug, Args)]
-pub struct Who {
+pub struct UserArgs {
     /// The organisation
     #[arg(value_parser = org::name)]
     org: String,
@@ -65,7 +68,7 @@ pub struct Who {
     user: String,
 }
 
-impl Who {
+impl UserArgs {
     /// The arguments of a command for this user.
     fn arguments(&self) -> String {
         format!("{} {}", quoted(&self.org), quoted(&self.user))
@@ -135,7 +138,7 @@ impl Summary {
         })
     }
 
-    /// The account in a sentence.
+    /// The account as messages name it.
     fn named(&self) -> String {
         format!("{} (id {})", printable(&self.user_name), self.id)
     }
@@ -149,7 +152,7 @@ impl Summary {
     }
 }
 
-/// No value is no permission to log in.
+/// An account without a value may not log in.
 fn is_active(document: &Map<String, Value>) -> bool {
     document.get("active").and_then(Value::as_bool) == Some(true)
 }
@@ -160,7 +163,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
         List { inactive: true, .. } => (State::Inactive, "inactive "),
         _ => (State::Present, ""),
     };
-    // Collected first: printing may wait for whoever reads, and the file must not wait with it.
+    // Collected first: printing may block, and must not hold the read transaction open meanwhile.
     let (org, users) = store.read(|read| {
         let org = org::find(read, &args.org, session)?;
         let mut users = Vec::new();
@@ -170,7 +173,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
         })?;
         Ok::<_, CliError>((org, users))
     })?;
-    if session.json {
+    if session.json() {
         let json = users.iter().map(Summary::as_json).collect();
         return Ok(Answer { json, text: String::new() });
     }
@@ -193,7 +196,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
     Ok(Answer { json: Value::Null, text })
 }
 
-fn show(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
     let (org, stored) = store.read(|read| {
         let org = org::find(read, &who.org, session)?;
         let stored = match find(read, &org, who, State::Present)? {
@@ -235,11 +238,11 @@ fn show(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError>
     Ok(Answer { json: Value::Object(json), text })
 }
 
-fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
     // The log is read before the change, so that a server that writes meanwhile need not wait.
     let (id, lines) = store.read(|read| {
         let org = org::find(read, &who.org, session)?;
-        let stored = only_one(read, &org, who, session)?;
+        let stored = exactly_one(read, &org, who, session)?;
         if yes {
             let lines = read.lines_about(&stored.id)?;
             return Ok((stored.id, lines));
@@ -259,7 +262,7 @@ fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answe
     })?;
     let (org, user, another) = store.write(session.now(), |write| {
         let org = org::find(write, &who.org, session)?;
-        let stored = only_one(write, &org, who, session)?;
+        let stored = exactly_one(write, &org, who, session)?;
         let user = Summary::of(&stored)?;
         if stored.id != id {
             return Err(CliError::Failed(format!(
@@ -268,7 +271,7 @@ fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answe
             )));
         }
         write.purge_resource(org.key, USER, &stored, &lines)?;
-        note(write, &org, "purge", &user, 204)?;
+        add_log_line(write, &org, "purge", &user, 204)?;
         let another = find(write, &org, who, State::Deleted)?;
         Ok((org, user, another))
     })?;
@@ -291,7 +294,7 @@ fn purge(who: &Who, yes: bool, store: &Store, session: &Session) -> Result<Answe
     Ok(Answer { json, text })
 }
 
-fn restore(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn restore(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
     let (org, user) = store.write(session.now(), |write| {
         let org = org::find(write, &who.org, session)?;
         let Some(stored) = find(write, &org, who, State::Deleted)? else {
@@ -315,7 +318,7 @@ fn restore(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliErr
             )));
         }
         write.restore_resource(org.key, USER, &stored)?;
-        note(write, &org, "restore", &user, 200)?;
+        add_log_line(write, &org, "restore", &user, 200)?;
         Ok((org, Summary { deleted: None, ..user }))
     })?;
     let _ = store.checkpoint();
@@ -328,13 +331,18 @@ fn restore(who: &Who, store: &Store, session: &Session) -> Result<Answer, CliErr
     Ok(Answer { json: user.as_json(), text })
 }
 
-fn find(read: &Read, org: &Org, who: &Who, state: State) -> Result<Option<Stored>, Error> {
+fn find(read: &Read, org: &Org, who: &UserArgs, state: State) -> Result<Option<Stored>, Error> {
     read.find(org.key, USER, &who.user, state)
 }
 
-/// The one account that is meant, deleted or not. A username that both a present and a deleted
+/// The one account of this name or id, deleted or not. A username that both a present and a deleted
 /// account have is refused: the wrong one would be gone for good.
-fn only_one(read: &Read, org: &Org, who: &Who, session: &Session) -> Result<Stored, CliError> {
+fn exactly_one(
+    read: &Read,
+    org: &Org,
+    who: &UserArgs,
+    session: &Session,
+) -> Result<Stored, CliError> {
     let present = find(read, org, who, State::Present)?;
     let deleted = find(read, org, who, State::Deleted)?;
     match (present, deleted) {
@@ -352,7 +360,13 @@ fn only_one(read: &Read, org: &Org, who: &Who, session: &Session) -> Result<Stor
 }
 
 /// Adds a line to the log. It names nothing of the person but the account's id.
-fn note(write: &Write, org: &Org, method: &str, user: &Summary, outcome: u16) -> Result<(), Error> {
+fn add_log_line(
+    write: &Write,
+    org: &Org,
+    method: &str,
+    user: &Summary,
+    outcome: u16,
+) -> Result<(), Error> {
     write.log(&LogLine {
         org: org.key,
         actor: &Actor::cli(),

@@ -1,4 +1,4 @@
-//! Whose request a proxy passed on: `Forwarded` (RFC 7239) and `X-Forwarded-For`.
+//! The client behind a proxy: `Forwarded` (RFC 7239) and `X-Forwarded-For`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -16,10 +16,10 @@ pub fn speaks_for_many(address: IpAddr, proxies: &[IpNet]) -> bool {
 /// The address of the client that a request came from. It is the peer of the connection, unless
 /// that is a trusted proxy: then it is the last one in the chain that is none.
 ///
-/// Each proxy adds to the end of the field whom it heard the request from, so the chain is read
-/// from there, and only as far as the word of trusted proxies goes. What stands before is anybody's
-/// word. Where the chain cannot be read, the peer itself is all that is known; also where the two
-/// fields contradict each other, since a proxy that writes one may pass on a client's other.
+/// Each proxy appends the address that it received the request from, so the chain is read from its
+/// end, and only as far as trusted proxies have written it. What comes before may be forged. Where
+/// the chain cannot be read, the client is the peer itself; also where the two fields contradict
+/// each other, since a proxy that writes one may pass on the other as the client sent it.
 #[must_use]
 pub fn client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer?.to_canonical();
@@ -27,7 +27,7 @@ pub fn client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
         return Some(peer);
     }
     let forwarded = chain(request, "Forwarded", |line| {
-        unquoted(line, ',').into_iter().map(for_parameter).collect()
+        split_outside_quotes(line, ',').into_iter().map(for_parameter).collect()
     });
     let x_forwarded_for = chain(request, "X-Forwarded-For", |line| {
         line.split(',').map(|it| node(it.trim())).collect()
@@ -72,7 +72,8 @@ fn sender(nodes: &[Option<IpAddr>], proxies: &[IpNet]) -> Option<IpAddr> {
 
 /// The address in the `for` of a forwarded-element (RFC 7239 section 4).
 fn for_parameter(element: &str) -> Option<IpAddr> {
-    let mut pairs = unquoted(element, ';').into_iter().filter_map(|it| it.split_once('='));
+    let mut pairs =
+        split_outside_quotes(element, ';').into_iter().filter_map(|it| it.split_once('='));
     let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
     let value = value.trim();
     match value.strip_prefix('"') {
@@ -81,8 +82,8 @@ fn for_parameter(element: &str) -> Option<IpAddr> {
     }
 }
 
-/// Splits a text where this separator stands outside of quotes.
-fn unquoted(text: &str, separator: char) -> Vec<&str> {
+/// Splits a text at the separators that are not in quotes.
+fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let (mut quoted, mut escaped) = (false, false);
     text.split(|it| {
         let was_escaped = std::mem::take(&mut escaped);
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_trusted_proxy_is_believed() {
+    fn fields_of_an_untrusted_peer_are_ignored() {
         for name in ["X-Forwarded-For", "x-forwarded-for"] {
             check("10.1.2.3", &[(name, "198.51.100.7")], "198.51.100.7");
             check("::ffff:10.1.2.3", &[(name, "198.51.100.7")], "198.51.100.7");
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_leaves_the_peer() {
+    fn an_unreadable_chain_leaves_the_peer() {
         for field in [
             "",
             "unknown",
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_the_proxy_merely_passed_on_convinces_nobody() {
+    fn two_fields_that_contradict_each_other_leave_the_peer() {
         let written = ("X-Forwarded-For", "198.51.100.7");
         check("10.1.2.3", &[("Forwarded", "for=1.1.1.1"), written], "10.1.2.3");
         check("10.1.2.3", &[("Forwarded", "for=_x"), written], "10.1.2.3");

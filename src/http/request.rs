@@ -1,4 +1,4 @@
-//! One HTTP request, read whole and already judged well-formed.
+//! One HTTP request, complete and well-formed.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -102,8 +102,8 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The segments of the path, percent-decoded, empty ones left out: one trailing slash and
-    /// doubled slashes say nothing (administrators type base URLs with and without them).
+    /// The segments of the path, percent-decoded, empty ones left out: a trailing slash and doubled
+    /// slashes mean nothing (administrators type base URLs with and without them).
     ///
     /// `None` when a segment does not decode to UTF-8 text without NUL.
     #[must_use]
@@ -127,14 +127,15 @@ impl Request {
     }
 }
 
-// A request carries a token and personal data: printing one shows neither.
+// A request carries a token and personal data, and its `Debug` shows neither.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({} bytes)", self.method, self.path, self.body.len())
     }
 }
 
-// The token is in a header field, and in the target when a client errs; a body may hold a password.
+// The token is in a header field, or by a client's mistake in the target; a body may hold a
+// password.
 impl Drop for Request {
     fn drop(&mut self) {
         self.path.zeroize();
@@ -145,8 +146,8 @@ impl Drop for Request {
     }
 }
 
-/// What stands for one client: an IPv4 address, or the network of an IPv6 address (its first 64
-/// bits), of which one client may have every address.
+/// The address that counts as one client: an IPv4 address, or the network of an IPv6 address (its
+/// first 64 bits), of which one client may have every address.
 #[must_use]
 pub fn client_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_decode_is_told_apart_from_what_is_absent() {
+    fn a_value_that_does_not_decode_is_told_apart_from_an_absent_one() {
         for target in
             ["/a?filter=%", "/a?filter=%4", "/a?filter=%zz", "/a?filter=%ff", "/a?filter=%00"]
         {

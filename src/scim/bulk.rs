@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::membership::is_members;
+use crate::scim::message::judge_schemas;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::service_provider_config::BULK_OPERATIONS_MAX;
 use crate::scim::schema::urn;
@@ -54,14 +55,7 @@ impl BulkRequest {
         segments: &dyn Fn(&str) -> Result<Vec<String>, Error>,
     ) -> Result<BulkRequest, Error> {
         let schemas = take(&mut body, "schemas");
-        let named =
-            |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::BULK_REQUEST));
-        if !schemas.as_array().is_some_and(|it| it.iter().any(named)) {
-            return Err(Error::invalid_syntax(format!(
-                "A Bulk request needs \"schemas\": [\"{}\"] in the body.",
-                urn::BULK_REQUEST
-            )));
-        }
+        judge_schemas(Some(&schemas), urn::BULK_REQUEST, |_| false, "A Bulk request", true)?;
         let fail_on_errors = match take(&mut body, "failOnErrors") {
             Value::Null => None,
             given => match given.as_u64() {

@@ -2,6 +2,8 @@
 //!
 //! What clients send beyond the letter is read as they mean it: `"True"` for `true`, one value in
 //! place of an array and the other way round, a bare value in place of an object with `value`.
+//! Unless the organisation is set to strict, so are an object with `value` in place of a bare
+//! value, a number for text, 0 and 1 for a boolean, and the same value marked primary twice.
 
 use std::collections::HashSet;
 
@@ -9,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
-use crate::scim::filter::comparison::fold;
+use crate::scim::filter::comparison::{fold, same};
 use crate::scim::filter::path::AttrPath;
 use crate::scim::membership::MEMBERS_MAX;
 use crate::scim::schema::attribute::{Attribute, Mutability, Type, find};
@@ -55,11 +57,16 @@ fn nul(name: &str) -> Error {
 ///
 /// # Errors
 /// As [`coerce`].
-pub fn accepted(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
+pub fn accepted(
+    attribute: &Attribute,
+    value: &Value,
+    path: &str,
+    strict: bool,
+) -> Result<Option<Value>, Error> {
     if attribute.mutability == Mutability::ReadOnly || attribute.name == "schemas" {
         return Ok(None);
     }
-    let value = coerce(attribute, value, path)?;
+    let value = coerce(attribute, value, path, strict)?;
     Ok(value.filter(|_| !attribute.is_secret()))
 }
 
@@ -72,16 +79,21 @@ pub fn members(
     attributes: &[std::sync::Arc<Attribute>],
     value: &Value,
     path: &str,
+    strict: bool,
 ) -> Result<Map<String, Value>, Error> {
     let given = match value {
         Value::Null => return Ok(Map::new()),
         Value::Object(it) => it,
+        // How PHP prints an object without members, and how others say that there is none.
+        Value::Array(it) if it.is_empty() && !strict => return Ok(Map::new()),
+        Value::String(it) if it.is_empty() && !strict => return Ok(Map::new()),
         other => return Err(wrong_type(path, "an object", other)),
     };
     let mut kept = Map::new();
     for (name, value) in given {
         let Some(attribute) = find(attributes, name) else { continue };
-        if let Some(value) = accepted(attribute, value, &format!("{path}.{}", attribute.name))?
+        if let Some(value) =
+            accepted(attribute, value, &format!("{path}.{}", attribute.name), strict)?
             && kept.insert(attribute.name.clone(), value).is_some()
         {
             return Err(Error::invalid_syntax(format!(
@@ -98,7 +110,12 @@ pub fn members(
 ///
 /// # Errors
 /// 400 `invalidValue` that names the attribute, what it takes and what it got.
-pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
+pub fn coerce(
+    attribute: &Attribute,
+    value: &Value,
+    path: &str,
+    strict: bool,
+) -> Result<Option<Value>, Error> {
     if attribute.kind == Type::Any {
         return foreign(&attribute.name, value);
     }
@@ -108,7 +125,7 @@ pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
             Value::Array(items) if items.len() <= 1 => items.first().unwrap_or(&Value::Null),
             other => other,
         };
-        return coerce_one(attribute, one, path);
+        return coerce_one(attribute, one, path, strict);
     }
     let given = match value {
         Value::Null => return Ok(None),
@@ -127,19 +144,46 @@ pub fn coerce(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
     let mut values: Vec<Value> = Vec::new();
     let mut seen = HashSet::new();
     for (i, item) in given.iter().enumerate() {
-        if let Some(value) = coerce_one(attribute, item, &format!("{path}[{i}]"))? {
+        if let Some(value) = coerce_one(attribute, item, &format!("{path}[{i}]"), strict)? {
             // The same type and value must not be returned twice (RFC 7643 section 2.4).
             if seen.insert(element_key(attribute, &value)) {
                 values.push(value);
             }
         }
     }
-    if values.iter().filter(|it| it["primary"] == true).count() > 1 {
-        return Err(Error::invalid_value(format!(
-            "\"{path}\" has more than one value with \"primary\": true; only one may be primary."
-        )));
-    }
+    judge_primary(attribute, &mut values, path, strict)?;
     Ok(if values.is_empty() { None } else { Some(Value::Array(values)) })
+}
+
+/// "The primary attribute value "true" MUST appear no more than once" (RFC 7643 section 2.4). The
+/// same value marked twice, under two types, has one primary entry, the first: PingOne fills an
+/// empty second address with the first one and marks both.
+fn judge_primary(
+    attribute: &Attribute,
+    values: &mut [Value],
+    path: &str,
+    strict: bool,
+) -> Result<(), Error> {
+    let case_exact = attribute.sub_attribute("value").is_some_and(|it| it.case_exact);
+    let mut first: Option<Value> = None;
+    for it in values.iter_mut().filter(|it| it["primary"] == true) {
+        let Some(first) = &first else {
+            first = Some(it["value"].clone());
+            continue;
+        };
+        let alike = match (first, &it["value"]) {
+            (Value::String(a), Value::String(b)) => same(a, b, case_exact),
+            (a, b) => a == b,
+        };
+        if strict || !alike {
+            return Err(Error::invalid_value(format!(
+                "\"{path}\" has more than one value with \"primary\": true; only one may be \
+                 primary."
+            )));
+        }
+        it["primary"] = false.into();
+    }
+    Ok(())
 }
 
 /// What makes two values of a multi-valued attribute the same one: `type` and `value`, else all of
@@ -162,7 +206,28 @@ pub fn element_key(attribute: &Attribute, element: &Value) -> String {
     }
 }
 
-fn coerce_one(attribute: &Attribute, value: &Value, path: &str) -> Result<Option<Value>, Error> {
+/// The value in an object that stands where a bare value belongs: `{"value": x}`, with whatever
+/// else RFC 7643 section 2.4 lets stand beside a value. Azure AD sent
+/// `[{"$ref": null, "value": x}]`.
+fn unwrapped(value: &Value) -> &Value {
+    const BESIDE: [&str; 5] = ["value", "$ref", "type", "display", "primary"];
+    let Value::Object(members) = value else { return value };
+    let named = |name: &String| BESIDE.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let found = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
+    match found {
+        Some((_, inner)) if members.keys().all(named) => inner,
+        _ => value,
+    }
+}
+
+fn coerce_one(
+    attribute: &Attribute,
+    value: &Value,
+    path: &str,
+    strict: bool,
+) -> Result<Option<Value>, Error> {
+    let bare = !strict && !matches!(attribute.kind, Type::Complex | Type::Any);
+    let value = if bare { unwrapped(value) } else { value };
     if value.is_null() {
         return Ok(None);
     }
@@ -173,13 +238,22 @@ fn coerce_one(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
     };
     match attribute.kind {
         Type::Any => Ok(Some(value.clone())),
-        Type::String | Type::Reference => Ok(Some(text("text")?.into())),
+        Type::String | Type::Reference => match value {
+            Value::Number(it) if !strict => Ok(Some(it.to_string().into())),
+            _ => Ok(Some(text("text")?.into())),
+        },
         Type::Boolean => match value {
             Value::Bool(_) => Ok(Some(value.clone())),
             // Entra ID writes "True" and "False".
             Value::String(it) if it.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
             Value::String(it) if it.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
             Value::String(it) if it.is_empty() => Ok(None),
+            Value::String(it) if !strict && (it == "0" || it == "1") => {
+                Ok(Some((it == "1").into()))
+            }
+            Value::Number(it) if !strict && matches!(it.as_f64(), Some(0.0 | 1.0)) => {
+                Ok(Some((it.as_f64() == Some(1.0)).into()))
+            }
             other => Err(wrong_type(path, "true or false", other)),
         },
         Type::Integer | Type::Decimal => {
@@ -221,7 +295,7 @@ fn coerce_one(attribute: &Attribute, value: &Value, path: &str) -> Result<Option
             }
             Ok(Some(base64.into()))
         }
-        Type::Complex => coerce_complex(attribute, value, path),
+        Type::Complex => coerce_complex(attribute, value, path, strict),
     }
 }
 
@@ -229,6 +303,7 @@ fn coerce_complex(
     attribute: &Attribute,
     value: &Value,
     path: &str,
+    strict: bool,
 ) -> Result<Option<Value>, Error> {
     let wrapped;
     let object = match value {
@@ -242,7 +317,7 @@ fn coerce_complex(
         }
         other => return Err(wrong_type(path, "an object", other)),
     };
-    let kept = members(&attribute.sub_attributes, object, path)?;
+    let kept = members(&attribute.sub_attributes, object, path, strict)?;
     let lacking = attribute.sub_attributes.iter().find(|it| {
         it.required && it.mutability != Mutability::ReadOnly && !kept.contains_key(&it.name)
     });

@@ -43,6 +43,19 @@ pub struct Rules {
     /// Whether what the interoperability profile forbids is refused: attributes that no schema
     /// defines, and PATCH operations without a path.
     pub strict: bool,
+    /// Whether the request at hand takes login away (it sets `active` to false). Then an identity
+    /// that it also changes is kept, and the rest is applied: Entra ID renames every account it
+    /// soft-deletes, and a leaver must not stay in because of that.
+    pub deactivates: bool,
+}
+
+impl Rules {
+    /// Whether another identity is passed over, and not refused. To the letter of RFC 7644 section
+    /// 3.5.2 it is refused.
+    #[must_use]
+    pub fn keeps_identity(self) -> bool {
+        self.deactivates && !self.strict
+    }
 }
 
 /// Judges a new account, and makes it active unless the client says otherwise.
@@ -71,12 +84,15 @@ pub fn judge_new(
 /// # Errors
 /// 400 `mutability` for another primary e-mail address, 400 `invalidValue` for a changed userName
 /// that is not in the organisation's format.
+///
+/// Returns what was passed over: names of attributes, each with the value that was asked for.
 pub fn judge_change(
     before: &Map<String, Value>,
     after: &mut Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
-) -> Result<(), Error> {
+) -> Result<Map<String, Value>, Error> {
+    let mut passed_over = Map::new();
     if resource_type.core.attribute(ACTIVE).is_some()
         && !after.contains_key(ACTIVE)
         && let Some(active) = before.get(ACTIVE)
@@ -86,48 +102,95 @@ pub fn judge_change(
     if resource_type.core.attribute(USER_NAME).is_some()
         && before.get(USER_NAME) != after.get(USER_NAME)
     {
-        judge_format(after, rules)?;
+        if rules.keeps_identity() && is_tombstone(before, after) {
+            // Else the old name would be free, and the person's return would meet a stranger.
+            let old = before.get(USER_NAME).cloned().unwrap_or_default();
+            let asked = after.insert(USER_NAME.to_owned(), old);
+            passed_over.extend(asked.map(|it| (USER_NAME.to_owned(), it)));
+        } else {
+            judge_format(after, rules)?;
+        }
     }
     if resource_type.core.attribute(EMAILS).is_some()
         && rules.identity_changes == IdentityChanges::Refuse
     {
-        keep_primary_email(before, after)?;
+        let asked = keep_primary_email(before, after, rules)?;
+        passed_over.extend(asked.map(|it| (EMAILS.to_owned(), it)));
     }
-    Ok(())
+    Ok(passed_over)
 }
 
+/// Whether the new userName is what Entra ID makes of the old one when it soft-deletes an account:
+/// the 32 hexadecimal digits of its object id, and then the old name.
+fn is_tombstone(before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+    const DIGITS: usize = 32;
+    let text = |it: &Map<String, Value>| it.get(USER_NAME)?.as_str().map(str::to_owned);
+    let (Some(old), Some(new)) = (text(before), text(after)) else { return false };
+    let (Some(digits), Some(rest)) = (new.get(..DIGITS), new.get(DIGITS..)) else { return false };
+    digits.bytes().all(|it| it.is_ascii_hexdigit()) && same(rest, &old, false)
+}
+
+/// Keeps the effective e-mail address. Returns the one that was asked for, where that was passed
+/// over.
 fn keep_primary_email(
     before: &Map<String, Value>,
     after: &mut Map<String, Value>,
-) -> Result<(), Error> {
+    rules: Rules,
+) -> Result<Option<Value>, Error> {
     let Some(old) = primary_email(before) else {
-        return Ok(());
+        return Ok(None);
     };
     let Some(new) = primary_email(after) else {
         // Absent and null mean: keep.
         if let Some(emails) = before.get(EMAILS) {
             after.insert(EMAILS.to_owned(), emails.clone());
         }
-        return Ok(());
+        return Ok(None);
     };
-    if !same(old, new, false) {
+    let kept = same(old, new, false);
+    if !kept && !rules.keeps_identity() {
         return Err(email_change_refused(old, Some(new)));
     }
-    if old != new {
-        // The same address in another letter case is no change: the first spelling stays.
-        let old = Value::from(old);
-        let elements = after.get_mut(EMAILS).and_then(Value::as_array_mut);
-        if let Some(value) = elements.and_then(|it| primary(it)).and_then(|it| it.get_mut("value"))
-        {
-            *value = old;
-        }
+    if old == new {
+        return Ok(None);
     }
-    Ok(())
+    let asked = (!kept).then(|| Value::from(new));
+    let entry = entries(before).and_then(|it| effective(it).map(|i| it[i].clone()));
+    let (old, entry) = (old.to_owned(), entry.unwrap_or_default());
+    let Some(Value::Array(emails)) = after.get_mut(EMAILS) else { return Ok(None) };
+    let Some(index) = effective(emails) else { return Ok(None) };
+    if kept {
+        // The same address in another letter case is no change: the first spelling stays.
+        emails[index]["value"] = old.into();
+        return Ok(None);
+    }
+    // The entry as it was stands in the place of the one that would replace it.
+    let is_old = |it: &Value| it["value"].as_str().is_some_and(|it| same(it, &old, false));
+    emails[index] = entry;
+    let mut i = 0;
+    emails.retain(|it| {
+        i += 1;
+        i - 1 == index || !is_old(it)
+    });
+    if primary_email(after) != Some(&old)
+        && let Some(Value::Array(emails)) = after.get_mut(EMAILS)
+        && let Some(entry) = emails.iter_mut().find(|it| is_old(it))
+    {
+        entry["primary"] = true.into();
+    }
+    Ok(asked)
 }
 
-fn primary(emails: &mut [Value]) -> Option<&mut Value> {
-    let index = emails.iter().position(|it| it["primary"] == true).unwrap_or(0);
-    emails.get_mut(index)
+fn entries(document: &Map<String, Value>) -> Option<&Vec<Value>> {
+    document.get(EMAILS)?.as_array()
+}
+
+/// The entry whose address is the account's: of those that have a value, the one that is marked
+/// `primary`, else the first.
+fn effective(emails: &[Value]) -> Option<usize> {
+    let has_value = |it: &Value| it["value"].as_str().is_some_and(|it| !it.is_empty());
+    let marked = emails.iter().position(|it| it["primary"] == true && has_value(it));
+    marked.or_else(|| emails.iter().position(has_value))
 }
 
 /// The refusal of another primary e-mail address, or of none.
@@ -145,12 +208,12 @@ pub fn email_change_refused(old: &str, new: Option<&str>) -> Error {
     ))
 }
 
-/// The address of the primary entry: the one with `primary: true`, else the first.
+/// The account's address: that of the entry with `primary: true`, else of the first one; an entry
+/// without a value is none.
 #[must_use]
 pub fn primary_email(document: &Map<String, Value>) -> Option<&str> {
-    let emails = document.get(EMAILS)?.as_array()?;
-    let primary = emails.iter().find(|it| it["primary"] == true).or(emails.first())?;
-    primary.get("value")?.as_str().filter(|it| !it.is_empty())
+    let emails = entries(document)?;
+    emails[effective(emails)?]["value"].as_str()
 }
 
 /// The refusal of another userName.
@@ -169,6 +232,13 @@ fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error
     let Some(name) = document.get(USER_NAME).and_then(Value::as_str) else {
         return Ok(());
     };
+    if name != name.trim() && !name.trim().is_empty() {
+        return Err(Error::invalid_value(format!(
+            "userName \"{}\" begins or ends with a blank. Take the blank away where the identity \
+             provider has the username, then send it again.",
+            quoted(name)
+        )));
+    }
     if rules.username_format == UsernameFormat::Any && name.trim().is_empty() {
         return Err(Error::invalid_value(
             "userName is empty. Map it in the identity provider's attribute mappings to what \
@@ -262,6 +332,8 @@ mod tests {
         check(serde_json::json!([{"value": "a"}, {"value": "b", "primary": true}]), Some("b"));
         check(serde_json::json!([{"value": "a"}, {"value": "b"}]), Some("a"));
         check(serde_json::json!([{"type": "work"}]), None);
+        check(serde_json::json!([{"type": "work", "primary": true}, {"value": "b"}]), Some("b"));
+        check(serde_json::json!([{"value": ""}, {"value": "b"}]), Some("b"));
         check(serde_json::json!([]), None);
     }
 }

@@ -6,6 +6,48 @@ use serde_json::{Map, Value};
 use crate::scim::error::Error;
 use crate::scim::schema::urn;
 
+/// Judges the `schemas` of a message (RFC 7644 section 3.1). Two maintained clients never send it,
+/// and what is meant is known from the endpoint: unless the organisation is set to strict, it may
+/// be absent or empty, and `also` says which other URNs are taken.
+///
+/// # Errors
+/// 400 `invalidSyntax` that names the URN to send. `what` begins the sentence: "A search".
+pub fn judge_schemas(
+    given: Option<&Value>,
+    urn: &str,
+    also: impl Fn(&str) -> bool,
+    what: &str,
+    strict: bool,
+) -> Result<(), Error> {
+    let is_named = |it: &str| it.eq_ignore_ascii_case(urn) || (!strict && also(it));
+    let named = match given {
+        Some(Value::Array(items)) if !items.is_empty() => {
+            items.iter().filter_map(Value::as_str).any(is_named)
+        }
+        Some(Value::String(it)) if !strict && !says_nothing(it) => is_named(it),
+        given => !strict && given.is_none_or(is_empty),
+    };
+    if named {
+        return Ok(());
+    }
+    Err(Error::invalid_syntax(format!("{what} needs \"schemas\": [\"{urn}\"] in the body.")))
+}
+
+/// Whether a value of `schemas` names none: null, `[]`, and what PHP and others make of it.
+#[must_use]
+pub fn is_empty(schemas: &Value) -> bool {
+    match schemas {
+        Value::Null => true,
+        Value::Array(it) => it.is_empty(),
+        Value::String(it) => says_nothing(it),
+        _ => false,
+    }
+}
+
+fn says_nothing(schemas: &str) -> bool {
+    matches!(schemas.trim(), "" | "[]")
+}
+
 /// Part of a list, as it is answered.
 #[derive(Clone, Debug, Default)]
 pub struct ListResponse {
@@ -86,20 +128,12 @@ impl SearchRequest {
     /// # Errors
     /// 400 `invalidSyntax` for what is no such message, 400 `invalidValue` for a member of a wrong
     /// type; `invalidCursor` or `invalidCount` where it is one of those that lead through pages.
-    pub fn parse(body: &Map<String, Value>) -> Result<SearchRequest, Error> {
+    pub fn parse(body: &Map<String, Value>, strict: bool) -> Result<SearchRequest, Error> {
         let member = |name: &str| {
             let found = body.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
             found.map(|(_, value)| value).filter(|it| !it.is_null())
         };
-        let named =
-            |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::SEARCH_REQUEST));
-        let schemas = member("schemas").and_then(Value::as_array);
-        if !schemas.is_some_and(|it| it.iter().any(named)) {
-            return Err(Error::invalid_syntax(format!(
-                "A search needs \"schemas\": [\"{}\"] in the body.",
-                urn::SEARCH_REQUEST
-            )));
-        }
+        judge_schemas(member("schemas"), urn::SEARCH_REQUEST, |_| true, "A search", strict)?;
         let wrong = |name: &str, what: &str| {
             Error::invalid_value(format!("\"{name}\" of a search must be {what}."))
         };
@@ -108,8 +142,14 @@ impl SearchRequest {
             Some(Value::String(it)) => Ok(Some(it.clone())),
             Some(_) => Err(wrong(name, "text")),
         };
+        // A Java client sends numbers as text.
+        let read = |text: &str| text.trim().parse::<i64>().ok();
         let number = |name: &str| match member(name) {
             None => Ok(None),
+            Some(Value::String(it)) if !strict && it.trim().is_empty() => Ok(None),
+            Some(Value::String(it)) if !strict && read(it).is_some() => {
+                Ok(read(it).map(|it| it.clamp(i64::MIN / 4, i64::MAX / 4)))
+            }
             Some(it) => match it.as_i64().or(it.as_u64().map(|_| i64::MAX)) {
                 // Room for one more than this must stay.
                 Some(it) => Ok(Some(it.clamp(i64::MIN / 4, i64::MAX / 4))),
@@ -184,7 +224,7 @@ mod tests {
         let body = json!({"schemas": [urn::SEARCH_REQUEST], "attributes": ["a", "b"],
             "FILTER": "a pr", "sortBy": "a", "sortOrder": "Descending", "startIndex": -3,
             "count": 5, "cursor": "", "excludedAttributes": null});
-        let found = SearchRequest::parse(body.as_object().unwrap()).unwrap();
+        let found = SearchRequest::parse(body.as_object().unwrap(), true).unwrap();
         let expected = SearchRequest {
             filter: Some("a pr".to_owned()),
             sort_by: Some("a".to_owned()),
@@ -206,7 +246,10 @@ mod tests {
         ] {
             let mut wrong = body.clone();
             wrong[name] = value;
-            assert_eq!(SearchRequest::parse(wrong.as_object().unwrap()).unwrap_err().status, 400);
+            assert_eq!(
+                SearchRequest::parse(wrong.as_object().unwrap(), true).unwrap_err().status,
+                400
+            );
         }
     }
 }

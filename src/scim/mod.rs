@@ -3,6 +3,7 @@
 pub mod bulk;
 pub mod coerce;
 pub mod datetime;
+pub mod deactivation;
 pub mod error;
 pub mod filter;
 pub mod identity;

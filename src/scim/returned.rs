@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::scim::error::Error;
 use crate::scim::filter::path::{AttrPath, Target};
 use crate::scim::schema::attribute::{Attribute, Returned};
-use crate::scim::schema::resource_type::{Extension, ResourceType};
+use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
 
 /// What a client asked to see.
 #[derive(Clone, Debug)]
@@ -166,15 +166,39 @@ fn hide(
 }
 
 fn wanted(text: &str, resource_type: &ResourceType) -> Vec<Wanted> {
-    let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
-    names
-        .filter_map(|name| {
-            if let Some(extension) = resource_type.extension(name) {
-                return Some(Wanted::Extension(extension.schema.id.clone()));
+    let mut wanted = Vec::new();
+    for name in names(text, resource_type.strict) {
+        wanted.extend(match resource_type.name(name) {
+            Name::Extension(extension) => Some(Wanted::Extension(extension.schema.id.clone())),
+            Name::Attribute(target) if AttrPath::new(name).is_some() => {
+                Some(Wanted::Attribute(target))
             }
-            resource_type.resolve(&AttrPath::new(name)?).map(Wanted::Attribute)
-        })
-        .collect()
+            _ => None,
+        });
+    }
+    wanted
+}
+
+/// The names in a list with commas. What stands in brackets says which values of an attribute are
+/// meant, and no projection can say that: `emails[type eq "work"]` is `emails`.
+fn names(text: &str, strict: bool) -> Vec<&str> {
+    let (mut names, mut begin, mut depth, mut quoted) = (Vec::new(), 0, 0_usize, false);
+    for (i, it) in text.char_indices() {
+        match it {
+            '"' if depth > 0 => quoted = !quoted,
+            '[' if !quoted => depth += 1,
+            ']' if !quoted => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                names.push(&text[begin..i]);
+                begin = i + 1;
+            }
+            _ => {}
+        }
+    }
+    names.push(&text[begin..]);
+    let plain = |name: &'_ str| name.find('[').filter(|_| !strict);
+    let names = names.into_iter().map(|it| plain(it).map_or(it, |at| &it[..at]).trim());
+    names.filter(|it| !it.is_empty()).collect()
 }
 
 /// What of one member on the first level was asked for.

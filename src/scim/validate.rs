@@ -11,13 +11,23 @@ use serde_json::{Map, Value};
 use crate::scim::coerce::{accepted, foreign, members, missing};
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
-use crate::scim::filter::path::AttrPath;
+use crate::scim::filter::path::Target;
 use crate::scim::identity::{self, Rules};
+use crate::scim::message;
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
 use crate::scim::schema::name::USER_NAME;
-use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
+
+/// What a change makes of a resource.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The document, complete and in order.
+    pub document: Map<String, Value>,
+    /// What was asked for and passed over: names of attributes, each with the value.
+    pub passed_over: Map<String, Value>,
+}
 
 /// The document of a new resource (RFC 7644 section 3.3), without `id`.
 ///
@@ -28,7 +38,7 @@ pub fn create(
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
-    judge_schemas(body, resource_type)?;
+    judge_schemas(body, resource_type, rules)?;
     let mut document = normalize(body, resource_type, rules)?;
     identity::judge_new(&mut document, resource_type, rules)?;
     complete(document, &Map::new(), resource_type)
@@ -45,13 +55,13 @@ pub fn replace(
     body: &Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
-) -> Result<Map<String, Value>, Error> {
-    judge_schemas(body, resource_type)?;
+) -> Result<Judged, Error> {
+    judge_schemas(body, resource_type, rules)?;
     let mut after = normalize(body, resource_type, rules)?;
     let named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
     for (name, value) in before {
         let unknown = urn::is_urn(name) && resource_type.extension(name).is_none();
-        if unknown && !named.contains(&name.to_ascii_lowercase()) {
+        if unknown && !named.contains(&name.to_ascii_lowercase()) && !after.contains_key(name) {
             after.insert(name.clone(), value.clone());
         }
     }
@@ -68,9 +78,17 @@ pub fn judge_change(
     mut after: Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
-) -> Result<Map<String, Value>, Error> {
+) -> Result<Judged, Error> {
+    let mut passed_over = Map::new();
     for attribute in resource_type.core.attributes.iter().chain(&resource_type.common.attributes) {
-        keep_immutable(before, &mut after, attribute)?;
+        let asked = after.get(&attribute.name).cloned();
+        match keep_immutable(before, &mut after, attribute) {
+            Err(_) if attribute.name == USER_NAME && rules.keeps_identity() => {
+                after.extend(before.get(USER_NAME).map(|it| (USER_NAME.to_owned(), it.clone())));
+                passed_over.extend(asked.map(|it| (USER_NAME.to_owned(), it)));
+            }
+            judged => judged?,
+        }
     }
     for extension in &resource_type.extensions {
         let id = &extension.schema.id;
@@ -94,8 +112,8 @@ pub fn judge_change(
         }
         after.insert(id.clone(), Value::Object(new));
     }
-    identity::judge_change(before, &mut after, resource_type, rules)?;
-    complete(after, before, resource_type)
+    passed_over.extend(identity::judge_change(before, &mut after, resource_type, rules)?);
+    Ok(Judged { document: complete(after, before, resource_type)?, passed_over })
 }
 
 /// An immutable attribute keeps its value: absent means keep, the same text in another case is no
@@ -163,6 +181,14 @@ fn complete(
     ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
     for attribute in resource_type.common.attributes.iter().chain(&resource_type.core.attributes) {
         match document.shift_remove(&attribute.name) {
+            // A name that is blank is none; one from before this was judged stays.
+            Some(Value::String(it))
+                if attribute.required
+                    && it.trim().is_empty()
+                    && before.get(&attribute.name).is_none_or(|old| *old != it) =>
+            {
+                return Err(blank(&attribute.name));
+            }
             Some(value) => {
                 ordered.insert(attribute.name.clone(), value);
             }
@@ -207,9 +233,29 @@ fn complete(
     Ok(ordered)
 }
 
+fn blank(name: &str) -> Error {
+    Error::invalid_value(format!(
+        "The required attribute \"{name}\" is empty. Give it a value in the identity provider."
+    ))
+}
+
 /// Spells the URNs of extensions as their schemas do: what was stored before a schema was
-/// registered may have its URN in another letter case.
+/// registered may have its URN in another letter case, or stand as one name with its attribute.
 pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &ResourceType) {
+    let is_joined = |(name, value): (&String, &Value)| urn::is_urn(name) && !value.is_object();
+    if document.iter().any(is_joined) {
+        let joined = document.iter().filter(|it| is_joined(*it));
+        let names: Vec<String> = joined.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            if let Name::Attribute(Target { extension: Some(urn), attribute, sub: None }) =
+                resource_type.name(&name)
+                && document.get(&urn).is_none_or(Value::is_object)
+                && let Some(value) = document.shift_remove(&name)
+            {
+                merge(document, &urn, Map::from_iter([(attribute.name.clone(), value)]));
+            }
+        }
+    }
     for id in resource_type.extensions.iter().map(|it| &it.schema.id) {
         let other = document.keys().find(|it| *it != id && it.eq_ignore_ascii_case(id)).cloned();
         if let Some(value) = other.and_then(|it| document.shift_remove(&it)) {
@@ -220,13 +266,19 @@ pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &Resou
 
 /// `schemas` names the resource type (RFC 7643 section 3.1). Extensions may be left out of it or
 /// stand in it without a value: clients do both.
-fn judge_schemas(body: &Map<String, Value>, resource_type: &ResourceType) -> Result<(), Error> {
+fn judge_schemas(
+    body: &Map<String, Value>,
+    resource_type: &ResourceType,
+    rules: Rules,
+) -> Result<(), Error> {
     let core = &resource_type.core.id;
     let wrong = |why: String| {
         Error::invalid_syntax(format!("{why} Send \"schemas\": [\"{core}\"] in the body."))
     };
     let found = body.iter().find(|(name, _)| name.eq_ignore_ascii_case("schemas"));
     let listed: Vec<&str> = match found.map(|(_, value)| value) {
+        // What is meant is known from the endpoint; two maintained clients never send it.
+        given if !rules.strict && given.is_none_or(message::is_empty) => return Ok(()),
         None | Some(Value::Null) => return Err(wrong("\"schemas\" is missing.".to_owned())),
         Some(Value::String(it)) => vec![it],
         Some(Value::Array(items)) => {
@@ -272,40 +324,116 @@ fn normalize(
                 quoted(name)
             )));
         }
-        if !urn::is_urn(name) {
-            if let Some(attribute) = resource_type.attribute(name)
-                && let Some(value) = accepted(attribute, value, &attribute.name)?
-            {
+        if let Some(attribute) = resource_type.attribute(name) {
+            if let Some(value) = accepted(attribute, value, &attribute.name, rules.strict)? {
                 document.insert(attribute.name.clone(), value);
             }
             continue;
         }
-        if let Some(extension) = resource_type.extension(name) {
-            let attributes = &extension.schema.attributes;
-            let members = members(attributes, value, &extension.schema.id)?;
-            merge(&mut document, &extension.schema.id, members);
-        } else if let Some(target) = AttrPath::new(name).and_then(|it| resource_type.resolve(&it))
-            && target.attribute.kind != Type::Any
-        {
-            // A URN-qualified name as a member: Entra ID sends those.
-            let attribute = target.sub.is_none().then_some(&target.attribute);
-            let Some(attribute) = attribute else { continue };
-            if let Some(value) = accepted(attribute, value, name)? {
-                match &target.extension {
-                    None => drop(document.insert(attribute.name.clone(), value)),
-                    Some(urn) => {
-                        let one = Map::from_iter([(attribute.name.clone(), value)]);
-                        merge(&mut document, urn, one);
-                    }
-                }
+        match resource_type.name(name) {
+            Name::Extension(extension) => {
+                let (attributes, urn) = (&extension.schema.attributes, &extension.schema.id);
+                merge(&mut document, urn, members(attributes, value, urn, rules.strict)?);
             }
-        } else if !name.eq_ignore_ascii_case(&resource_type.core.id)
-            && let Some(value) = foreign(name, value)?
-        {
-            document.insert(name.clone(), value);
+            Name::Attribute(target) if target.attribute.kind == Type::Any => {
+                add_foreign(&mut document, name, value, &target, resource_type)?;
+            }
+            // A name with its URN as a member: Entra ID sends those. Without one, a name that only
+            // an extension defines is passed over, but for the parts of a complex attribute.
+            Name::Attribute(target) if urn::is_urn(name) || target.extension.is_none() => {
+                add_named(&mut document, name, value, &target, rules)?;
+            }
+            Name::Misplaced => return Err(misplaced(name, resource_type)),
+            // A URI that no attribute can follow: an extension, when an object is below it.
+            Name::Unknown if urn::is_urn(name) && value.is_object() && !urn::is_of_scim(name) => {
+                document.extend(foreign(name, value)?.map(|it| (name.clone(), it)));
+            }
+            Name::Attribute(_) | Name::Core | Name::Unknown => {}
         }
     }
     Ok(document)
+}
+
+/// Puts an attribute that was named with its URN, or with a sub-attribute, where it belongs.
+fn add_named(
+    document: &mut Map<String, Value>,
+    name: &str,
+    value: &Value,
+    target: &Target,
+    rules: Rules,
+) -> Result<(), Error> {
+    let attribute = &target.attribute;
+    let mut value = match &target.sub {
+        None => accepted(attribute, value, name, rules.strict)?,
+        // Which of several values is meant, nobody can tell.
+        Some(_) if attribute.multi_valued || attribute.mutability == Mutability::ReadOnly => None,
+        Some(sub) => accepted(sub, value, name, rules.strict)?
+            .map(|it| Value::Object(Map::from_iter([(sub.name.clone(), it)]))),
+    };
+    let Some(new) = value.take() else { return Ok(()) };
+    let holder = match &target.extension {
+        None => document,
+        Some(urn) => {
+            let object = document.entry(urn.as_str()).or_insert_with(|| Map::new().into());
+            let Value::Object(object) = object else { return Ok(()) };
+            object
+        }
+    };
+    match (holder.get_mut(&attribute.name), new) {
+        (Some(Value::Object(old)), Value::Object(new)) if target.sub.is_some() => old.extend(new),
+        (_, new) => drop(holder.insert(attribute.name.clone(), new)),
+    }
+    Ok(())
+}
+
+/// Keeps what stands below a URN that nobody registered: an object is the extension itself, any
+/// other value that of the attribute behind the last colon, as a PATCH has it.
+fn add_foreign(
+    document: &mut Map<String, Value>,
+    name: &str,
+    value: &Value,
+    target: &Target,
+    resource_type: &ResourceType,
+) -> Result<(), Error> {
+    let Some(kept) = foreign(name, value)? else { return Ok(()) };
+    let Some(urn) = target.extension.as_ref() else { return Ok(()) };
+    if kept.is_object() && target.sub.is_none() {
+        document.insert(name.to_owned(), kept);
+        return Ok(());
+    }
+    let attribute = &target.attribute.name;
+    let is_urn_itself = attribute.eq_ignore_ascii_case(&resource_type.name) && target.sub.is_none();
+    if is_urn_itself {
+        let empty = kept.as_array().is_some_and(Vec::is_empty) || kept.as_str() == Some("");
+        return if empty { Ok(()) } else { Err(takes_an_object(name)) };
+    }
+    let kept = match &target.sub {
+        None => kept,
+        Some(sub) => Map::from_iter([(sub.name.clone(), kept)]).into(),
+    };
+    merge(document, urn, Map::from_iter([(attribute.clone(), kept)]));
+    Ok(())
+}
+
+/// The refusal of a value other than an object for a whole extension.
+#[must_use]
+pub fn takes_an_object(urn: &str) -> Error {
+    Error::invalid_value(format!("\"{}\" takes an object with its attributes.", quoted(urn)))
+}
+
+fn misplaced(name: &str, resource_type: &ResourceType) -> Error {
+    Error::invalid_syntax(misplaced_detail(name, resource_type))
+}
+
+/// What is said of a name that could mean nothing in a resource of this type.
+#[must_use]
+pub fn misplaced_detail(name: &str, resource_type: &ResourceType) -> String {
+    format!(
+        "\"{}\" begins with a URN that no schema of a {} has, so it could mean nothing here. \
+         /Schemas lists the attributes; take this one out of the attribute mappings.",
+        quoted(name),
+        resource_type.name
+    )
 }
 
 fn merge(document: &mut Map<String, Value>, urn: &str, members: Map<String, Value>) {

@@ -1,7 +1,7 @@
-//! The life of one connection: read a request, have it answered, write, and again.
+//! One connection: reads a request, has it answered, writes the response, and again.
 
 use std::io;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,50 +12,46 @@ use crate::app::App;
 use crate::http::request::Method;
 use crate::http::response::Response;
 use crate::server::budget::Budget;
-use crate::server::certificates::Certificates;
-use crate::server::gate::Gate;
-use crate::server::head::{Framing, Refusal};
 use crate::server::limits::Deadlines;
-use crate::server::reader::{Failure, Reader};
-use crate::server::render;
-use crate::server::render::{Terms, Unwritable};
-use crate::server::seats::Seat;
+use crate::server::permits::Permits;
+use crate::server::render::{self, InvalidResponse, Options};
+use crate::server::request::head::Framing;
+use crate::server::request::reader::Reader;
+use crate::server::request::refusal::{ReadError, Refusal};
+use crate::server::slots::Slot;
 use crate::server::socket::Socket;
+use crate::server::stream::Stream;
+use crate::server::tls::certificates::Certificates;
 
 /// A body up to this size is written together with its head, in one call and mostly one packet.
 const ONE_WRITE_BYTES_MAX: usize = 64 * 1024;
 /// What an idle connection keeps of the buffer it writes from.
 const OUT_IDLE_BYTES_MAX: usize = 4 * 1024;
-/// What is read and thrown away after a last answer, so that the client comes to read it.
+/// What is read and discarded after a last answer, so that the client gets to read it.
 const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The unit in which it is read.
+/// How much of it is read at once.
 const LINGER_READ_BYTES: usize = 8 * 1024;
 
-/// An answer to what is no request: nothing is known of its sender, and it is the last.
-const LAST: Terms = Terms { version: HTTPVersion(1, 1), head_only: false, close: true };
+/// How to write the answer to what is no request: nothing is known of its sender, and it is the
+/// last one.
+const LAST_ANSWER: Options = Options { version: HTTPVersion(1, 1), head_only: false, close: true };
 
 /// What all connections of a server share.
 #[derive(Debug)]
 pub struct Service {
-    /// Who answers.
+    /// The application that answers requests.
     pub app: Arc<App>,
-    /// How many requests are answered at once.
-    pub gate: Gate,
-    /// How much memory their bodies may take.
+    /// How many requests are handled at once.
+    pub permits: Permits,
+    /// How much memory the bodies of requests may take.
     pub budget: Budget,
     /// How long each part of a connection's life may take.
     pub deadlines: Deadlines,
-    /// What connections under TLS are served with; without it they are plain HTTP.
+    /// The certificate for connections under TLS; without one, they are plain HTTP.
     pub certificates: Option<Arc<Certificates>>,
 }
 
-/// What a connection reads and writes: the socket itself, or TLS over it.
-pub trait Stream: Read + Write {
-    /// Says that nothing more will be sent. The peer sees the end of the stream.
-    fn finish(&mut self);
-}
-
-/// Who is at the other end.
+/// The client at the other end.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// The address of the socket.
@@ -81,135 +77,135 @@ impl<'a, S: Stream> Connection<'a, S> {
         Connection { service, stream, socket, reader: Reader::default(), out: Vec::new() }
     }
 
-    /// Answers requests until one of the two sides has had enough.
-    pub fn converse(mut self, seat: &Seat, peer: Peer) {
-        while self.wait(seat) {
-            match self.exchange(seat, peer) {
+    /// Answers requests until the client or the server ends the connection.
+    pub fn serve(mut self, slot: &Slot, peer: Peer) {
+        while self.wait_for_request(slot) {
+            match self.serve_request(slot, peer) {
                 Ok(true) => {}
                 Ok(false) => {
-                    seat.leave();
+                    slot.set_closing();
                     return self.linger();
                 }
                 // The client is gone or does not read; there is nobody to tell.
-                Err(error) => return self.note_timeout(&error),
+                Err(error) => return self.count_timeout(&error),
             }
         }
-        self.socket.allow(self.service.deadlines.linger);
+        self.socket.set_deadline_in(self.service.deadlines.linger);
         self.stream.finish();
     }
 
-    /// Tells a client for whom there is no seat to come again.
+    /// Tells a client for which there is no slot to try again.
     pub fn turn_away(self) {
-        let response = self.service.app.refuse(503, NO_SEAT).with_header("Retry-After", "1");
-        self.part_with(response);
+        let response = self.service.app.refuse(503, NO_FREE_SLOT).with_header("Retry-After", "1");
+        self.answer_and_close(response);
     }
 
-    /// Tells a client that speaks plain HTTP where TLS is spoken what to do.
-    pub fn demand_tls(self) {
+    /// Tells a client that speaks plain HTTP to a port for HTTPS what to do.
+    pub fn refuse_plain_http(self) {
         let response = self.service.app.refuse(400, PLAIN_HTTP);
-        self.part_with(response);
+        self.answer_and_close(response);
     }
 
-    fn part_with(mut self, response: Response) {
-        if self.answer(response, LAST).is_ok() {
+    fn answer_and_close(mut self, response: Response) {
+        if self.answer(response, LAST_ANSWER).is_ok() {
             self.linger();
         }
     }
 
     /// Waits for the next request; `false` when there will be none.
-    fn wait(&mut self, seat: &Seat) -> bool {
+    fn wait_for_request(&mut self, slot: &Slot) -> bool {
         if self.reader.has_begun() {
-            return seat.begin();
+            return slot.set_reading();
         }
-        if !seat.rest() {
+        if !slot.set_idle() {
             return false;
         }
-        self.socket.allow(self.service.deadlines.idle);
-        let begun = self.reader.wait(&mut self.stream);
-        begun.unwrap_or(false) && seat.begin()
+        self.socket.set_deadline_in(self.service.deadlines.idle);
+        let begun = self.reader.wait_for_request(&mut self.stream);
+        begun.unwrap_or(false) && slot.set_reading()
     }
 
     /// Reads one request and answers it. Returns whether the connection goes on.
-    fn exchange(&mut self, seat: &Seat, peer: Peer) -> io::Result<bool> {
-        self.socket.allow(self.service.deadlines.head);
+    fn serve_request(&mut self, slot: &Slot, peer: Peer) -> io::Result<bool> {
+        self.socket.set_deadline_in(self.service.deadlines.head);
         let mut head = match self.reader.read_head(&mut self.stream) {
             Ok(head) => head,
-            Err(failure) => return self.refuse(failure, LATE_HEAD, LAST),
+            Err(error) => return self.refuse(error, HEAD_TIMED_OUT, LAST_ANSWER),
         };
-        let mut terms = Terms {
+        let mut options = Options {
             version: head.version,
             head_only: head.request.method == Method::Head,
             close: true,
         };
-        self.socket.allow(self.service.deadlines.body);
-        // The head was judged, so the body will be read. A client that did not wait needs no word
-        // (RFC 9110 section 10.1.1).
+        self.socket.set_deadline_in(self.service.deadlines.body);
+        // The head is accepted, so the body will be read. A client that has sent its body already
+        // needs no 100 (RFC 9110 section 10.1.1).
         let has_body = head.framing != Framing::Length(0);
         if head.expects_continue && has_body && !self.reader.has_input() {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
             self.stream.flush()?;
         }
         let service = self.service;
-        let mut share = service.budget.share();
-        match self.reader.read_body(&mut self.stream, head.framing, &mut share) {
+        let mut reservation = service.budget.reservation();
+        match self.reader.read_body(&mut self.stream, head.framing, &mut reservation) {
             Ok(body) => head.request.body = body,
-            Err(failure) => {
-                // Before the answer: whoever hears of it may send at once.
-                drop(share);
-                return self.refuse(failure, LATE_BODY, terms);
+            Err(error) => {
+                // Before the answer: a client that reads it may send again at once.
+                drop(reservation);
+                return self.refuse(error, BODY_TIMED_OUT, options);
             }
         }
-        if !seat.work() {
+        if !slot.set_handling() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
         let response = {
-            let _pass = self.service.gate.enter();
+            let _permit = self.service.permits.acquire();
             self.service.app.handle(&head.request)
         };
-        terms.close = !head.keep_alive || seat.is_stopping();
+        options.close = !head.keep_alive || slot.is_stopping();
         drop(head.request);
-        drop(share);
-        seat.write();
-        self.answer(response, terms)
+        drop(reservation);
+        slot.set_writing();
+        self.answer(response, options)
     }
 
-    fn refuse(&mut self, failure: Failure, late: &str, terms: Terms) -> io::Result<bool> {
-        let response = match failure {
-            Failure::Refused(Refusal { status, detail }) => {
+    fn refuse(&mut self, error: ReadError, timed_out: &str, options: Options) -> io::Result<bool> {
+        let response = match error {
+            ReadError::Refused(Refusal { status, detail }) => {
                 let response = self.service.app.refuse(status, &detail);
                 if status == 503 { response.with_header("Retry-After", "1") } else { response }
             }
-            Failure::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                self.note_timeout(&error);
-                self.service.app.refuse(408, late)
+            ReadError::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                self.count_timeout(&error);
+                self.service.app.refuse(408, timed_out)
             }
-            Failure::Io(error) => return Err(error),
+            ReadError::Io(error) => return Err(error),
         };
-        self.answer(response, terms)
+        self.answer(response, options)
     }
 
-    /// Counts a connection that ends since its client was too slow.
-    fn note_timeout(&self, error: &io::Error) {
+    /// Counts a connection that ends because its client was too slow.
+    fn count_timeout(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::TimedOut {
             self.service.app.metrics().connections_timed_out.add();
         }
     }
 
     /// Writes one response. Returns whether the connection goes on.
-    fn answer(&mut self, mut response: Response, mut terms: Terms) -> io::Result<bool> {
-        let mut printed = self.print_head(&response, &terms);
-        if let Err(Unwritable(reason)) = printed {
+    fn answer(&mut self, mut response: Response, mut options: Options) -> io::Result<bool> {
+        let mut rendered = self.render_head(&response, &options);
+        if let Err(InvalidResponse(reason)) = rendered {
             // The one failure that `app` cannot see, so it is logged here.
             log::error!("an answer was replaced by a 500: {reason}");
-            response = self.service.app.refuse(500, UNWRITABLE);
-            terms.close = true;
-            printed = self.print_head(&response, &terms);
+            response = self.service.app.refuse(500, INVALID_RESPONSE);
+            options.close = true;
+            rendered = self.render_head(&response, &options);
         }
-        let body_follows = printed.map_err(|Unwritable(reason)| io::Error::other(reason))?;
+        let body_follows = rendered.map_err(|InvalidResponse(reason)| io::Error::other(reason))?;
         let body = if body_follows { response.body.as_slice() } else { &[] };
-        self.socket.allow(self.service.deadlines.write);
+        self.socket.set_deadline_in(self.service.deadlines.write);
         if body.len() <= ONE_WRITE_BYTES_MAX {
             self.out.extend_from_slice(body);
             self.stream.write_all(&self.out)?;
@@ -220,25 +216,29 @@ impl<'a, S: Stream> Connection<'a, S> {
         self.stream.flush()?;
         self.out.clear();
         self.out.shrink_to(OUT_IDLE_BYTES_MAX);
-        Ok(!terms.close)
+        Ok(!options.close)
     }
 
-    fn print_head(&mut self, response: &Response, terms: &Terms) -> Result<bool, Unwritable> {
+    fn render_head(
+        &mut self,
+        response: &Response,
+        options: &Options,
+    ) -> Result<bool, InvalidResponse> {
         self.out.clear();
-        render::head(&mut self.out, response, terms, &self.service.app.date())
+        render::head(&mut self.out, response, options, &self.service.app.date())
     }
 
     /// Closes after a last answer. Closing with input unread would reset the connection, and the
     /// client could lose the answer (RFC 9112 section 9.6): so the sending side closes first, and
-    /// for a moment what still comes is thrown away.
+    /// for a moment what still arrives is discarded.
     pub fn linger(&mut self) {
-        self.socket.allow(self.service.deadlines.linger);
+        self.socket.set_deadline_in(self.service.deadlines.linger);
         self.stream.finish();
-        let mut thrown_away = Zeroizing::new([0; LINGER_READ_BYTES]);
+        let mut discarded = Zeroizing::new([0; LINGER_READ_BYTES]);
         let mut left = LINGER_BYTES_MAX;
         while left > 0 {
-            // From the socket: nobody needs to decrypt it first.
-            match self.socket.read(&mut *thrown_away) {
+            // From the socket: what is discarded need not be decrypted.
+            match self.socket.read(&mut *discarded) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => left = left.saturating_sub(count),
             }
@@ -246,17 +246,20 @@ impl<'a, S: Stream> Connection<'a, S> {
     }
 }
 
-const LATE_HEAD: &str = "The head of the request did not arrive in time. Send the request at once.";
-const LATE_BODY: &str = "The body of the request did not arrive in time. Send less, or faster.";
-const NO_SEAT: &str = "All connections are in use. Try again in a second, and keep connections \
-                       open between requests instead of opening more.";
+const HEAD_TIMED_OUT: &str =
+    "The head of the request did not arrive in time. Send the request at once.";
+const BODY_TIMED_OUT: &str =
+    "The body of the request did not arrive in time. Send less, or faster.";
+const NO_FREE_SLOT: &str = "All connections are in use. Try again in a second, and keep \
+                            connections open between requests instead of opening more.";
 const PLAIN_HTTP: &str = "This is plain HTTP, and this port speaks HTTPS. Begin the base URL with \
                           https:// instead of http://.";
-const UNWRITABLE: &str = "The answer could not be written. This is a fault of the server, not of \
-                          the request; its log says more.";
+const INVALID_RESPONSE: &str = "The answer could not be written. This is a fault of the server, \
+                                not of the request; its log says more.";
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
@@ -267,20 +270,20 @@ mod tests {
     use crate::store::open::Open;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Takes what is written, and counts the calls.
+    /// A stream that records what is written, and counts the calls.
     #[derive(Debug, Default)]
-    struct Paper {
+    struct Recorder {
         bytes: Vec<u8>,
         writes: usize,
     }
 
-    impl Read for Paper {
+    impl Read for Recorder {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
             Ok(0)
         }
     }
 
-    impl Write for Paper {
+    impl Write for Recorder {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.writes += 1;
             self.bytes.write(bytes)
@@ -291,7 +294,7 @@ mod tests {
         }
     }
 
-    impl Stream for Paper {
+    impl Stream for Recorder {
         fn finish(&mut self) {}
     }
 
@@ -306,17 +309,17 @@ mod tests {
         let _ = std::fs::remove_file(&file);
         let service = Service {
             app: Arc::new(app),
-            gate: Gate::new(1),
+            permits: Permits::new(1),
             budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
             certificates: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
-        let mut connection = Connection::new(&service, Paper::default(), Socket::new(tcp));
-        let goes_on = connection.answer(response, Terms { close: false, ..LAST }).unwrap();
+        let mut connection = Connection::new(&service, Recorder::default(), Socket::new(tcp));
+        let goes_on = connection.answer(response, Options { close: false, ..LAST_ANSWER }).unwrap();
         assert!(connection.out.is_empty() && connection.out.capacity() <= OUT_IDLE_BYTES_MAX);
-        let Paper { bytes, writes } = connection.stream;
+        let Recorder { bytes, writes } = connection.stream;
         (String::from_utf8(bytes).unwrap(), writes, goes_on)
     }
 
@@ -333,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_would_split_in_two_becomes_a_500() {
+    fn a_response_with_a_line_break_in_a_field_becomes_a_500() {
         let split = "/a\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK";
         let (text, _, goes_on) = answer(Response::empty(201).with_header("Location", split));
         assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");

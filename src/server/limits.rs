@@ -12,7 +12,7 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
 /// File descriptors that are not for connections: those of the database, and those of clients that
 /// are turned away.
 const DESCRIPTORS_RESERVED: usize = 80;
-/// Connections there are places for, however few descriptors the system grants.
+/// Connections that are served, however few descriptors the system grants.
 const CONNECTIONS_MIN: usize = 16;
 /// Requests the application works on at once. It is a limit of its own, apart from the
 /// connections: with very few, group commit has nothing to group.
@@ -31,7 +31,7 @@ pub const WRITE_SECONDS_MAX: u64 = 30;
 pub const IDLE_SECONDS_MAX: u64 = 75;
 /// From the last byte sent until the client closes its side too.
 pub const LINGER_SECONDS_MAX: u64 = 1;
-/// For the requests in hand when the server stops.
+/// For the requests that are being handled when the server stops.
 pub const STOP_SECONDS_MAX: u64 = 10;
 
 /// The caps and deadlines of one server.
@@ -41,7 +41,7 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one client address, unless it is loopback or a trusted proxy.
     pub connections_per_address: usize,
-    /// Addresses that speak for many clients and are held to `connections` alone.
+    /// Addresses that speak for many clients: only `connections` limits them.
     pub trusted_proxies: Vec<IpNet>,
     /// Requests the application works on at once.
     pub requests_at_work: usize,
@@ -49,7 +49,7 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// The deadlines of a connection.
     pub deadlines: Deadlines,
-    /// How long `stop` waits for the requests in hand.
+    /// How long `stop` waits for the requests that are being handled.
     pub stop: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Default for Limits {
 
 impl Limits {
     /// These limits with no more connections than this many file descriptors are enough for. A
-    /// database that finds no descriptor cannot answer, so connections may not take them all.
+    /// database without a descriptor cannot answer, so connections may not take them all.
     #[must_use]
     pub fn within(mut self, descriptors: usize) -> Limits {
         let enough_for = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(CONNECTIONS_MIN);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_descriptors_to_the_database() {
+    fn connections_leave_descriptors_for_the_database() {
         for (descriptors, connections) in [(20_000, 512), (592, 512), (591, 511), (64, 16), (0, 16)]
         {
             assert_eq!(Limits::default().within(descriptors).connections, connections);

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::server::connection::Stream;
+use crate::server::stream::Stream;
 
-/// A socket that gives up at a moment, not after a silence: the time that is left bounds each read
-/// and each write, so a peer that sends a byte now and then gains nothing. Clones share the
-/// deadline; one of them can lie under TLS while the connection sets it through another.
+/// A socket with a deadline and not a timeout: the time that is left bounds each read and each
+/// write, so a peer that sends a byte now and then gains nothing. Clones share the deadline; one of
+/// them can lie under TLS while the connection sets it through another.
 #[derive(Clone, Debug)]
 pub struct Socket {
     tcp: Arc<TcpStream>,
@@ -20,13 +20,13 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// The socket, its deadline passed until [`Socket::allow`] sets one.
+    /// The socket, whose deadline has passed until [`Socket::set_deadline_in`] sets one.
     pub fn new(tcp: Arc<TcpStream>) -> Socket {
         Socket { tcp, deadline: Rc::new(Cell::new(Instant::now())) }
     }
 
     /// Sets the deadline this far from now.
-    pub fn allow(&self, time: Duration) {
+    pub fn set_deadline_in(&self, time: Duration) {
         self.deadline.set(Instant::now() + time);
     }
 
@@ -38,7 +38,7 @@ impl Socket {
     pub fn peek(&self) -> io::Result<Option<u8>> {
         self.tcp.set_read_timeout(Some(self.remaining()?))?;
         let mut first = [0];
-        let count = self.tcp.peek(&mut first).map_err(plain_timeout)?;
+        let count = self.tcp.peek(&mut first).map_err(unified_timeout)?;
         Ok((count > 0).then_some(first[0]))
     }
 
@@ -54,20 +54,20 @@ impl Socket {
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.tcp.set_read_timeout(Some(self.remaining()?))?;
-        (&*self.tcp).read(buffer).map_err(plain_timeout)
+        (&*self.tcp).read(buffer).map_err(unified_timeout)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.tcp.set_write_timeout(Some(self.remaining()?))?;
-        (&*self.tcp).write(bytes).map_err(plain_timeout)
+        (&*self.tcp).write(bytes).map_err(unified_timeout)
     }
 
     /// Several TLS records go out in one call.
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         self.tcp.set_write_timeout(Some(self.remaining()?))?;
-        (&*self.tcp).write_vectored(parts).map_err(plain_timeout)
+        (&*self.tcp).write_vectored(parts).map_err(unified_timeout)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -82,8 +82,8 @@ impl Stream for Socket {
     }
 }
 
-/// A passed timeout has one of two names, as the operating system likes it.
-fn plain_timeout(error: io::Error) -> io::Error {
+/// The operating system reports a passed timeout under one of two names; this makes them one.
+fn unified_timeout(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
         _ => error,

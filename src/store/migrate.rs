@@ -13,6 +13,9 @@ const SCHEMA_SQL: &str = include_str!("../../schema.sql");
 /// `PRAGMA application_id` of every plumm database: "plum" in ASCII.
 const APPLICATION_ID: i64 = 0x706c_756d;
 
+/// The step with which names are folded anew (`scim/filter/comparison.rs`).
+pub const FOLDED_ANEW: i64 = 4;
+
 /// The steps of `schema.sql`, the first one first.
 fn steps() -> Vec<&'static str> {
     SCHEMA_SQL
@@ -107,6 +110,9 @@ fn take_steps(connection: &mut Connection, path: &Path) -> Result<(), Error> {
             continue;
         }
         tx.execute_batch(step)?;
+        if number == FOLDED_ANEW {
+            fold_anew(&tx)?;
+        }
         let broken = "SELECT count(*) FROM pragma_foreign_key_check";
         let broken: i64 = tx.query_row(broken, [], |row| row.get(0))?;
         if broken > 0 {
@@ -119,6 +125,45 @@ fn take_steps(connection: &mut Connection, path: &Path) -> Result<(), Error> {
         tx.commit()?;
         log::info!("database {} brought to schema {number}", path.display());
     }
+    Ok(())
+}
+
+/// Folds every name again, since what makes two of them the same has changed. A document with
+/// nothing but ASCII has the same names as before.
+///
+/// Where two accounts have the same userName now, the older form of one of them stays: nobody is
+/// lost, and the log names them.
+fn fold_anew(tx: &Connection) -> Result<(), Error> {
+    tx.execute_batch(
+        "UPDATE OR IGNORE org SET name_folded = fold(name) WHERE name_folded <> fold(name);
+        CREATE TEMP TABLE folded AS SELECT seq, org, document,
+                fold(json_extract(document, '$.userName')) AS user_name,
+                fold(json_extract(document, '$.displayName')) AS display_name
+            FROM resource WHERE document GLOB '*[^' || char(1) || '-~]*';
+        UPDATE OR IGNORE resource SET user_name = folded.user_name
+            FROM folded WHERE folded.seq = resource.seq
+                AND resource.user_name IS NOT folded.user_name;
+        UPDATE resource SET display_name = folded.display_name
+            FROM folded WHERE folded.seq = resource.seq
+                AND resource.display_name IS NOT folded.display_name;
+        DELETE FROM email WHERE resource IN (SELECT seq FROM folded);
+        INSERT OR IGNORE INTO email (org, value, resource)
+            SELECT folded.org, fold(json_extract(entry.value, '$.value')), folded.seq
+            FROM folded, json_each(folded.document, '$.emails') AS entry
+            WHERE fold(json_extract(entry.value, '$.value')) IS NOT NULL;",
+    )?;
+    let sql = "SELECT resource.id FROM resource JOIN folded USING (seq)
+        WHERE resource.deleted IS NULL AND resource.user_name IS NOT folded.user_name";
+    let mut statement = tx.prepare(sql)?;
+    let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    for id in ids {
+        log::warn!(
+            "the userName of the account {id} is now the same as another's; both accounts stay, \
+             and this one is found by its id alone: give one of them another userName"
+        );
+    }
+    drop(statement);
+    tx.execute_batch("DROP TABLE folded")?;
     Ok(())
 }
 

@@ -23,7 +23,7 @@ use crate::tls::{self, Client};
 const GET: &str = tls::GET;
 /// How long each attack goes on.
 const ATTACK: Duration = Duration::from_millis(1000);
-/// More connections than the server has seats.
+/// More connections than the server has slots.
 const CROWD: usize = 560;
 /// Between two bytes of a slow client.
 const DRIP: Duration = Duration::from_millis(200);

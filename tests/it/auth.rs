@@ -225,7 +225,7 @@ fn a_revoked_token_changes_nothing_any_more() {
 }
 
 #[test]
-fn every_scope_opens_its_own_door_only() {
+fn every_scope_opens_its_own_endpoints_only() {
     let harness = Harness::new();
     harness.user("bob@example.com");
     let (access, admin) = (harness.issue(Scope::Access), harness.issue(Scope::Admin));

@@ -102,7 +102,7 @@ fn log(harness: &Harness) -> Vec<(String, String, Value)> {
 }
 
 #[test]
-fn groups_in_a_circle_were_refused_when_members_stood_with_the_urn() {
+fn groups_in_a_circle_are_accepted_when_members_stand_with_the_urn() {
     const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
     let harness = Harness::new();
     let group = |own: &str, members: &str, other: &str| {
@@ -480,7 +480,11 @@ fn what_is_wrong_with_one_operation_is_said_there() {
         (json!({"method": "PATCH", "path": path, "data": null}), "400", "needs \"data\""),
         (json!({"method": "PATCH", "path": path, "data": []}), "400", "no object"),
         (json!({"method": "PATCH", "path": path, "data": {}}), "400", "PATCH body needs"),
-        (json!({"method": "PUT", "path": path, "data": {}}), "400", "\"schemas\" is missing"),
+        (
+            json!({"method": "PUT", "path": path, "data": {"schemas": 1}}),
+            "400",
+            "\"schemas\" must be",
+        ),
         (json!({"method": "PUT", "path": path, "version": 1, "data": data}), "400", "\"version\""),
         (json!({"method": "POST", "path": "/Users", "bulkId": "a"}), "400", "needs \"data\""),
         (json!({"method": "POST", "path": path, "bulkId": "a", "data": data}), "405", "PATCH"),
@@ -581,7 +585,7 @@ fn the_limits_are_those_announced() {
     let expected =
         json!({"supported": true, "maxOperations": 1000, "maxPayloadSize": 8 * 1024 * 1024});
     assert_eq!(announced, expected);
-    assert_eq!(plumm::server::reader::BODY_BYTES_MAX, 8 * 1024 * 1024);
+    assert_eq!(plumm::server::request::body::BODY_BYTES_MAX, 8 * 1024 * 1024);
     let one = json!({"method": "DELETE", "path": "/Users/1"});
     for many in [1_001, 40_000] {
         let answer = bulk(&harness, &vec![one.clone(); many].into());

@@ -931,7 +931,7 @@ fn every_deleted_account_of_a_username_can_be_purged_by_it() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_failure() {
+fn a_closed_pipe_is_no_failure() {
     let place = Place::with_acme();
     let unread = |args: &[&str]| {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -1,5 +1,7 @@
-//! What the documents say in numbers is what the source has.
+//! What the documents say is so: their numbers and flags are those of the program, and each file,
+//! heading and test that they name is there.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -9,16 +11,21 @@ use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
 use plumm::scim::patch::message::OPERATIONS_MAX;
+use plumm::scim::schema::document::{ATTRIBUTES_MAX, BYTES_MAX};
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
 use plumm::server::budget::BODY_BYTES_FREE;
-use plumm::server::head::HEADERS_MAX;
 use plumm::server::limits::{
     BODIES_BYTES_MAX, BODY_SECONDS_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
-    HEAD_SECONDS_MAX, IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, WRITE_SECONDS_MAX,
+    HEAD_SECONDS_MAX, IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, STOP_SECONDS_MAX, WRITE_SECONDS_MAX,
 };
-use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::request::head::HEADERS_MAX;
+use plumm::server::request::reader::HEAD_BYTES_MAX;
+use plumm::store::migrate::newest;
+use plumm::store::query::long_reads::{LONG_READ_MAX, LONG_READS_MAX, WAIT_MAX, WAITING_MAX};
 use plumm::store::tables::org::RATE_DEFAULT;
 
+use crate::cli::Place;
 use crate::requirements::rust_files;
 
 /// The text of a document as one line, so that it does not matter where its lines end.
@@ -53,8 +60,8 @@ fn numbers_are_written_as_in_documents() {
 }
 
 #[test]
-fn the_limits_in_readme_are_those_of_the_source() {
-    let readme = document("README.md");
+fn the_limits_in_the_documents_are_those_of_the_source() {
+    let limits = document("docs/limits.md");
     let (head, body) = (size(HEAD_BYTES_MAX), size(BODY_BYTES_MAX));
     let (values, operations) = (number(BODY_VALUES_MAX), number(OPERATIONS_MAX));
     for row in [
@@ -66,6 +73,11 @@ fn the_limits_in_readme_are_those_of_the_source() {
         format!("| operations of one PATCH | {operations}; {MEMBER_FILTERS_MAX} that"),
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),
+        format!("| {} seconds | 400 `tooMany` |", LONG_READ_MAX.as_secs()),
+        format!(
+            "| {LONG_READS_MAX}, with {WAITING_MAX} more that wait for up to {} seconds |",
+            WAIT_MAX.as_secs()
+        ),
         format!("| `--rate` ({} a minute)", number(RATE_DEFAULT)),
         format!("| connections | {CONNECTIONS_MAX}, or what "),
         format!("; {CONNECTIONS_PER_ADDRESS_MAX} of one address "),
@@ -73,7 +85,30 @@ fn the_limits_in_readme_are_those_of_the_source() {
         format!("| {HEAD_SECONDS_MAX} seconds for its head, {BODY_SECONDS_MAX} for its body |"),
         format!("| time for a TLS handshake | {HEAD_SECONDS_MAX} seconds |"),
     ] {
-        assert!(readme.contains(&row), "README has no \"{row}\"");
+        assert!(limits.contains(&row), "docs/limits.md has no \"{row}\"");
+    }
+    let own = document("docs/own-attributes.md");
+    let row = format!("At most {ATTRIBUTES_MAX} attributes and {} a schema", size(BYTES_MAX));
+    assert!(own.contains(&row), "docs/own-attributes.md has no \"{row}\"");
+}
+
+#[test]
+fn the_amounts_in_the_architecture_are_those_of_the_source() {
+    let work = format!("at most {REQUESTS_AT_WORK_MAX} requests at once");
+    let stop = format!("no new connections, {STOP_SECONDS_MAX} seconds for the requests in hand");
+    let steps = format!("the number of steps it has taken, {} today", newest());
+    for (name, words) in [("architecture", work), ("architecture", stop), ("file", steps)] {
+        let text = document(&format!("docs/{name}.md"));
+        assert!(text.contains(&words), "docs/{name}.md has no \"{words}\"");
+    }
+}
+
+#[test]
+fn the_oldest_rust_in_the_documents_is_that_of_the_package() {
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    for name in ["README.md", "CONTRIBUTING.md", "docs/install.md"] {
+        let text = document(name);
+        assert!(text.contains(&format!("{rust} or newer")), "{name} does not ask for {rust}");
     }
 }
 
@@ -94,21 +129,276 @@ fn the_limits_in_the_threat_model_are_those_of_the_source() {
     }
 }
 
+/// The commands that do something, each with the flags and variables that its `--help` names.
+fn commands(place: &Place, of: &[String], found: &mut BTreeMap<String, BTreeSet<String>>) {
+    let args = of.iter().map(String::as_str).chain(["--help"]);
+    let help = place.plumm(&args.collect::<Vec<_>>());
+    let below = help.out.lines().skip_while(|it| *it != "Commands:").skip(1);
+    let below = below.take_while(|it| it.starts_with("  "));
+    let below: Vec<&str> = below.filter_map(|it| it.split_whitespace().next()).collect();
+    for name in &below {
+        commands(place, &[of, &[(*name).to_owned()]].concat(), found);
+    }
+    if below.is_empty() {
+        let options = help.out.lines().filter(|it| it.trim_start().starts_with('-'));
+        let named = options.flat_map(flags).chain(variables(&help.out));
+        found.insert(of.join(" "), named.collect());
+    }
+}
+
+/// The variables of the environment in a text.
+fn variables(text: &str) -> Vec<String> {
+    let words = text.split(|it: char| !it.is_ascii_uppercase() && it != '_');
+    words.filter(|it| it.starts_with("PLUMM_")).map(str::to_owned).collect()
+}
+
+/// The long flags in a text.
+fn flags(text: &str) -> Vec<String> {
+    let name = |it: &str| {
+        it.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().map(str::to_owned)
+    };
+    let after = text
+        .match_indices("--")
+        .filter(|(at, _)| !text[..*at].ends_with(|it: char| it.is_alphanumeric() || it == '-'));
+    let names = after
+        .filter_map(|(at, _)| name(&text[at + 2..]))
+        .filter(|it| it.starts_with(|c: char| c.is_ascii_lowercase()));
+    names.map(|it| format!("--{it}")).collect()
+}
+
 #[test]
-fn the_tests_that_the_threat_model_names_are_there() {
+fn the_documents_have_each_command_flag_and_variable_and_no_other() {
+    let mut found = BTreeMap::new();
+    commands(&Place::new(), &[], &mut found);
+    let (commands, settings) = (document("docs/commands.md"), document("docs/settings.md"));
+    let told = [flags(&commands), flags(&settings), variables(&settings)].concat();
+    let told: BTreeSet<String> = told.into_iter().collect();
+    // The log is set up before there are commands.
+    let mut known = BTreeSet::from(["--help", "--version", "PLUMM_LOG"].map(str::to_owned));
+    assert!(found.len() > 15, "{found:?}");
+    for (command, flags) in found {
+        let row = format!("`plumm {command}");
+        assert!(commands.contains(&row), "docs/commands.md has no \"{row}\"");
+        for flag in flags.iter().filter(|it| !known.contains(*it)) {
+            assert!(told.contains(flag), "no document tells of {flag} of `plumm {command}`");
+        }
+        known.extend(flags);
+    }
+    let strange: Vec<_> = told.difference(&known).collect();
+    assert!(strange.is_empty(), "no command has {strange:?}");
+}
+
+/// The folders of the repository that documents name files of.
+const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", ".ci/", "deploy/", "benches/", "fuzz/"];
+
+/// A document by its name, taken apart.
+struct Page {
+    name: String,
+    /// Its text without code.
+    prose: String,
+    /// What stands in backticks and in blocks of code.
+    code: Vec<String>,
+    headings: BTreeSet<String>,
+}
+
+impl Page {
+    fn new(name: &str, text: &str) -> Page {
+        let mut page = Page {
+            name: name.to_owned(),
+            prose: String::new(),
+            code: Vec::new(),
+            headings: BTreeSet::new(),
+        };
+        let mut fenced = false;
+        let mut plain = String::new();
+        for line in text.lines() {
+            let fence = line.trim_start().starts_with("```");
+            fenced ^= fence;
+            if fenced || fence {
+                page.code.push(line.to_owned());
+                continue;
+            }
+            if line.starts_with('#') {
+                page.add_heading(line.trim_start_matches('#'));
+            }
+            plain.extend([line, "\n"]);
+        }
+        for (i, part) in plain.split('`').enumerate() {
+            match i % 2 {
+                0 => page.prose += part,
+                _ => page.code.push(part.to_owned()),
+            }
+        }
+        page
+    }
+
+    /// Notes what a heading is called in links: as the page of the repository shows it.
+    fn add_heading(&mut self, text: &str) {
+        let kept = text.trim().to_lowercase();
+        let kept = kept.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        let name: String = kept.map(|it| if it == ' ' { '-' } else { it }).collect();
+        let again = (1..).map(|it| format!("{name}-{it}"));
+        let mut names = [name.clone()].into_iter().chain(again);
+        let free = names.find(|it| !self.headings.contains(it)).unwrap();
+        self.headings.insert(free);
+    }
+
+    /// Where the links of this page lead that stay in the repository: a file, and a heading or
+    /// nothing. Of links that leave the repository the file is none.
+    fn links(&self) -> Vec<(String, Option<String>, String)> {
+        let inline = self.prose.split("](").skip(1).filter_map(|it| it.split(')').next());
+        let defined = self.prose.lines().filter_map(|it| {
+            let (label, target) = it.strip_prefix('[')?.split_once("]: ")?;
+            (!label.contains(']')).then_some(target.trim())
+        });
+        let local = inline.chain(defined).filter(|it| !it.contains(':'));
+        let links = local.map(|target| {
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            (target.to_owned(), self.resolved(path), heading.to_owned())
+        });
+        links.collect()
+    }
+
+    /// A path as this page has it, from the root of the repository.
+    fn resolved(&self, path: &str) -> Option<String> {
+        if path.is_empty() {
+            return Some(self.name.clone());
+        }
+        let folders = self.name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut parts: Vec<&str> = folders.split('/').filter(|it| !it.is_empty()).collect();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()?),
+                other => parts.push(other),
+            }
+        }
+        Some(parts.join("/"))
+    }
+
+    /// The files and folders of the repository that stand in code.
+    fn files(&self) -> Vec<&str> {
+        let words = self.code.iter().flat_map(|it| it.split_whitespace());
+        let words = words.map(|it| it.trim_matches(|c| "()[]{}<>\"',:;=/".contains(c)));
+        words.filter(|it| FOLDERS.iter().any(|folder| it.starts_with(folder))).collect()
+    }
+
+    /// The tests that stand in single asterisks.
+    fn tests(&self) -> Vec<String> {
+        // Double asterisks are there in pairs and leave the count as it is.
+        let emphasised = self.prose.split('*').skip(1).step_by(2);
+        let words = |it: &str| it.split_whitespace().collect::<Vec<_>>().join(" ");
+        let names: Vec<String> = emphasised.map(words).collect();
+        let names = names.iter().flat_map(|it| it.split(", "));
+        let names = names.map(|it| it.trim_end_matches('.')).filter(|it| it.contains('_'));
+        names.map(str::to_owned).collect()
+    }
+}
+
+/// What is wrong with the pages, one line each. `exists`: whether there is such a file or folder.
+fn faults(pages: &[Page], source: &str, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut faults = Vec::new();
+    for page in pages {
+        let mut fault = |what: String| faults.push(format!("{}: {what}", page.name));
+        for (target, path, heading) in page.links() {
+            let Some(path) = path.filter(|it| exists(it)) else {
+                fault(format!("the link to {target} leads nowhere"));
+                continue;
+            };
+            let there = pages.iter().find(|it| it.name == path);
+            if !heading.is_empty() && !there.is_some_and(|it| it.headings.contains(&heading)) {
+                fault(format!("the link to {target} leads to no heading"));
+            }
+        }
+        for file in page.files().into_iter().filter(|it| !exists(it)) {
+            fault(format!("there is no {file}"));
+        }
+        for test in page.tests() {
+            if !source.contains(&format!("fn {test}()")) {
+                fault(format!("there is no test {test}"));
+            }
+        }
+    }
+    faults
+}
+
+/// The documents of the repository, by their names.
+fn pages() -> Vec<Page> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let at_root = ["README", "CONTRIBUTING", "RELEASING", "SECURITY", "CHANGELOG"];
+    let mut names: Vec<String> = at_root.iter().map(|it| format!("{it}.md")).collect();
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "md") {
+                names.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    names.iter().map(|it| Page::new(it, &fs::read_to_string(root.join(it)).unwrap())).collect()
+}
+
+#[test]
+fn each_file_heading_and_test_that_the_documents_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests/it"] {
-        rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    for folder in ["src", "tests"] {
+        rust_files(&root.join(folder), &mut files);
     }
     let source: String = files.iter().map(|it| fs::read_to_string(it).unwrap()).collect();
-    let text = document("docs/security.md");
-    // Between single asterisks; double ones are there in pairs and leave the count as it is.
-    let emphasised = text.split('*').skip(1).step_by(2);
-    let names: Vec<&str> = emphasised.flat_map(|it| it.split(", ")).collect();
-    let names: Vec<_> = names.iter().map(|it| it.trim_end_matches('.')).collect();
-    let names: Vec<_> = names.into_iter().filter(|it| it.contains('_')).collect();
-    assert!(names.len() > 10, "{names:?}");
-    for name in names {
-        assert!(source.contains(&format!("fn {name}()")), "there is no test {name}");
+    let pages = pages();
+    let faults = faults(&pages, &source, |it| root.join(it).exists());
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    for name in ["docs/security.md", "docs/architecture.md"] {
+        let page = pages.iter().find(|it| it.name == name).unwrap();
+        assert!(page.tests().len() > 10, "{name} names {:?}", page.tests());
+    }
+}
+
+#[test]
+fn the_table_of_contents_has_every_document() {
+    let pages = pages();
+    let contents = pages.iter().find(|it| it.name == "docs/README.md").unwrap();
+    let listed: Vec<String> = contents.links().into_iter().filter_map(|it| it.1).collect();
+    let missing =
+        pages.iter().filter(|it| it.name.starts_with("docs/") && it.name != contents.name);
+    let missing: Vec<_> =
+        missing.filter(|it| !listed.contains(&it.name)).map(|it| &it.name).collect();
+    assert!(missing.is_empty(), "docs/README.md does not list {missing:?}");
+}
+
+/// The checker is itself checked: each fault is found, and nothing else is one.
+#[test]
+fn each_fault_of_a_document_is_found() {
+    let other = "# B\n\n## As `it` *is* (now)\n\n## Twice\n\n## Twice\n";
+    let exists = |it: &str| ["docs/a.md", "docs/b.md", "README.md", "src/lib.rs"].contains(&it);
+    let source = "fn a_test() {\nfn another_test() {\n";
+    let check = |text: &str| {
+        let pages = [Page::new("docs/a.md", text), Page::new("docs/b.md", other)];
+        faults(&pages, source, exists)
+    };
+    let good = "# A\n\n[a](#a), [b](b.md#as-it-is-now), [b](./b.md#twice-1), [up](../README.md),\n\
+        [out](https://example.com/none.md), [`src/lib.rs`](../src/lib.rs) **bold**\n\
+        (*a_test,\nanother_test.*), *slanted*, `PLUMM_DB`, `cat src/lib.rs`\n\n\
+        ```sh\n[x](none.md) src/lib.rs *no_test*\n```\n\n[d]: b.md\n";
+    assert_eq!(check(good), Vec::<String>::new());
+    for (text, words) in [
+        ("[x](none.md)", "none.md leads nowhere"),
+        ("[x](../../README.md)", "leads nowhere"),
+        ("[x](#none)", "#none leads to no heading"),
+        ("[x](b.md#none)", "b.md#none leads to no heading"),
+        ("[x](../README.md#none)", "leads to no heading"),
+        ("[x]: none.md", "none.md leads nowhere"),
+        ("`src/none.rs`", "no src/none.rs"),
+        ("`cat src/none/, again`", "no src/none"),
+        ("```sh\n.ci/none\n```", "no .ci/none"),
+        ("*no_test*", "no test no_test"),
+        ("**b** (*a_test, no_test*)", "no test no_test"),
+    ] {
+        let faults = check(text);
+        assert!(faults.len() == 1 && faults[0].contains(words), "{text}: {faults:?}");
     }
 }

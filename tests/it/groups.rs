@@ -8,6 +8,7 @@ use crate::harness::{Answer, Harness, encoded};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 const OKTA_GROUP: &str = "urn:okta:custom:group:1.0";
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const USERS: &str = "http://plumm.example/scim/v2/Users/";
 const GROUPS: &str = "http://plumm.example/scim/v2/Groups/";
 
@@ -210,11 +211,19 @@ fn a_group_has_a_name_and_two_may_share_it() {
         Some("mutability"),
         "displayName",
     );
-    town.harness.post("/Groups", &json!({"displayName": "x"})).refused(
-        400,
-        Some("invalidSyntax"),
-        CORE,
-    );
+    // A name that is blank is none, and the one there is stays.
+    for blank in ["", " ", "\t"] {
+        let body = json!({"schemas": [CORE], "displayName": blank});
+        town.harness.post("/Groups", &body).refused(400, Some("invalidValue"), "displayName");
+        town.harness.put(&format!("/Groups/{id}"), &body).refused(
+            400,
+            Some("invalidValue"),
+            "displayName",
+        );
+        let rename = json!({"op": "replace", "path": "displayName", "value": blank});
+        town.patch(&id, &rename).refused(400, Some("invalidValue"), "displayName");
+    }
+    assert_eq!(town.read(&id)["displayName"], "Engineers");
 }
 
 #[test]
@@ -279,7 +288,8 @@ fn groups_of_a_user_are_true_direct_and_indirect_also_in_a_circle() {
     };
     add(&b, &a);
     add(&a, &b);
-    add(&c, &c);
+    let itself = json!({"op": "add", "path": "members", "value": [{"value": c}]});
+    town.patch(&c, &itself).refused(400, Some("invalidValue"), "member of itself");
     add(&b, &c);
     assert_eq!(town.groups_of("a"), []);
     add(&a, town.id("a"));
@@ -666,7 +676,7 @@ fn what_cannot_be_done_to_members_is_refused() {
         (json!({"op": "remove", "path": "members[nothing eq \"a\"]"}), "invalidFilter", "nothing"),
         (json!({"op": "add", "path": "members", "value": 7}), "invalidValue", "members"),
         (
-            json!({"op": "add", "path": "members", "value": [{"value": 7}]}),
+            json!({"op": "add", "path": "members", "value": [{"value": true}]}),
             "invalidValue",
             "members",
         ),
@@ -685,11 +695,11 @@ fn a_patch_whose_later_operation_fails_changes_nothing() {
     let remove = json!({"op": "remove", "path": "members", "value": town.values("a")});
     let rename = json!({"op": "replace", "path": "displayName", "value": "New"});
     let stranger = json!({"op": "add", "path": "members", "value": ["nobody"]});
-    let nowhere = json!({"op": "add", "path": "nowhere.at", "value": 1});
+    let misplaced = json!({"op": "add", "path": format!("{USER}:title"), "value": 1});
     let nameless = json!({"op": "replace", "path": "displayName", "value": null});
     town.refuses(vec![
         (json!([remove, rename, add, stranger]), "invalidValue", "nobody"),
-        (json!([remove, rename, add, nowhere]), "invalidPath", "Operation 4"),
+        (json!([remove, rename, add, misplaced]), "invalidPath", "Operation 4"),
         (json!([remove, add, nameless]), "invalidValue", "displayName"),
         (json!([stranger, remove]), "invalidValue", "nobody"),
     ]);

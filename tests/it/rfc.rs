@@ -62,7 +62,7 @@ fn an_integer_has_no_fraction_and_no_exponent() {
     let attribute: Attribute = serde_json::from_value(attribute).unwrap();
     let taken = |text: &str| {
         let value: Value = serde_json::from_str(text).unwrap();
-        coerce::coerce(&attribute, &value, "desk")
+        coerce::coerce(&attribute, &value, "desk", false)
     };
     for text in ["7", "-7", "0", "9223372036854775807"] {
         assert_eq!(taken(text).unwrap().unwrap().to_string(), text);
@@ -529,7 +529,7 @@ fn what_is_immutable_and_not_set_takes_a_value_once() {
     };
     let named = json!({"schemas": [CORE], "userName": "bob@example.com", "active": true});
     let unnamed = json!({"schemas": [CORE], "active": true});
-    assert_eq!(change(&unnamed, &named).unwrap()["userName"], "bob@example.com");
+    assert_eq!(change(&unnamed, &named).unwrap().document["userName"], "bob@example.com");
     let other = json!({"schemas": [CORE], "userName": "eve@example.com", "active": true});
     assert_eq!(change(&named, &other).unwrap_err().status, 400);
 }

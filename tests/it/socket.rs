@@ -9,7 +9,8 @@ use std::{io, thread};
 use plumm::app::App;
 use plumm::server::Server;
 use plumm::server::limits::{Deadlines, Limits};
-use plumm::server::reader::{BODY_BYTES_MAX, HEAD_BYTES_MAX};
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::request::reader::HEAD_BYTES_MAX;
 
 use crate::harness::{Harness, user};
 
@@ -488,7 +489,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn a_client_that_does_not_read_is_disconnected() {
     let server = serve_hastily(WATCH, |it| it.write = Duration::from_millis(300));
     let mut client = Client::connect(&server);
     // Answers pile up until the buffers between the two are full; then the server stops reading.
@@ -503,7 +504,7 @@ fn a_client_that_does_not_read_is_given_up() {
 }
 
 #[test]
-fn the_longest_idle_connection_makes_room() {
+fn the_longest_idle_connection_is_evicted_first() {
     let server = serve_within(Limits { connections: 3, ..Limits::default() });
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..4 {
@@ -530,7 +531,7 @@ pub fn push(harness: &Harness, user_name: &str) -> String {
 }
 
 #[test]
-fn where_all_are_at_work_the_newcomer_is_told_to_come_again() {
+fn a_new_connection_is_turned_away_when_all_slots_are_busy() {
     let harness = Harness::new();
     let limits = Limits { connections: 2, ..Limits::default() };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -573,7 +574,7 @@ fn every_connection_of_a_burst_is_answered() {
 }
 
 #[test]
-fn more_connections_than_places_at_work_are_all_answered() {
+fn more_connections_than_permits_are_all_answered() {
     let server = serve_within(Limits { requests_at_work: 2, ..Limits::default() });
     let address = server.local_addr();
     thread::scope(|scope| {
@@ -621,7 +622,7 @@ fn stopping_closes_idle_connections_at_once() {
 }
 
 #[test]
-fn stopping_lets_a_request_in_hand_finish() {
+fn stopping_finishes_a_request_that_has_begun() {
     let server = serve();
     let address = server.local_addr();
     let mut client = Client::connect(&server);
@@ -640,7 +641,7 @@ fn stopping_lets_a_request_in_hand_finish() {
 }
 
 #[test]
-fn stopping_waits_no_longer_than_its_time() {
+fn stopping_waits_no_longer_than_its_limit() {
     let server = serve_within(Limits { stop: Duration::from_millis(200), ..Limits::default() });
     let mut client = Client::connect(&server);
     client.send(format!("{POST}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n"));

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use plumm::clock::Clock;
 use plumm::server::Server;
-use plumm::server::certificates::{Certificates, Files};
 use plumm::server::limits::{Deadlines, Limits};
-use plumm::server::reader::BODY_BYTES_MAX;
+use plumm::server::request::body::BODY_BYTES_MAX;
+use plumm::server::tls::certificates::{Certificates, Files};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SignatureAlgorithm};
 use rustls::crypto::ring;
 use rustls::version::{TLS12, TLS13};
@@ -460,7 +460,7 @@ fn the_largest_body_and_a_large_answer_pass() {
 }
 
 #[test]
-fn the_server_says_goodbye_by_the_rules_of_tls() {
+fn the_server_ends_with_close_notify() {
     let idle = Duration::from_millis(100);
     let place = Place::hasty(Limits::default(), |it| it.idle = idle);
     place.connect().assert_closed();
@@ -491,7 +491,7 @@ fn many_connections_are_served_at_once() {
 }
 
 #[test]
-fn who_finds_no_seat_is_told_so_under_tls() {
+fn a_client_without_a_slot_is_told_so_under_tls() {
     let limits = Limits { connections: 1, ..Limits::default() };
     let place = Place::hasty(limits, |_| {});
     let mut busy = place.connect();
@@ -520,10 +520,10 @@ fn a_new_certificate_is_for_new_connections_and_drops_none() {
     let files = files(place.harness.folder.path());
     // Half of a renewal: the certificate is there before its key.
     fs::write(&files.certificate, &renewed.certificate).unwrap();
-    place.certificates.look(now);
+    place.certificates.check_for_renewal(now);
     place.assert_serves();
     write(&renewed, &files);
-    place.certificates.look(now);
+    place.certificates.check_for_renewal(now);
     let mut client = Client::connect(address, trusting(&renewed.certificate)).unwrap();
     assert_eq!(client.call(GET).0, 200);
     assert!(Client::connect(address, trusting(&place.issued.certificate)).is_err());

@@ -143,6 +143,13 @@ fn every_former_database_is_brought_to_today_with_all_it_holds() {
         assert_eq!((&report["whole"], &report["schema"]), (&true.into(), &steps().len().into()));
         let after = rows(&path, &known);
         for (table, rows) in &before {
+            if table == "email" && number < 4 {
+                // Names are folded anew by step 4: `straße` is no longer found as `strasse`.
+                let mut expected = rows.clone();
+                expected.push("1,'straße@example.com',1".to_owned());
+                assert_eq!(after[table], expected, "schema {number}");
+                continue;
+            }
             assert_eq!(&after[table], rows, "table {table} of schema {number}");
         }
 
@@ -246,10 +253,12 @@ fn write_a_dump() {
     };
     let mut text = format!(
         "-- A database of schema {number}, for tests/it/upgrade.rs.\n\
-         -- sha256 of its step of schema.sql: {}\n-- token: {}\nBEGIN;\n",
+         -- sha256 of its step of schema.sql: {}\n-- token: {}\nPRAGMA foreign_keys = OFF;\nBEGIN;\n",
         hash(steps()[number - 1]),
         said(&former, "token")
     );
+    // SQLite makes sqlite_sequence with the first table that needs it, and keeps it.
+    text += "CREATE TABLE counted (seq INTEGER PRIMARY KEY AUTOINCREMENT);\nDROP TABLE counted;\n";
     let ours = "sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid";
     for sql in list(&format!("SELECT sql FROM sqlite_schema WHERE type = 'table' AND {ours}")) {
         text += &format!("{sql};\n");

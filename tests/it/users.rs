@@ -91,7 +91,7 @@ fn lists_are_paged_in_a_stable_order() {
     assert_eq!(page("startIndex=-3&count=2"), (1, ids[..2].to_vec()));
     assert_eq!(page("count=99999999999999999999999"), (1, ids));
     assert_eq!(page("startIndex=99999999999999999999999").1, Vec::<Value>::new());
-    for query in ["startIndex=one", "count=", "count=1.5", "startIndex=0x1", "count=%ff"] {
+    for query in ["startIndex=one", "count=x", "count=1.5", "startIndex=0x1", "count=%ff"] {
         harness.get(&format!("/Users?{query}")).refused(400, Some("invalidValue"), "");
     }
 }

@@ -4,7 +4,7 @@ use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::text::CONTENT_TYPE;
 use crate::store::tables::token::Scope;
 
 /// Answers with the counters of the server, and the accounts, groups and token expiries of this

@@ -34,7 +34,7 @@ pub fn list(
     resource_types: &[&ResourceType],
     request: &Request,
 ) -> Result<Response, Failure> {
-    answer(context, resource_types, &from_url(request)?)
+    answer(context, resource_types, &from_url(request, context.strict())?)
 }
 
 /// `POST /{type}/.search`, and `POST /.search` over all types.
@@ -46,7 +46,11 @@ pub fn search(
     resource_types: &[&ResourceType],
     request: &Request,
 ) -> Result<Response, Failure> {
-    answer(context, resource_types, &SearchRequest::parse(&body_object(request)?)?)
+    answer(
+        context,
+        resource_types,
+        &SearchRequest::parse(&body_object(request)?, context.strict())?,
+    )
 }
 
 /// What `attributes` and `excludedAttributes` ask for; nothing when the whole resource is wanted.
@@ -238,7 +242,7 @@ fn choose<'a>(
     let mut refusal = None;
     for (resource_type, sort) in resource_types.iter().zip(sorts) {
         let condition = filter.as_ref().map(|it| {
-            if context.principal.org.settings.strict {
+            if context.strict() {
                 strict::judge_filter(it, resource_type)?;
             }
             Condition::among(it, resource_type, resource_types)
@@ -309,15 +313,15 @@ fn render(
     Ok(resources.filter_map(|it| texts.remove(&it.stored.seq)).collect())
 }
 
-fn from_url(request: &Request) -> Result<SearchRequest, Error> {
+fn from_url(request: &Request, strict: bool) -> Result<SearchRequest, Error> {
     let order = parameter(request, "sortOrder")?;
     let cursor = parameter(request, "cursor").map_err(|it| Error::invalid_cursor(it.detail))?;
-    let count = number(request, "count").map_err(|it| wrong_count(it, cursor.is_some()))?;
+    let count = number(request, "count", strict).map_err(|it| wrong_count(it, cursor.is_some()))?;
     Ok(SearchRequest {
         filter: parameter(request, "filter")?,
         sort_by: parameter(request, "sortBy")?,
         descending: order.is_some_and(|it| it.trim().eq_ignore_ascii_case("descending")),
-        start_index: number(request, "startIndex")?.unwrap_or(1).max(1),
+        start_index: number(request, "startIndex", strict)?.unwrap_or(1).max(1),
         count,
         cursor,
         attributes: parameter(request, "attributes")?,
@@ -331,12 +335,16 @@ fn parameter(request: &Request, name: &str) -> Result<Option<String>, Error> {
     })
 }
 
-/// A whole number. One beyond what can be counted to is as good as the largest.
-fn number(request: &Request, name: &str) -> Result<Option<i64>, Error> {
+/// A whole number; nothing where the client says nothing behind the `=`. One beyond what can be
+/// counted to is as good as the largest.
+fn number(request: &Request, name: &str, strict: bool) -> Result<Option<i64>, Error> {
     let Some(text) = parameter(request, name)? else {
         return Ok(None);
     };
     let text = text.trim();
+    if text.is_empty() && !strict {
+        return Ok(None);
+    }
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),

@@ -13,11 +13,13 @@ use crate::api::scim::render::{View, location};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
+use crate::scim::deactivation;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
 use crate::scim::filter::matching::value_matches;
 use crate::scim::filter::path::AttrPath;
+use crate::scim::identity::Rules;
 use crate::scim::membership::{self, MemberChange};
 use crate::scim::meta::Precondition;
 use crate::scim::patch::apply::Patched;
@@ -25,14 +27,16 @@ use crate::scim::patch::message::PatchOp;
 use crate::scim::resource::changes;
 use crate::scim::returned::Projection;
 use crate::scim::schema::attribute::Attribute;
-use crate::scim::schema::name::{GROUPS, MEMBERS};
+use crate::scim::schema::name::{ACTIVE, DISPLAY_NAME, EXTERNAL_ID, GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
-use crate::scim::validate;
+use crate::scim::validate::{self, Judged};
 use crate::store::tables::member::{Linked, MemberError};
 use crate::store::tables::provisioning_log::LogLine;
 use crate::store::tables::resource::{Kind, Stored};
 use crate::store::transaction::{Read, Write};
 
+/// Where a line of the provisioning log says what was asked for and passed over.
+const PASSED_OVER: &str = "passedOver";
 /// The largest document of one resource, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 
@@ -71,10 +75,12 @@ pub fn create_as(
     let kind = context.kind(resource_type, &base);
     context.write(|tx| {
         refuse_duplicate(tx, kind, resource_type, &Map::new(), &document, id)?;
+        refuse_repeated(context, tx, kind, resource_type, &document)?;
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
-        change_members(context, tx, stored.seq, [MemberChange::Add(members)], &mut changes)?;
+        let members = [MemberChange::Set(members)];
+        change_members(context, tx, &stored, members, &mut changes)?;
         log(context, tx, "POST", kind, id, 201, &changes)?;
         view(resource_type, &base, projection.as_ref()).answer(context, tx, 201, &stored)
     })
@@ -117,18 +123,19 @@ pub fn replace(
     id: &str,
 ) -> Result<Response, Failure> {
     let body = body_object(request);
-    change(context, resource_type, request, id, |before| {
-        let rules = context.principal.org.settings.rules();
+    let rules = rules(context, resource_type, &body);
+    change(context, resource_type, request, id, rules, |before| {
         let body = body?;
-        let mut document = validate::replace(before, &body, resource_type, rules)?;
+        let Judged { mut document, passed_over } =
+            validate::replace(before, &body, resource_type, rules)?;
         let members = membership::take(&mut document).unwrap_or_default();
         // What the client does not speak of is not asserted (RFC 7644 section 3.5.1): a rename must
         // not empty a group. Null and an empty array say that there is nobody.
         let Some(given) = membership::given(&body, resource_type) else {
-            return Ok(Patched { document, members: Vec::new() });
+            return Ok(Patched { document, members: Vec::new(), passed_over });
         };
         membership::refuse_nameless(given)?;
-        Ok(Patched { document, members: vec![MemberChange::Set(members)] })
+        Ok(Patched { document, members: vec![MemberChange::Set(members)], passed_over })
     })
 }
 
@@ -143,13 +150,26 @@ pub fn patch(
     request: &Request,
     id: &str,
 ) -> Result<Response, Failure> {
-    let patch = body_object(request).and_then(|it| PatchOp::parse(&it));
-    change(context, resource_type, request, id, |before| {
-        let rules = context.principal.org.settings.rules();
-        let Patched { document, members } = patch?.apply(before, resource_type, rules)?;
-        let document = validate::judge_change(before, document, resource_type, rules)?;
-        Ok(Patched { document, members })
+    let body = body_object(request);
+    let rules = rules(context, resource_type, &body);
+    let patch = body.and_then(|it| PatchOp::parse(&it, context.strict()));
+    change(context, resource_type, request, id, rules, |before| {
+        let Patched { document, members, mut passed_over } =
+            patch?.apply(before, resource_type, rules)?;
+        let judged = validate::judge_change(before, document, resource_type, rules)?;
+        passed_over.extend(judged.passed_over);
+        Ok(Patched { document: judged.document, members, passed_over })
     })
+}
+
+/// The rules of the organisation, for a request with this body.
+fn rules(
+    context: &Context,
+    resource_type: &ResourceType,
+    body: &Result<Map<String, Value>, Error>,
+) -> Rules {
+    let deactivates = body.as_ref().is_ok_and(|it| deactivation::is_meant(it, resource_type));
+    Rules { deactivates, ..context.principal.org.settings.rules() }
 }
 
 /// `DELETE /{type}/{id}`: the resource is gone for SCIM and for login; support erases it.
@@ -164,9 +184,12 @@ pub fn delete(
 ) -> Result<Response, Failure> {
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
-    context.write(|tx| {
+    let deleted = context.write(|tx| {
         let stored = load(tx, kind, id)?;
         precondition(request).judge(stored.version)?;
+        if membership::has_members(resource_type) {
+            tx.touch_members(stored.seq, &types_with_groups(context))?;
+        }
         let left = tx.delete_resource(kind, &stored)?;
         let changes = match left.as_slice() {
             [] => json!({}),
@@ -174,7 +197,19 @@ pub fn delete(
         };
         log(context, tx, "DELETE", kind, id, 204, &changes)?;
         Ok(Response::empty(204))
-    })
+    });
+    deleted.map_err(|it| still_active(context, kind, id, it))
+}
+
+/// A refusal of what would have taken login away, which says that it did not.
+fn still_active(context: &Context, kind: Kind, id: &str, failure: Failure) -> Failure {
+    let Failure::Scim(mut error) = failure else { return failure };
+    let active = |it: Stored| it.parse().ok()?.get(ACTIVE)?.as_bool();
+    let found = context.read(|tx| Ok(tx.resource(kind, id)?));
+    if found.ok().flatten().and_then(active) == Some(true) {
+        error.detail += " The account is still active.";
+    }
+    Failure::Scim(error)
 }
 
 /// Changes a resource in one transaction: what is judged is what is replaced. A change that changes
@@ -184,6 +219,7 @@ fn change(
     resource_type: &ResourceType,
     request: &Request,
     id: &str,
+    rules: Rules,
     apply: impl FnOnce(&Map<String, Value>) -> Result<Patched, Error>,
 ) -> Result<Response, Failure> {
     let projection = projection(request, resource_type)?;
@@ -200,22 +236,34 @@ fn change(
         true => Ok(view.headers(Response::empty(204), stored)),
         false => view.answer(context, tx, 200, stored),
     };
-    context.write(|tx| {
+    let changed = context.write(|tx| {
         let stored = load(tx, kind, id)?;
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
-        let Patched { document: after, members } = apply(&before)?;
+        let Patched { document: after, members, passed_over } = apply(&before)?;
+        if !passed_over.is_empty() {
+            let names: Vec<&String> = passed_over.keys().collect();
+            log::info!(
+                "{} {id}: passed over {}",
+                resource_type.name,
+                quoted(&format!("{names:?}"))
+            );
+        }
         let mut changes = changes(&before, &after);
-        change_members(context, tx, stored.seq, members, &mut changes)?;
+        change_members(context, tx, &stored, members, &mut changes)?;
         if changes.as_object().is_some_and(Map::is_empty) {
             return answer(tx, &stored);
         }
         refuse_duplicate(tx, kind, resource_type, &before, &after, id)?;
         let stored = tx.replace_resource(kind, &stored, &before, &after)?;
         judge_size(&stored)?;
+        if !passed_over.is_empty() {
+            changes[PASSED_OVER] = passed_over.into();
+        }
         log(context, tx, request.method.name(), kind, id, 200, &changes)?;
         answer(tx, &stored)
-    })
+    });
+    changed.map_err(|it| if rules.deactivates { still_active(context, kind, id, it) } else { it })
 }
 
 fn view<'a>(
@@ -259,11 +307,12 @@ impl MembersChanged {
     }
 }
 
-/// Changes the members of a group, and says so in the changes for the log.
+/// Changes the members of a group, and says so in the changes for the log. Each member has a new
+/// version: its `groups` are other ones.
 fn change_members(
     context: &Context,
     tx: &Write,
-    group: i64,
+    group: &Stored,
     members: impl IntoIterator<Item = MemberChange>,
     changes: &mut Value,
 ) -> Result<(), Failure> {
@@ -271,26 +320,40 @@ fn change_members(
     for it in members {
         match it {
             MemberChange::Add(ids) => changed.note(add_members(context, tx, group, &ids)?, 1),
-            MemberChange::Remove(ids) => changed.note(tx.remove_members(group, &ids)?, -1),
+            MemberChange::Remove(ids) => changed.note(tx.remove_members(group.seq, &ids)?, -1),
             MemberChange::RemoveWhere(condition) => {
                 let meets = |it: &Linked| {
                     let (display, at) = (it.display.as_deref(), location(context, it));
                     let member = membership::member(&it.id, &it.resource_type, display, &at);
                     value_matches(&condition, &member)
                 };
-                let ids = present(tx, group, meets)?;
-                changed.note(tx.remove_members(group, &ids)?, -1);
+                let ids = present(tx, group.seq, meets)?;
+                changed.note(tx.remove_members(group.seq, &ids)?, -1);
             }
-            MemberChange::Set(ids) => {
+            MemberChange::Set(mut ids) => {
+                // Who was deleted here is still in the identity provider's list: the push of the
+                // whole group must not fail over that.
+                if !context.strict() && !ids.is_empty() {
+                    let deleted = tx.deleted_among(context.principal.org.key, &ids)?;
+                    ids.retain(|it| !deleted.contains(it));
+                }
                 let wanted: HashSet<&String> = ids.iter().collect();
-                let gone = present(tx, group, |it| !wanted.contains(&it.id))?;
-                changed.note(tx.remove_members(group, &gone)?, -1);
+                let gone = present(tx, group.seq, |it| !wanted.contains(&it.id))?;
+                changed.note(tx.remove_members(group.seq, &gone)?, -1);
                 changed.note(add_members(context, tx, group, &ids)?, 1);
             }
         }
     }
+    let touched = changed.order.iter().filter(|it| changed.net.get(*it).is_some_and(|it| *it != 0));
+    tx.touch(context.principal.org.key, &types_with_groups(context), touched)?;
     changed.write(changes);
     Ok(())
+}
+
+/// The names of the types whose resources show their groups.
+fn types_with_groups<'a>(context: &Context<'a>) -> Vec<&'a str> {
+    let types = context.definitions.resource_types.iter();
+    types.filter(|it| membership::has_groups(it)).map(|it| it.name.as_str()).collect()
 }
 
 /// The ids of those members of a group that meet a condition.
@@ -306,16 +369,26 @@ fn present(
 fn add_members(
     context: &Context,
     tx: &Write,
-    group: i64,
+    group: &Stored,
     ids: &[String],
 ) -> Result<Vec<String>, Failure> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    tx.add_members(context.principal.org.key, group, ids).map_err(|it| match it {
+    let added = tx.add_members(context.principal.org.key, group.seq, ids);
+    let added = added.map_err(|it| match it {
         MemberError::Store(error) => Failure::Store(error),
         MemberError::Unknown(ids) => Failure::Scim(unknown_members(&ids)),
-    })
+    })?;
+    if added.contains(&group.id) {
+        let detail = format!(
+            "The group with the id \"{}\" cannot be a member of itself. Take it out of its \
+             members, then push it again.",
+            group.id
+        );
+        return Err(Error::invalid_value(detail).into());
+    }
+    Ok(added)
 }
 
 fn unknown_members(ids: &[String]) -> Error {
@@ -416,6 +489,44 @@ fn refuse_duplicate(
         }
     }
     Ok(())
+}
+
+/// Refuses to create a resource again whose type has no attribute that must be unique: with the
+/// same externalId and the same displayName it is the one that is there, and the answer to its
+/// creation was lost (RFC 7644 section 3.3). Groups have no other sign.
+fn refuse_repeated(
+    context: &Context,
+    tx: &Write,
+    kind: Kind,
+    resource_type: &ResourceType,
+    document: &Map<String, Value>,
+) -> Result<(), Failure> {
+    if context.strict() || resource_type.unique_attributes().next().is_some() {
+        return Ok(());
+    }
+    let text = |name: &str| match document.get(name) {
+        Some(Value::String(it)) if !it.is_empty() => Some(it.clone()),
+        _ => None,
+    };
+    let (Some(external), Some(display)) = (text(EXTERNAL_ID), text(DISPLAY_NAME)) else {
+        return Ok(());
+    };
+    let equals = |name: &str, value: String| {
+        let path = AttrPath::new(name)?;
+        Some(Filter::Compare(path, CompareOp::Eq, Literal::String(value)))
+    };
+    let both = [equals(EXTERNAL_ID, external), equals(DISPLAY_NAME, display)];
+    let filter = Filter::And(both.into_iter().flatten().collect());
+    let condition = Condition::of_resource(&filter, resource_type)?;
+    match tx.holder(kind, &condition, "")? {
+        None => Ok(()),
+        Some(id) => Err(Error::uniqueness(format!(
+            "There is a {} with this externalId and displayName already: the one with the id {id}. \
+             Change that one.",
+            kind.resource_type
+        ))
+        .into()),
+    }
 }
 
 /// The value of an attribute on the first level, or in an extension.

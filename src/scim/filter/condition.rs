@@ -181,6 +181,11 @@ enum Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Whether values are taken to the letter; between brackets they never are.
+    fn strict(&self) -> bool {
+        matches!(self, Scope::Resource(resource_type, _) if resource_type.strict)
+    }
+
     /// Another type that has what this path names, when the one at hand has not.
     fn elsewhere(&self, path: &AttrPath) -> Option<Scope<'_>> {
         let Scope::Resource(here, all) = self else { return None };
@@ -209,7 +214,7 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
         Filter::Compare(path, op, literal) => {
             let default_value = *literal != Literal::Null;
             let place = place(path, scope, default_value)?;
-            let test = test(path, place.leaf(), *op, literal)?;
+            let test = test(path, place.leaf(), *op, literal, scope.strict())?;
             Ok(of_primary(&place, &test).unwrap_or(Condition::Test(place, test)))
         }
         Filter::ValuePath(path, inner) => {
@@ -315,7 +320,13 @@ fn refuse_secret(path: &AttrPath, attribute: &Attribute) -> Result<(), Error> {
     Ok(())
 }
 
-fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Result<Test, Error> {
+fn test(
+    path: &AttrPath,
+    leaf: &Attribute,
+    op: CompareOp,
+    value: &Literal,
+    strict: bool,
+) -> Result<Test, Error> {
     let wrong = |why: String| {
         let name = quoted(path.as_str());
         Error::invalid_filter(format!("\"{name} {} {value}\": {why}", op.keyword()))
@@ -336,6 +347,10 @@ fn test(path: &AttrPath, leaf: &Attribute, op: CompareOp, value: &Literal) -> Re
                 // Entra ID writes primary eq "True".
                 Literal::String(it) if it.eq_ignore_ascii_case("true") => Some(true),
                 Literal::String(it) if it.eq_ignore_ascii_case("false") => Some(false),
+                Literal::String(it) if !strict && (it == "0" || it == "1") => Some(it == "1"),
+                Literal::Number(it) if !strict && matches!(it.as_f64(), Some(0.0 | 1.0)) => {
+                    Some(it.as_f64() == Some(1.0))
+                }
                 _ => None,
             };
             let truth = truth.ok_or_else(|| wrong("compare it with true or false.".to_owned()))?;

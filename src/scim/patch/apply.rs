@@ -4,6 +4,7 @@
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -18,12 +19,11 @@ use crate::scim::patch::path::PatchPath;
 use crate::scim::patch::values::Selection;
 use crate::scim::patch::{single, values};
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
-use crate::scim::schema::name::MEMBERS;
-use crate::scim::schema::name::{ACTIVE, EMAILS};
-use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, USER_NAME};
+use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
-use crate::scim::validate::spell_extensions;
+use crate::scim::validate::{misplaced_detail, spell_extensions, takes_an_object};
 
 /// The most work of one request on attributes with several values: the bytes of the values an
 /// operation goes through, times the comparisons with each. A few seconds; 5,000 operations on a
@@ -41,6 +41,8 @@ pub struct Patched {
     pub document: Map<String, Value>,
     /// What is to be done to the members, in order; they are no part of the document.
     pub members: Vec<MemberChange>,
+    /// What was asked for and passed over: names and paths, each with the value where it is small.
+    pub passed_over: Map<String, Value>,
 }
 
 impl PatchOp {
@@ -54,31 +56,46 @@ impl PatchOp {
         resource_type: &ResourceType,
         rules: Rules,
     ) -> Result<Patched, Error> {
-        let mut patched = Patched { document: before.clone(), members: Vec::new() };
-        let mut work = 0;
+        let mut patched =
+            Patched { document: before.clone(), members: Vec::new(), passed_over: Map::new() };
+        let (mut work, mut known) = (0, 0);
+        let mut unknown: Option<Error> = None;
         spell_extensions(&mut patched.document, resource_type);
         for (i, operation) in self.operations.iter().enumerate() {
-            let Patched { document, members } = &mut patched;
+            let Patched { document, members, passed_over } = &mut patched;
             let work = &mut work;
-            let mut patch = Patch { document, members, resource_type, rules, work };
-            patch.operation(operation).map_err(|mut error| {
+            let mut patch =
+                Patch { document, members, passed_over, resource_type, rules, work, unknown: None };
+            let numbered = |mut error: Error| {
                 if self.operations.len() > 1 {
                     error.detail = format!("Operation {}: {}", i + 1, error.detail);
                 }
                 error
-            })?;
+            };
+            patch.operation(operation).map_err(numbered)?;
+            match patch.unknown {
+                None => known += 1,
+                Some(error) => drop(unknown.get_or_insert(numbered(error))),
+            }
         }
-        Ok(patched)
+        // What no schema has is passed over beside what can be done, as it is in POST and PUT.
+        match unknown {
+            Some(error) if known == 0 => Err(error),
+            _ => Ok(patched),
+        }
     }
 }
 
 struct Patch<'a> {
     document: &'a mut Map<String, Value>,
     members: &'a mut Vec<MemberChange>,
+    passed_over: &'a mut Map<String, Value>,
     resource_type: &'a ResourceType,
     rules: Rules,
     /// What was done of [`WORK_MAX`].
     work: &'a mut usize,
+    /// Why the operation at hand cannot be done: it names what no schema has.
+    unknown: Option<Error>,
 }
 
 impl Patch<'_> {
@@ -133,6 +150,12 @@ impl Patch<'_> {
         if self.rules.strict {
             strict::judge_operation(text, value, self.resource_type)?;
         }
+        if let (Name::Core, Value::Object(members)) = (self.resource_type.name(text), value)
+            && !self.rules.strict
+            && op != Op::Remove
+        {
+            return self.members_of(op, members);
+        }
         if let Some(urn) = self.extension_named(text, value) {
             return self.extension(op, &urn, value);
         }
@@ -140,18 +163,34 @@ impl Patch<'_> {
             Err(_) if !explicit && !urn::is_urn(text) && !text.contains('[') => return Ok(()),
             parsed => parsed?,
         };
-        let Some(mut target) = self.resource_type.resolve(&path.attribute) else {
-            if explicit {
-                return Err(Error::invalid_path(format!(
+        let mut target = match self.resource_type.name(path.attribute.as_str()) {
+            Name::Attribute(target) => target,
+            Name::Misplaced => {
+                let detail = misplaced_detail(text, self.resource_type);
+                return Err(Error::invalid_path(detail));
+            }
+            Name::Core | Name::Extension(_) | Name::Unknown if explicit => {
+                let detail = format!(
                     "The path \"{}\" names no attribute of a {}. /Schemas lists the attributes.",
                     quoted(text),
                     self.resource_type.name
-                )));
+                );
+                return self.pass_over(text, Error::invalid_path(detail));
             }
-            return Ok(());
+            Name::Core | Name::Extension(_) | Name::Unknown => return Ok(()),
         };
+        if let Some(urn) = &target.extension
+            && target.attribute.kind == Type::Any
+            && let Some(stored) = self.document.keys().find(|it| it.eq_ignore_ascii_case(urn))
+        {
+            target.extension = Some(stored.clone());
+        }
         if let Some(sub) = &path.sub {
-            target.sub = sub_attribute(&target.attribute, sub, text)?;
+            target.sub = match sub_attribute(&target.attribute, sub, text) {
+                Ok(sub) => sub,
+                Err(error) if explicit => return self.pass_over(text, error),
+                Err(error) => return Err(error),
+            };
         }
         let read_only = target.attribute.mutability == Mutability::ReadOnly
             || target.leaf().mutability == Mutability::ReadOnly
@@ -164,17 +203,23 @@ impl Patch<'_> {
             return Err(Error::mutability(detail));
         }
         if target.leaf().is_secret() {
-            coerce(target.leaf(), value, text)?;
+            coerce(target.leaf(), value, text, self.rules.strict)?;
             return Ok(());
         }
         let one = !target.attribute.multi_valued;
         if op == Op::Remove && (one || value.is_null()) {
+            if target.is_core(USER_NAME) && self.rules.keeps_identity() {
+                self.passed_over.insert(USER_NAME.to_owned(), Value::Null);
+                return Ok(());
+            }
             self.refuse_removal(&target, path.filter.is_some(), text)?;
         } else if says_nothing(value) && self.keeps(&target) {
             return Ok(());
         }
         self.count_work(&path, &target, value)?;
-        if !target.is_core(EMAILS) || self.rules.identity_changes == IdentityChanges::Allow {
+        // In a request that takes login away the address is kept whatever becomes of the entries.
+        let free = self.rules.identity_changes == IdentityChanges::Allow;
+        if !target.is_core(EMAILS) || free || self.rules.keeps_identity() {
             return self.change(op, &path, &target, value, text);
         }
         let old = identity::primary_email(self.document).map(str::to_owned);
@@ -182,6 +227,17 @@ impl Patch<'_> {
         let before = if keeps { self.document.get(EMAILS).cloned() } else { None };
         self.change(op, &path, &target, value, text)?;
         self.judge_emails(op, old.as_deref(), before)
+    }
+
+    /// Notes that an operation names what no schema has. To the letter of RFC 7644 section 3.5.2
+    /// the request is refused for it.
+    fn pass_over(&mut self, text: &str, error: Error) -> Result<(), Error> {
+        if self.rules.strict {
+            return Err(error);
+        }
+        self.passed_over.insert(text.to_owned(), Value::Null);
+        self.unknown = Some(error);
+        Ok(())
     }
 
     /// Refuses what would keep the store busy for long: a change is made while others wait.
@@ -192,7 +248,7 @@ impl Patch<'_> {
         value: &Value,
     ) -> Result<(), Error> {
         let attribute = &target.attribute;
-        if !attribute.multi_valued {
+        if !attribute.multi_valued && attribute.kind != Type::Any {
             return Ok(());
         }
         let whole = Target { sub: None, ..target.clone() };
@@ -224,24 +280,31 @@ impl Patch<'_> {
         if target.is_core(MEMBERS) && membership::has_members(self.resource_type) {
             return self.change_members(op, path, target, value, text);
         }
+        // Below a URN that nobody registered, what is a list is a multi-valued attribute.
+        let whole = Target { sub: None, ..target.clone() };
+        let untyped = attribute.kind == Type::Any;
+        let is_list = untyped
+            && (path.filter.is_some()
+                || self.get(&whole).is_some_and(Value::is_array)
+                || (op == Op::Add && value.is_array() && self.get(&whole).is_some()));
+        let list = Arc::new(Attribute { multi_valued: is_list, ..Attribute::clone(attribute) });
+        let attribute = if is_list { &list } else { attribute };
+        let strict = self.rules.strict;
         let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
         let Some(holder) = holder else {
             return Ok(());
         };
         if attribute.multi_valued {
-            let selection = Selection::new(attribute, path.filter.as_ref(), target.sub.as_ref())?;
+            let (filter, sub) = (path.filter.as_ref(), target.sub.as_ref());
+            let selection = Selection::new(attribute, filter, sub, strict)?;
             values::apply(holder, attribute, &selection, op, value, text)?;
         } else if path.filter.is_some() {
-            let why = match attribute.kind {
-                Type::Any => "is described by no schema here; change it as a whole",
-                _ => "has one value",
-            };
             return Err(Error::invalid_path(format!(
-                "\"{}\" {why}, so no brackets can follow it.",
+                "\"{}\" has one value, so no brackets can follow it.",
                 quoted(attribute.name.as_str())
             )));
         } else {
-            single::apply(holder, attribute, target.sub.as_deref(), op, value, text)?;
+            single::apply(holder, attribute, target.sub.as_deref(), op, value, text, strict)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
@@ -266,7 +329,7 @@ impl Patch<'_> {
         }
         let filter = path.filter.as_ref();
         let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
-        let named = coerce(&target.attribute, value, text)?;
+        let named = coerce(&target.attribute, value, text, self.rules.strict)?;
         // An empty list of members to remove removes nobody; no list at all removes them all.
         let nobody = Value::Array(Vec::new());
         let value = named.as_ref().or((!value.is_null()).then_some(&nobody));
@@ -289,16 +352,34 @@ impl Patch<'_> {
         if !urn::is_urn(text) || text.contains('[') {
             return None;
         }
-        if let Some(extension) = self.resource_type.extension(text) {
-            return Some(extension.schema.id.clone());
+        let target = match self.resource_type.name(text) {
+            Name::Extension(extension) => return Some(extension.schema.id.clone()),
+            Name::Attribute(target) if target.attribute.kind == Type::Any => target,
+            Name::Unknown => {
+                // A URN that no attribute can end, such as one with a version behind it.
+                let is_urn = |it: &str| it.starts_with(|it: char| it.is_ascii_digit());
+                let whole = value.is_object() && text.rsplit(':').next().is_some_and(is_urn);
+                return self.stored_extension(text).or_else(|| whole.then(|| text.to_owned()));
+            }
+            _ => return None,
+        };
+        if let Some(stored) = self.stored_extension(text) {
+            return Some(stored);
         }
-        if self.document.contains_key(text) {
-            return Some(text.to_owned());
-        }
-        let target = AttrPath::new(text).and_then(|it| self.resource_type.resolve(&it))?;
-        let holder = target.extension.as_ref().is_some_and(|it| self.document.contains_key(it));
-        let unknown = target.attribute.kind == Type::Any && !holder && target.sub.is_none();
-        (unknown && value.is_object()).then(|| text.to_owned())
+        let holder =
+            target.extension.as_ref().is_some_and(|it| self.stored_extension(it).is_some());
+        let name = &target.attribute.name;
+        // Such a URN ends with the name of the type.
+        let is_urn_itself = name.eq_ignore_ascii_case(&self.resource_type.name);
+        let unknown = target.sub.is_none() && !holder && value.is_object();
+        (unknown || (is_urn_itself && target.sub.is_none())).then(|| text.to_owned())
+    }
+
+    /// The extension with this URN that the resource has, as it is spelled there.
+    fn stored_extension(&self, urn: &str) -> Option<String> {
+        let is_it =
+            |(name, value): &(&String, &Value)| value.is_object() && name.eq_ignore_ascii_case(urn);
+        self.document.iter().find(is_it).map(|(name, _)| name.clone())
     }
 
     fn extension(&mut self, op: Op, urn: &str, value: &Value) -> Result<(), Error> {
@@ -311,8 +392,9 @@ impl Patch<'_> {
             return Ok(());
         }
         let Value::Object(members) = value else {
-            let detail = format!("\"{}\" takes an object with its attributes.", quoted(urn));
-            return Err(Error::invalid_value(detail));
+            // How PHP prints an object without members.
+            let empty = value.as_array().is_some_and(Vec::is_empty) || *value == "";
+            return if empty && !self.rules.strict { Ok(()) } else { Err(takes_an_object(urn)) };
         };
         if self.resource_type.extension(urn).is_some() {
             let at = |name: &String| format!("{urn}:{name}");
@@ -324,8 +406,17 @@ impl Patch<'_> {
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
         for (name, value) in members {
-            let kept = foreign(name, value)?;
-            single::set(self.holder(Some(urn), true), name, kept);
+            match foreign(name, value)? {
+                None => single::set(self.holder(Some(urn), false), name, None),
+                Some(kept) => {
+                    let attribute = Arc::new(Attribute::untyped(name));
+                    let extension = Some(urn.to_owned());
+                    let target = Target { extension, attribute, sub: None };
+                    let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
+                    let path = PatchPath { attribute, filter: None, sub: None };
+                    self.change(op, &path, &target, &kept, name)?;
+                }
+            }
         }
         self.drop_empty_extension(Some(urn));
         Ok(())

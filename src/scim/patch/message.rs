@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::scim::error::{Error, quoted};
+use crate::scim::message::judge_schemas;
 use crate::scim::schema::urn;
 
 /// The most operations in one request.
@@ -43,19 +44,17 @@ impl PatchOp {
     /// # Errors
     /// 400 `invalidSyntax` for what is no PatchOp message, 400 `invalidValue` for a missing value,
     /// 413 for too many operations.
-    pub fn parse(body: &Map<String, Value>) -> Result<PatchOp, Error> {
-        let schemas = member(body, "schemas").and_then(Value::as_array);
-        let named =
-            |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(urn::PATCH_OP));
-        if !schemas.is_some_and(|it| it.iter().any(named)) {
-            return Err(Error::invalid_syntax(format!(
-                "A PATCH body needs \"schemas\": [\"{}\"].",
-                urn::PATCH_OP
-            )));
-        }
-        let Some(Value::Array(given)) = member(body, "Operations") else {
-            let detail = "A PATCH body needs \"Operations\", an array of operations.";
-            return Err(Error::invalid_syntax(detail));
+    pub fn parse(body: &Map<String, Value>, strict: bool) -> Result<PatchOp, Error> {
+        // Old drafts called the message by another URN, and Internet2 Grouper still does.
+        let old = |it: &str| it.to_ascii_lowercase().ends_with(":patchop");
+        judge_schemas(member(body, "schemas"), urn::PATCH_OP, old, "A PATCH", strict)?;
+        let given = match member(body, "Operations") {
+            Some(Value::Array(given)) => given.as_slice(),
+            Some(one @ Value::Object(_)) if !strict => std::slice::from_ref(one),
+            _ => {
+                let detail = "A PATCH body needs \"Operations\", an array of operations.";
+                return Err(Error::invalid_syntax(detail));
+            }
         };
         if given.is_empty() {
             let detail = "\"Operations\" is empty: say at least one thing to change.";
@@ -73,7 +72,9 @@ impl PatchOp {
     }
 }
 
-fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+/// A member of a message, in any letter case.
+#[must_use]
+pub fn member<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     object.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 

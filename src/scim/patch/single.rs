@@ -18,13 +18,14 @@ pub fn apply(
     op: Op,
     value: &Value,
     text: &str,
+    strict: bool,
 ) -> Result<(), Error> {
     let Some(sub) = sub else {
         if op == Op::Remove {
             holder.shift_remove(&attribute.name);
             return Ok(());
         }
-        let kept = coerce(attribute, value, text)?;
+        let kept = coerce(attribute, value, text, strict)?;
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
         // A bare id is another value altogether: what was said of the one before is not true of it.
         let is_named = !matches!(value, Value::String(_));
@@ -45,7 +46,7 @@ pub fn apply(
         set(Some(holder), &attribute.name, kept);
         return Ok(());
     };
-    let kept = if op == Op::Remove { None } else { coerce(sub, value, text)? };
+    let kept = if op == Op::Remove { None } else { coerce(sub, value, text, strict)? };
     if kept.is_some() && !holder.get(&attribute.name).is_some_and(Value::is_object) {
         holder.insert(attribute.name.clone(), Value::Object(Map::new()));
     }

@@ -23,6 +23,8 @@ pub struct Selection {
     seed: Option<Map<String, Value>>,
     /// This sub-attribute of them; the whole value when there is none.
     sub: Option<Arc<Attribute>>,
+    /// Whether values are taken to the letter, and none is made where a filter selects nothing.
+    strict: bool,
 }
 
 impl Selection {
@@ -34,13 +36,14 @@ impl Selection {
         attribute: &Arc<Attribute>,
         filter: Option<&Filter>,
         sub: Option<&Arc<Attribute>>,
+        strict: bool,
     ) -> Result<Selection, Error> {
         let condition = filter.map(|it| Condition::of_values(it, attribute)).transpose()?;
         let seed = match &condition {
             None => Some(Map::new()),
             Some(condition) => filter.and_then(|it| seed(attribute, it, condition)),
         };
-        Ok(Selection { condition, seed, sub: sub.map(Arc::clone) })
+        Ok(Selection { condition, seed, sub: sub.map(Arc::clone), strict })
     }
 
     fn indexes(&self, values: &[Value]) -> Vec<usize> {
@@ -75,7 +78,7 @@ fn seed(
                 Operand::Bool(it) => Value::Bool(*it),
                 _ => serde_json::from_str(&literal.to_string()).ok()?,
             };
-            let value = coerce(sub, &value, &attribute.name).ok()??;
+            let value = coerce(sub, &value, &attribute.name, false).ok()??;
             Some(Map::from_iter([(sub.name.clone(), value)]))
         }
         // `primary eq false`
@@ -128,9 +131,9 @@ pub fn apply(
         Some(one) => vec![one],
     };
     let touched = match (&selection.condition, &selection.sub, op) {
-        (None, None, Op::Add) => add(&mut values, attribute, value, text)?,
+        (None, None, Op::Add) => add(&mut values, attribute, selection, value, text)?,
         (None, None, Op::Replace) => {
-            values = array(coerce(attribute, value, text)?);
+            values = array(coerce(attribute, value, text, selection.strict)?);
             Vec::new()
         }
         (_, _, Op::Remove) => remove(&mut values, attribute, selection, value),
@@ -164,6 +167,7 @@ fn array(value: Option<Value>) -> Vec<Value> {
 fn add(
     values: &mut Vec<Value>,
     attribute: &Attribute,
+    selection: &Selection,
     value: &Value,
     text: &str,
 ) -> Result<Vec<usize>, Error> {
@@ -172,7 +176,7 @@ fn add(
         known.insert(element_key(attribute, it), i);
     }
     let mut touched = Vec::new();
-    for new in array(coerce(attribute, value, text)?) {
+    for new in array(coerce(attribute, value, text, selection.strict)?) {
         let index = *known.entry(element_key(attribute, &new)).or_insert(values.len());
         match (values.get_mut(index), new) {
             (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
@@ -207,7 +211,7 @@ fn remove(
         Value::Array(items) => Some(items.as_slice()),
         one => Some(std::slice::from_ref(one)),
     };
-    let readable = |item| coerce_element(attribute, item).ok().flatten();
+    let readable = |item| coerce_element(attribute, item, selection.strict).ok().flatten();
     let named: Option<Vec<Value>> = named.map(|it| it.iter().filter_map(readable).collect());
     let selected = selection.indexes(values);
     let mut keep = vec![true; values.len()];
@@ -242,8 +246,12 @@ fn is_same_value(attribute: &Attribute, stored: &Value, named: &Value) -> bool {
     named.keys().all(|name| same(name))
 }
 
-fn coerce_element(attribute: &Attribute, value: &Value) -> Result<Option<Value>, Error> {
-    let one = coerce(attribute, value, &attribute.name)?;
+fn coerce_element(
+    attribute: &Attribute,
+    value: &Value,
+    strict: bool,
+) -> Result<Option<Value>, Error> {
+    let one = coerce(attribute, value, &attribute.name, strict)?;
     Ok(array(one).into_iter().next())
 }
 
@@ -266,7 +274,7 @@ fn change(
     let default_sub = attribute.sub_attribute("value").filter(|_| !nothing && !value.is_object());
     let sub = selection.sub.as_ref().or(default_sub);
     let Some(sub) = sub else {
-        let new = coerce_element(attribute, value)?;
+        let new = coerce_element(attribute, value, selection.strict)?;
         let Some(new) = new else {
             if op == Op::Add && value.is_object() {
                 return Ok(Vec::new());
@@ -294,10 +302,15 @@ fn change(
         }
         return Ok(selected);
     };
-    let new = coerce(sub, value, text)?;
+    let new = coerce(sub, value, text, selection.strict)?;
     if selected.is_empty() {
         if new.is_none() {
             return Ok(Vec::new());
+        }
+        // "if no record match was made, the service provider SHALL indicate failure by returning
+        // HTTP status code 400 and a "scimType" error code of "noTarget"" (section 3.5.2.3).
+        if selection.strict && op == Op::Replace && selection.condition.is_some() {
+            return Err(nothing_selected(text));
         }
         selected.push(make(values, selection, text)?);
     }

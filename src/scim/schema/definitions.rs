@@ -88,9 +88,35 @@ impl Definitions {
                 extensions,
                 common: Arc::clone(&common),
                 document,
+                elsewhere: Vec::new(),
+                strict: false,
             });
         }
-        Ok(Definitions { schemas, resource_types })
+        let mut definitions = Definitions { schemas, resource_types };
+        definitions.tell_types_apart();
+        Ok(definitions)
+    }
+
+    /// These definitions with names taken to the letter, or as clients mean them.
+    #[must_use]
+    pub fn with_strict(mut self, strict: bool) -> Definitions {
+        self.resource_types.iter_mut().for_each(|it| it.strict = strict);
+        self
+    }
+
+    /// Tells each resource type the URNs of the others, so that none of them is taken for an
+    /// extension that nobody registered.
+    fn tell_types_apart(&mut self) {
+        let of_type = |it: &ResourceType| {
+            let extensions = it.extensions.iter().map(|it| it.schema.id.clone());
+            std::iter::once(it.core.id.clone()).chain(extensions).collect::<Vec<String>>()
+        };
+        let urns: Vec<Vec<String>> = self.resource_types.iter().map(of_type).collect();
+        for (i, it) in self.resource_types.iter_mut().enumerate() {
+            let others = urns.iter().enumerate().filter(|(j, _)| *j != i);
+            let others = others.flat_map(|(_, urns)| urns).filter(|it| !urns[i].contains(it));
+            it.elsewhere = others.cloned().collect();
+        }
     }
 
     /// These definitions with further schemas, each an extension of the resource type it stands
@@ -112,6 +138,7 @@ impl Definitions {
             it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
             extended.schemas.push(schema);
         }
+        extended.tell_types_apart();
         extended
     }
 

@@ -10,3 +10,7 @@ pub const ACTIVE: &str = "active";
 pub const MEMBERS: &str = "members";
 /// The attribute with the groups of a member; only the server sets it.
 pub const GROUPS: &str = "groups";
+/// The attribute with the name that the identity provider gives a resource.
+pub const EXTERNAL_ID: &str = "externalId";
+/// The attribute with the name that people read.
+pub const DISPLAY_NAME: &str = "displayName";

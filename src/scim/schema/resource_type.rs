@@ -9,6 +9,9 @@ use crate::scim::schema::attribute::{Attribute, Returned, Type, Uniqueness};
 use crate::scim::schema::document::Schema;
 use crate::scim::schema::urn;
 
+/// What may stand behind a URN, where a client errs.
+const SEPARATORS: [char; 3] = [':', '.', '/'];
+
 /// An extension of a resource type.
 #[derive(Clone, Debug)]
 pub struct Extension {
@@ -33,6 +36,26 @@ pub struct ResourceType {
     pub common: Arc<Schema>,
     /// The document as it is published, without `meta`.
     pub document: Value,
+    /// The URNs of schemas that other resource types of the organisation have.
+    pub elsewhere: Vec<String>,
+    /// Whether names are taken to the letter of RFC 7643 and RFC 7644: an organisation that is set
+    /// to strict.
+    pub strict: bool,
+}
+
+/// What a name means that a client sent, as a key, a path or in a filter.
+#[derive(Clone, Debug)]
+pub enum Name<'a> {
+    /// The resource itself, by the URN of its core schema.
+    Core,
+    /// A whole extension.
+    Extension(&'a Extension),
+    /// An attribute or sub-attribute. Below a URN that nobody registered, one of any type.
+    Attribute(Target),
+    /// Nothing that a schema here defines.
+    Unknown,
+    /// Nothing that it could mean: a URN of another resource type, or of RFC 7643 itself.
+    Misplaced,
 }
 
 impl ResourceType {
@@ -78,40 +101,92 @@ impl ResourceType {
     }
 
     /// What a path names. `None` when no attribute here has that name.
+    #[must_use]
+    pub fn resolve(&self, path: &AttrPath) -> Option<Target> {
+        match self.name(path.as_str()) {
+            Name::Attribute(target) => Some(target),
+            Name::Core | Name::Extension(_) | Name::Unknown | Name::Misplaced => None,
+        }
+    }
+
+    /// What a name means. All names of a request come through here.
     ///
     /// A name without a URN that only an extension defines is found there: Entra ID sends `manager`
     /// that way. Below a URN that no schema here has, every name is an attribute of any type.
     #[must_use]
-    pub fn resolve(&self, path: &AttrPath) -> Option<Target> {
-        let text = path.as_str();
+    pub fn name(&self, text: &str) -> Name<'_> {
         if !urn::is_urn(text) {
-            let (name, sub) = split_sub_attribute(text)?;
-            if let Some(attribute) = self.attribute(name) {
-                return target(None, attribute, sub);
-            }
-            return self.extensions.iter().find_map(|it| {
-                let attribute = it.schema.attribute(name)?;
-                target(Some(&it.schema.id), attribute, sub)
-            });
+            return self.plain_name(text).map_or(Name::Unknown, Name::Attribute);
         }
-        if let Some(rest) = below(text, &self.core.id) {
-            let (name, sub) = split_sub_attribute(rest)?;
-            return target(None, self.attribute(name)?, sub);
+        let mut known = false;
+        if let Some(rest) = urn::behind(text, &self.core.id, self.strict) {
+            if rest.is_empty() {
+                return if text.ends_with(SEPARATORS) { Name::Unknown } else { Name::Core };
+            }
+            known = true;
+            let found = split_sub_attribute(rest)
+                .and_then(|(name, sub)| target(None, self.attribute(name)?, sub));
+            if let Some(target) = found {
+                return Name::Attribute(target);
+            }
         }
         for extension in &self.extensions {
+            let schema = &extension.schema;
+            let Some(rest) = urn::behind(text, &schema.id, self.strict) else { continue };
+            if rest.is_empty() {
+                match text.ends_with(SEPARATORS) {
+                    true => return Name::Unknown,
+                    false => return Name::Extension(extension),
+                }
+            }
             // A name has no colon: what goes on is another URN, of which this one is the beginning.
-            if let Some(rest) = below(text, &extension.schema.id).filter(|it| !it.contains(':')) {
-                let (name, sub) = split_sub_attribute(rest)?;
-                return target(Some(&extension.schema.id), extension.schema.attribute(name)?, sub);
+            known |= !rest.contains(':');
+            let found = split_sub_attribute(rest)
+                .and_then(|(name, sub)| target(Some(&schema.id), schema.attribute(name)?, sub));
+            if let Some(target) = found {
+                return Name::Attribute(target);
             }
         }
+        if known {
+            return Name::Unknown;
+        }
+        let elsewhere = self
+            .elsewhere
+            .iter()
+            .any(|it| urn::behind(text, it, self.strict).is_some_and(|rest| !rest.contains(':')));
+        if elsewhere || urn::is_of_scim(text) {
+            return Name::Misplaced;
+        }
+        self.unregistered(text).map_or(Name::Unknown, Name::Attribute)
+    }
+
+    fn plain_name(&self, text: &str) -> Option<Target> {
+        let (name, sub) = split_sub_attribute(text)?;
+        if let Some(attribute) = self.attribute(name) {
+            return target(None, attribute, sub);
+        }
+        self.extensions.iter().find_map(|it| {
+            let attribute = it.schema.attribute(name)?;
+            target(Some(&it.schema.id), attribute, sub)
+        })
+    }
+
+    /// An attribute below a URN that no schema here has: the last colon ends the URN.
+    fn unregistered(&self, text: &str) -> Option<Target> {
         let (urn, rest) = text.rsplit_once(':')?;
         let (name, sub) = split_sub_attribute(rest)?;
-        let registered = self.core.id.eq_ignore_ascii_case(text) || self.extension(text).is_some();
-        if registered || !urn::is_urn(urn) || name.is_empty() {
+        // A name begins with a letter (RFC 7643 section 2.1): what ends with `:1.0` is a URN.
+        if !urn::is_urn(urn) || !name.starts_with(|it: char| it.is_alphabetic() || it == '$') {
             return None;
         }
-        target(Some(urn), &Arc::new(Attribute::untyped(name)), sub)
+        match sub {
+            // Such a URN ends with the name of the type, and a dot behind it is meant as a colon.
+            Some(sub) if !self.strict && name.eq_ignore_ascii_case(&self.name) => {
+                let urn = &text[..urn.len() + 1 + name.len()];
+                target(Some(urn), &Arc::new(Attribute::untyped(sub)), None)
+            }
+            sub => target(Some(urn), &Arc::new(Attribute::untyped(name)), sub),
+        }
     }
 }
 
@@ -127,13 +202,6 @@ fn target(
     };
     let extension = extension.map(str::to_owned);
     Some(Target { extension, attribute: Arc::clone(attribute), sub })
-}
-
-/// The rest of a text that begins with this URN and a colon, the URN in any letter case.
-fn below<'a>(text: &'a str, urn: &str) -> Option<&'a str> {
-    let head = text.get(..urn.len())?;
-    let rest = text.get(urn.len()..)?.strip_prefix(':')?;
-    head.eq_ignore_ascii_case(urn).then_some(rest)
 }
 
 /// `name` or `name.sub`; deeper names do not exist in SCIM (RFC 7643 section 2.3.8).

@@ -30,6 +30,50 @@ pub fn is_urn(name: &str) -> bool {
     name.contains(':')
 }
 
+/// What begins the URNs that only RFC 7643 gives a meaning to, in lower case: below one of these a
+/// name that no schema defines is a mistake, and never somebody's extension.
+const MEANINGLESS: &[&str] = &[
+    "urn:ietf:params:scim:schemas:core:",
+    "urn:ietf:params:scim:schemas:extension:enterprise:",
+    "urn:ietf:params:scim:api:",
+    SCIM_1_PREFIX,
+];
+
+/// Whether this text begins with a URN that only RFC 7643 and RFC 7644 give a meaning to, or with
+/// one of SCIM 1.1.
+#[must_use]
+pub fn is_of_scim(text: &str) -> bool {
+    MEANINGLESS.iter().any(|it| text.get(..it.len()).is_some_and(|t| t.eq_ignore_ascii_case(it)))
+}
+
+/// What follows a URN in a text that begins with it: the name of an attribute, or nothing.
+///
+/// To the letter, a colon stands in between, and the URN is spelled in any letter case. Otherwise
+/// dots and slashes are taken for the colon, and colons, dots and slashes within the URN may be
+/// doubled, missing or another of them: `urn:…:core:2.0:User.active` can only mean one thing.
+#[must_use]
+pub fn behind<'a>(text: &'a str, urn: &str, to_the_letter: bool) -> Option<&'a str> {
+    if to_the_letter {
+        let rest = text.get(urn.len()..)?;
+        let same = text[..urn.len()].eq_ignore_ascii_case(urn);
+        let rest = if rest.is_empty() { Some("") } else { rest.strip_prefix(':') };
+        return rest.filter(|_| same);
+    }
+    let separates = |it: &char| matches!(it, ':' | '.' | '/');
+    let mut rest = text;
+    for expected in urn.chars().filter(|it| !separates(it)) {
+        rest = rest.trim_start_matches(|it| separates(&it));
+        let found = rest.chars().next()?;
+        if !found.eq_ignore_ascii_case(&expected) {
+            return None;
+        }
+        rest = &rest[found.len_utf8()..];
+    }
+    let name = rest.trim_start_matches(|it| separates(&it));
+    // A longer word is another URN.
+    (rest.is_empty() || name.len() < rest.len()).then_some(name)
+}
+
 /// What the schema URNs of other people do not begin with, in lower case.
 const RESERVED: &[&str] = &[
     "urn:ietf:params:scim:schemas:core:",
@@ -44,4 +88,46 @@ const RESERVED: &[&str] = &[
 pub fn is_reserved(urn: &str) -> bool {
     let urn = urn.to_ascii_lowercase();
     RESERVED.iter().any(|it| urn.starts_with(it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+    #[test]
+    fn what_stands_behind_a_urn() {
+        for (text, letter, lenient) in [
+            ("urn:ietf:params:scim:schemas:core:2.0:User:active", Some("active"), Some("active")),
+            ("URN:ietf:params:scim:schemas:core:2.0:user:active", Some("active"), Some("active")),
+            ("urn:ietf:params:scim:schemas:core:2.0:User", Some(""), Some("")),
+            ("urn:ietf:params:scim:schemas:core:2.0:User.active", None, Some("active")),
+            ("urn:ietf:params:scim:schemas:core:2.0:User/active", None, Some("active")),
+            ("urn:ietf:params:scim:schemas:core:2.0:User::active", Some(":active"), Some("active")),
+            ("urn:ietf:params:scim:schemas:core:2.0User:active", None, Some("active")),
+            ("urn:ietf:params:scim:schemas:core:2.0.User:name.x", None, Some("name.x")),
+            ("urn:ietf:params:scim:schemas:core:2.0:Users:active", None, None),
+            ("urn:ietf:params:scim:schemas:core:2.0:Useractive", None, None),
+            ("urn:ietf:params:scim:schemas:core:2.0:Group:active", None, None),
+            ("userName", None, None),
+            ("ü", None, None),
+        ] {
+            assert_eq!(behind(text, USER, true), letter, "{text}");
+            assert_eq!(behind(text, USER, false), lenient, "{text}");
+        }
+    }
+
+    #[test]
+    fn urns_of_scim_are_nobodys_extension() {
+        for (text, expected) in [
+            ("urn:ietf:params:scim:schemas:core:2.0:Group:displayName", true),
+            ("URN:SCIM:schemas:core:1.0:active", true),
+            ("urn:ietf:params:scim:schemas:extension:Acme:2.0:User:badge", false),
+            ("urn:okta:custom:1.0:user:x", false),
+            ("urn:é", false),
+        ] {
+            assert_eq!(is_of_scim(text), expected, "{text}");
+        }
+    }
 }

@@ -277,8 +277,19 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
                 None => break,
             }
         }
-        let document = Stored::parse_text(&id, row.get_ref(3)?.as_str().unwrap_or_default())?;
-        let expected = Columns::of(&document);
+        let text = row.get_ref(3)?.as_str().unwrap_or_default();
+        let document = Stored::parse_text(&id, text)?;
+        let mut expected = Columns::of(&document);
+        // Another form of the same name, from before names were folded anew, or from then on where
+        // two accounts have the same one.
+        let folded_before = schema < migrate::FOLDED_ANEW && !text.is_ascii();
+        if !text.is_ascii() && (folded_before || is_shared(connection, org, seq, &expected)?) {
+            expected.user_name = row.get(4)?;
+        }
+        if folded_before {
+            expected.display_name = row.get(6)?;
+            expected.emails = found.iter().cloned().collect();
+        }
         let display: Option<String> = row.get(8)?;
         let same = document.get("id").and_then(|it| it.as_str()) == Some(&id)
             && expected.user_name == row.get(4)?
@@ -294,6 +305,19 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
         }
     }
     Ok(faults)
+}
+
+/// Whether another account has this userName: a file keeps both.
+fn is_shared(
+    connection: &Connection,
+    org: i64,
+    seq: i64,
+    columns: &Columns,
+) -> Result<bool, Error> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM resource
+        WHERE org = ? AND user_name = ? AND seq <> ? AND deleted IS NULL)";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_row(rusqlite::params![org, columns.user_name, seq], |row| row.get(0))?)
 }
 
 /// Checks that members and their group belong to one organisation, and are not deleted. Whether

@@ -1,7 +1,7 @@
 //! The members of groups. The cost of reading and writing depends on how many members a request
 //! names, not on how many the group has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::params;
 use serde_json::json;
@@ -99,6 +99,55 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
+    /// Those of these ids whose resources were deleted and not yet purged.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn deleted_among(&self, org: OrgKey, ids: &[String]) -> Result<HashSet<String>, Error> {
+        let sql = "SELECT resource.id FROM json_each(?1) AS wanted
+            JOIN resource ON resource.id = wanted.value AND resource.org = ?2
+            WHERE resource.deleted IS NOT NULL";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![json!(ids).to_string(), org.0], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Notes that those of these members whose types show their groups have other ones than before:
+    /// a client that asks for what changed since some time must see them.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn touch<'a>(
+        &self,
+        org: OrgKey,
+        types: &[&str],
+        ids: impl IntoIterator<Item = &'a String>,
+    ) -> Result<(), Error> {
+        let sql = "UPDATE resource SET version = version + 1,
+                last_modified = max(last_modified, ?3)
+            WHERE id = ?1 AND org = ?2 AND type IN (SELECT value FROM json_each(?4))";
+        let mut update = self.connection.prepare_cached(sql)?;
+        let types = json!(types).to_string();
+        for id in ids {
+            update.execute(params![id, org.0, self.now.nanoseconds(), types])?;
+        }
+        Ok(())
+    }
+
+    /// Notes the same of all direct members of a group that is deleted.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn touch_members(&self, group: i64, types: &[&str]) -> Result<(), Error> {
+        let sql = "UPDATE resource SET version = version + 1,
+                last_modified = max(last_modified, ?2)
+            WHERE seq IN (SELECT resource FROM member WHERE grp = ?1)
+                AND type IN (SELECT value FROM json_each(?3)) AND deleted IS NULL";
+        let values = params![group, self.now.nanoseconds(), json!(types).to_string()];
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
     /// Adds members to a group; those that are there already stay. Returns the ids that were added.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ impl OrgSettings {
             username_format: self.username_format,
             identity_changes: self.identity_changes,
             strict: self.strict,
+            deactivates: false,
         }
     }
 }

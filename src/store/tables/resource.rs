@@ -258,7 +258,9 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn delete_resource(&self, kind: Kind, stored: &Stored) -> Result<Vec<String>, Error> {
-        let sql = "UPDATE resource SET deleted = ? WHERE seq = ? AND deleted IS NULL";
+        let sql = "UPDATE resource SET deleted = ?1, version = version + 1,
+                last_modified = max(last_modified, ?1)
+            WHERE seq = ?2 AND deleted IS NULL";
         let values = params![self.now.nanoseconds(), stored.seq];
         if self.connection.prepare_cached(sql)?.execute(values)? > 0 {
             self.add_to_count(kind.org, kind.resource_type, -1)?;
@@ -276,8 +278,11 @@ impl Write<'_> {
         resource_type: &str,
         stored: &Stored,
     ) -> Result<(), Error> {
-        let sql = "UPDATE resource SET deleted = NULL WHERE seq = ? AND deleted IS NOT NULL";
-        if self.connection.prepare_cached(sql)?.execute([stored.seq])? > 0 {
+        let sql = "UPDATE resource SET deleted = NULL, version = version + 1,
+                last_modified = max(last_modified, ?1)
+            WHERE seq = ?2 AND deleted IS NOT NULL";
+        let values = params![self.now.nanoseconds(), stored.seq];
+        if self.connection.prepare_cached(sql)?.execute(values)? > 0 {
             self.add_to_count(org, resource_type, 1)?;
         }
         Ok(())

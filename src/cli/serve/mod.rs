@@ -1,0 +1,236 @@
+//! `plumm serve`: starts the server, and ends it on a signal.
+
+pub mod args;
+mod first_run;
+mod periodic;
+pub mod scheduled_backups;
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use crate::app::App;
+use crate::cli::error::CliError;
+use crate::cli::serve::args::Args;
+use crate::cli::serve::periodic::Periodic;
+use crate::cli::session::Session;
+use crate::cli::status;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::scim::datetime::Timestamp;
+use crate::server::Server;
+use crate::server::limits::Limits;
+use crate::server::tls::certificates::{Certificates, Files};
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::open::Open;
+
+/// The exit code when a second signal cuts the orderly end short.
+const EXIT_CUT_SHORT: i32 = 1;
+/// How often housekeeping is done, which no request should wait for.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the files of the TLS certificate are read for a renewal.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
+    refuse_plain_http_on_network(args, session)?;
+    let certificates = certificates(args, session)?;
+    let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
+    let backup_dir = args.backups.checked_dir()?;
+    let open = if args.external_checkpoint { Open::ServeReplicated } else { Open::Serve };
+    let store = Arc::new(Store::open(session.db(), open)?);
+    let checkpointer =
+        if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
+    let listener = bind(args.listen)?;
+    let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
+    log::info!("the database is {}", session.db().display());
+
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let base = args.public_url.clone().unwrap_or_else(|| local_url(scheme, address)) + "/scim/v2";
+    first_run::print_start(args.init.as_deref(), &base, &store, session)?;
+
+    let config = Config {
+        public_url: args.public_url.clone(),
+        log_days: args.log_days,
+        trusted_proxies: args.trusted_proxies.clone(),
+    };
+    let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
+    let started = session.now();
+    publish_status(&store, &app, &base, started, certificates.as_deref())?;
+    let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
+    let server = match &certificates {
+        Some(it) => Server::start_tls(limits, listener, Arc::clone(&app), Arc::clone(it)),
+        None => Server::start_within(limits, listener, Arc::clone(&app)),
+    };
+    let server = server.map_err(|it| failed("the server cannot be started", &it))?;
+    log::info!("listening on {scheme}://{}", server.local_addr());
+    let no_thread = |it: io::Error| failed("no thread is left", &it);
+    let housekeeper = {
+        let app = Arc::clone(&app);
+        let work = move || {
+            app.run_housekeeping();
+            HOUSEKEEPING_INTERVAL
+        };
+        Periodic::start("housekeeping", || HOUSEKEEPING_INTERVAL, work).map_err(no_thread)?
+    };
+    let renewal = certificates.clone().map(|it| {
+        let (store, app) = (Arc::clone(&store), Arc::clone(&app));
+        let work = move || {
+            it.check_for_renewal(Clock::System.now());
+            if app.metrics().certificate_expiry() != Some(it.expires())
+                && let Err(error) = publish_status(&store, &app, &base, started, Some(&it))
+            {
+                log::warn!("`plumm status` cannot be told of the new certificate: {error}");
+            }
+            RENEWAL_INTERVAL
+        };
+        Periodic::start("certificate", || RENEWAL_INTERVAL, work)
+    });
+    let renewal = renewal.transpose().map_err(no_thread)?;
+    let backups = backup_dir.map(|it| scheduled_backups::start(&args.backups, session.db(), it));
+    let backups = backups.transpose().map_err(no_thread)?;
+
+    let name = wait_for_stop_signal(&mut signals, certificates.as_deref(), session);
+    log::info!("{name} received: finishing the requests in hand");
+    server.stop();
+    drop((renewal, housekeeper));
+    app.shut_down();
+    drop(checkpointer);
+    // Last, since a backup that is under way is waited for.
+    drop(backups);
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Tells `plumm status` and the metrics what runs here.
+fn publish_status(
+    store: &Store,
+    app: &App,
+    base: &str,
+    started: Timestamp,
+    certificates: Option<&Certificates>,
+) -> Result<(), Error> {
+    let expires = certificates.map(Certificates::expires);
+    if let Some(seconds) = expires {
+        app.metrics().set_certificate_expiry(seconds);
+    }
+    store.note_serving(&status::status_note(base, started, expires))
+}
+
+/// The certificate and key that `--tls-cert` and `--tls-key` name; clap sees to it that they come
+/// together.
+fn certificates(args: &Args, session: &Session) -> Result<Option<Arc<Certificates>>, CliError> {
+    let (Some(certificate), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let loaded = Certificates::load(Files { certificate, key }, session.now());
+    loaded.map(|it| Some(Arc::new(it))).map_err(|it| CliError::Failed(it.to_string()))
+}
+
+/// Waits for SIGTERM or SIGINT, whose name is returned. SIGHUP, by custom, reads files again.
+fn wait_for_stop_signal(
+    signals: &mut Signals,
+    certificates: Option<&Certificates>,
+    session: &Session,
+) -> &'static str {
+    for signal in signals.forever() {
+        match (signal, certificates) {
+            (SIGHUP, Some(it)) => it.reload(session.now()),
+            (SIGHUP, None) => log::info!("SIGHUP received: there is no file to be read again"),
+            (SIGINT, _) => return "SIGINT",
+            _ => break,
+        }
+    }
+    "SIGTERM"
+}
+
+/// Refuses plain HTTP on a network: anyone on the way could read the API token.
+fn refuse_plain_http_on_network(args: &Args, session: &Session) -> Result<(), CliError> {
+    let address = args.listen;
+    if args.tls_cert.is_some() || args.insecure_http || address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    let port = address.port();
+    Err(CliError::Misused {
+        message: format!(
+            "plain HTTP on {address} would carry API tokens across the network where others can \
+             read them: give a certificate with --tls-cert and --tls-key, or listen on 127.0.0.1 \
+             behind a reverse proxy that speaks TLS, or add --insecure-http if you trust the \
+             network"
+        ),
+        instead: session.command(&format!("serve --listen 127.0.0.1:{port}")),
+    })
+}
+
+/// The first SIGTERM or SIGINT asks for an orderly end; the second one ends the process at once.
+/// SIGHUP is only received.
+fn watch_signals() -> io::Result<Signals> {
+    let stop_requested = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: the flag is checked before it is set.
+        flag::register_conditional_shutdown(signal, EXIT_CUT_SHORT, Arc::clone(&stop_requested))?;
+        flag::register(signal, Arc::clone(&stop_requested))?;
+    }
+    // A file that may not grow any further is a failed write, and no reason to end the program.
+    flag::register(SIGXFSZ, Arc::default())?;
+    Signals::new([SIGTERM, SIGINT, SIGHUP])
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).map_err(|error| {
+        let what_to_do = match error.kind() {
+            ErrorKind::AddrInUse => {
+                "the port is in use, perhaps by another plumm: stop that program, or choose \
+                 another port with --listen ADDR:PORT"
+            }
+            ErrorKind::AddrNotAvailable => {
+                "this host does not have the address: choose one of its own with --listen ADDR:PORT"
+            }
+            ErrorKind::PermissionDenied => {
+                "that is not allowed: choose a port from 1024 on with --listen ADDR:PORT"
+            }
+            _ => return failed(&format!("cannot listen on {address}"), &error),
+        };
+        CliError::Failed(format!("cannot listen on {address}: {what_to_do}"))
+    })
+}
+
+/// The URL by which this host reaches the listener.
+fn local_url(scheme: &str, address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn failed(what: &str, error: &io::Error) -> CliError {
+    CliError::Failed(format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        for (address, expected) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("10.0.0.7:80", "http://10.0.0.7:80"),
+        ] {
+            assert_eq!(local_url("http", address.parse().unwrap()), expected);
+        }
+    }
+}

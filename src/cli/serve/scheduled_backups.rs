@@ -1,0 +1,219 @@
+//! The backups that a running server makes by itself.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cli::error::CliError;
+use crate::cli::serve::periodic::Periodic;
+use crate::clock::Clock;
+use crate::scim::datetime::Timestamp;
+use crate::store::copies::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
+use crate::store::error::Error;
+
+/// How soon a backup that failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// The longest time between two backups, in hours: a year.
+const EVERY_HOURS_MAX: u32 = 8760;
+/// The most backups that are kept.
+const KEEP_MAX: u32 = 10_000;
+/// The name of a backup is the prefix, the time at which it is made, and the suffix.
+const NAME_PREFIX: &str = "plumm-";
+const NAME_SUFFIX: &str = ".db";
+
+/// When to make backups, and how many to keep.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Schedule {
+    /// A folder for backups that the server makes by itself
+    #[arg(
+        long = "backup-dir",
+        value_name = "DIR",
+        env = "PLUMM_BACKUP_DIR",
+        hide_env_values = true
+    )]
+    dir: Option<PathBuf>,
+    /// How many hours lie between two of these backups
+    #[arg(
+        long = "backup-every",
+        value_name = "HOURS",
+        env = "PLUMM_BACKUP_EVERY",
+        hide_env_values = true,
+        requires = "dir",
+        default_value = "24",
+        allow_negative_numbers = true,
+        value_parser = |it: &str| number(it, EVERY_HOURS_MAX)
+    )]
+    every: u32,
+    /// How many of these backups are kept
+    #[arg(
+        long = "backup-keep",
+        value_name = "N",
+        env = "PLUMM_BACKUP_KEEP",
+        hide_env_values = true,
+        requires = "dir",
+        default_value = "7",
+        allow_negative_numbers = true,
+        value_parser = |it: &str| number(it, KEEP_MAX)
+    )]
+    keep: u32,
+}
+
+impl Schedule {
+    /// Checks that the folder is there; without one, there are no backups.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub fn checked_dir(&self) -> Result<Option<&Path>, CliError> {
+        let Some(dir) = &self.dir else {
+            return Ok(None);
+        };
+        let fault = match fs::metadata(dir) {
+            Ok(it) if it.is_dir() => return Ok(Some(dir)),
+            Ok(_) => "it is not a folder".to_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                "there is no such folder: make it first".to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        Err(CliError::Failed(format!("--backup-dir {}: {fault}", dir.display())))
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_secs(u64::from(self.every) * 60 * 60)
+    }
+
+    /// How long to wait before the next backup, from the newest one that is there.
+    fn wait(&self, dir: &Path, now: Timestamp) -> Duration {
+        let newest = backups_in(dir).ok().and_then(|it| it.last().map(|(time, _)| *time));
+        let age = newest.map_or(i64::MAX, |it| now.nanoseconds().saturating_sub(it.nanoseconds()));
+        // A backup from the future was made before the clock was set back.
+        let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0));
+        self.interval().saturating_sub(age)
+    }
+
+    /// Makes a backup, and removes the surplus ones once it is complete.
+    fn back_up(&self, database: &Path, dir: &Path, now: Timestamp) -> Result<(), Error> {
+        let io = |error| Error::Io(dir.to_owned(), error);
+        for name in names(dir).map_err(io)? {
+            if is_leftover(&name) {
+                fs::remove_file(dir.join(name)).map_err(io)?;
+            }
+        }
+        let target = dir.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", now.stamp()));
+        let report = backup(database, &target)?;
+        let number = report.last_change.map_or(0, |(number, _)| number);
+        log::info!("backup {} made, up to change {number}", target.display());
+        let backups = backups_in(dir).map_err(io)?;
+        let surplus =
+            backups.len().saturating_sub(usize::try_from(self.keep).unwrap_or(usize::MAX));
+        // Never the one just made, which is the oldest when the clock has been set back.
+        for (_, name) in backups.iter().take(surplus).filter(|(_, it)| dir.join(it) != target) {
+            fs::remove_file(dir.join(name)).map_err(io)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread that makes backups. The first one is made at once when the newest one that is
+/// there is older than the interval.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Periodic> {
+    let (schedule, database, dir) = (schedule.clone(), database.to_owned(), dir.to_owned());
+    let first = {
+        let (schedule, dir) = (schedule.clone(), dir.clone());
+        move || schedule.wait(&dir, Clock::System.now())
+    };
+    let work = move || match schedule.back_up(&database, &dir, Clock::System.now()) {
+        Ok(()) => schedule.interval(),
+        Err(error) => {
+            let retry = RETRY_PAUSE.min(schedule.interval());
+            let minutes = retry.as_secs() / 60;
+            log::error!("the backup failed, and is tried again in {minutes} minutes: {error}");
+            retry
+        }
+    };
+    Periodic::start("backup", first, work)
+}
+
+/// The backups in a folder, the oldest first.
+fn backups_in(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
+    let names = names(dir)?.into_iter();
+    let mut backups: Vec<_> = names.filter_map(|it| Some((time_in(&it)?, it))).collect();
+    backups.sort();
+    Ok(backups)
+}
+
+fn names(dir: &Path) -> io::Result<Vec<String>> {
+    let names = fs::read_dir(dir)?.map(|it| Ok(it?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
+/// The time in the name of a backup. A file with any other name belongs to somebody else.
+fn time_in(name: &str) -> Option<Timestamp> {
+    Timestamp::parse_stamp(name.strip_prefix(NAME_PREFIX)?.strip_suffix(NAME_SUFFIX)?)
+}
+
+/// Whether a backup that was interrupted has left this file.
+fn is_leftover(name: &str) -> bool {
+    let suffix = LEFTOVER_SUFFIXES.iter().find_map(|it| name.strip_suffix(it));
+    let partial = suffix.unwrap_or(name).strip_suffix(PARTIAL_SUFFIX);
+    partial.is_some_and(|it| time_in(it).is_some())
+}
+
+fn number(text: &str, max: u32) -> Result<u32, String> {
+    let number = text.trim().parse().ok().filter(|it| (1..=max).contains(it));
+    number.ok_or_else(|| format!("it must be a whole number from 1 to {max}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_backups_are_taken_for_backups() {
+        assert!(time_in("plumm-20260131T080000Z.db").is_some());
+        for other in ["plumm.db", "plumm-20260131.db", "plumm-20261331T080000Z.db", "x"] {
+            assert!(time_in(other).is_none(), "{other}");
+        }
+        assert!(is_leftover("plumm-20260131T080000Z.db.partial"));
+        assert!(is_leftover("plumm-20260131T080000Z.db.partial-journal"));
+        for other in ["plumm-20260131T080000Z.db", "plumm-mine.db.partial", "x.partial-wal"] {
+            assert!(!is_leftover(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_next_backup_is_due_an_interval_after_the_newest() {
+        let dir = std::env::temp_dir().join(format!("plumm-schedule-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let schedule = Schedule { dir: Some(dir.clone()), every: 2, keep: 7 };
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let minutes = |now: &str| schedule.wait(&dir, at(now)).as_secs() / 60;
+        assert_eq!(minutes("2026-01-31T08:00:00Z"), 0, "there is none");
+        for name in ["plumm-20260131T080000Z.db", "plumm-20250131T080000Z.db", "plumm-x.db"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        assert_eq!(minutes("2026-01-31T08:30:00Z"), 90);
+        assert_eq!(minutes("2026-01-31T10:00:00Z"), 0);
+        assert_eq!(minutes("2027-01-31T10:00:00Z"), 0);
+        assert_eq!(minutes("2026-01-31T07:00:00Z"), 120, "the clock was set back");
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_removed_before_there_is_a_new_backup() {
+        let dir = std::env::temp_dir().join(format!("plumm-failing-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let schedule = Schedule { dir: Some(dir.clone()), every: 2, keep: 1 };
+        for name in ["plumm-20260131T080000Z.db", "plumm-20250131T080000Z.db"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        let now = Timestamp::parse("2026-02-01T08:00:00Z").unwrap();
+        assert!(schedule.back_up(&dir.join("missing.db"), &dir, now).is_err());
+        assert_eq!(backups_in(&dir).unwrap().len(), 2);
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}

@@ -1,0 +1,90 @@
+//! What all commands share: the database, the clock, and how an answer is printed.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::cli::error::CliError;
+use crate::cli::text::quoted;
+use crate::clock::Clock;
+use crate::scim::datetime::Timestamp;
+use crate::store::Store;
+use crate::store::open::Open;
+
+/// The database file where nothing names one.
+pub const DB_DEFAULT: &str = "./plumm.db";
+
+/// What every command gets beside its own arguments.
+#[derive(Debug)]
+pub struct Session {
+    db: PathBuf,
+    json: bool,
+}
+
+impl Session {
+    /// A session on this database file; `json`: whether the answer is one JSON value.
+    #[must_use]
+    pub fn new(db: PathBuf, json: bool) -> Session {
+        Session { db, json }
+    }
+
+    /// Whether the answer is one JSON value.
+    #[must_use]
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn db(&self) -> &Path {
+        &self.db
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Clock::System.now()
+    }
+
+    /// Opens a database that is there.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being used.
+    pub fn open(&self) -> Result<Store, CliError> {
+        Ok(Store::open(&self.db, Open::Existing)?)
+    }
+
+    /// A command to type next, on the same database.
+    #[must_use]
+    pub fn command(&self, rest: &str) -> String {
+        let from_environment = env::var_os("PLUMM_DB").filter(|it| !it.is_empty());
+        let default = from_environment.unwrap_or_else(|| DB_DEFAULT.into());
+        if self.db.as_os_str() == default {
+            return format!("plumm {rest}");
+        }
+        format!("plumm --db {} {rest}", quoted(&self.db.to_string_lossy()))
+    }
+
+    /// Prints the answer of a command: the one JSON value with `--json`, and its text otherwise.
+    ///
+    /// # Errors
+    /// When standard output cannot be written.
+    pub fn print(&self, answer: &Answer) -> Result<(), CliError> {
+        // On one line, so that a program can read it from a server that goes on running.
+        let text = if self.json { &answer.json.to_string() } else { &answer.text };
+        let mut out = io::stdout().lock();
+        let printed = writeln!(out, "{}", text.trim_end());
+        printed.and_then(|()| out.flush()).map_err(CliError::Output)
+    }
+}
+
+/// What a command answers, for a program and for a person.
+#[derive(Debug)]
+pub struct Answer {
+    /// The value that `--json` prints.
+    pub json: Value,
+    /// The text that is printed otherwise.
+    pub text: String,
+}
