@@ -3,25 +3,27 @@
 //! The order of the steps is always the same: id, clock, route, authenticate, rate, handler,
 //! render, count, log.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::api::access::waiting::{End, Wait, Waiting};
 use crate::api::context::{Context, Notes};
 use crate::api::definitions::DefinitionsCache;
-use crate::api::failure::{self, Failure};
+use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
+use crate::api::waiting::{End, Wait, Waiting};
 use crate::auth::{Auth, Principal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::forwarded;
-use crate::http::request::Request;
+use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
+use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
@@ -41,9 +43,21 @@ pub struct App {
     rates: Rates,
     bookmarks: Bookmarks,
     metrics: Metrics,
+    memory: Memory,
     waiting: Waiting,
     definitions: DefinitionsCache,
     router: Router,
+}
+
+/// What the head of a request says of its sender.
+#[derive(Debug)]
+pub enum Admission {
+    /// A valid token.
+    Known,
+    /// The path needs no token, or there is nothing at it.
+    Anonymous,
+    /// No valid token where one is needed: this is the answer, whatever the body says.
+    Refused(Response),
 }
 
 /// A request at work, with what was found out about it.
@@ -80,6 +94,7 @@ impl App {
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
+            memory: Memory::default(),
             waiting: Waiting::default(),
             definitions,
             router,
@@ -107,45 +122,127 @@ impl App {
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        self.handle_with(request, || ())
+        self.handle_within(request, || (), |it| it)
     }
 
-    /// The same for a server that bounds how many requests are at work: each piece of the work is
-    /// done with a permit in hand, and none is held while the client waits for a change.
-    #[must_use]
-    pub fn handle_with<P>(&self, request: &Request, permit: impl Fn() -> P) -> Response {
+    /// The same for a server that bounds how many requests are at work: all work is done with a
+    /// permit in hand, and none is held while the client waits for a change. `finish` is a part of
+    /// the work.
+    fn handle_within<P, T>(
+        &self,
+        request: &Request,
+        permit: impl Fn() -> P,
+        finish: impl Fn(Response) -> T,
+    ) -> T {
         let located = self.router.locate(request);
         let id = format!("{:016x}", id::request());
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let (mut until, mut took) = (None, Duration::ZERO);
-        let response = loop {
-            let notes = Notes::default();
+        let finish = |response: Response, took: Duration| {
+            let response = with_safety(response, located.room.no_store, request.secure);
+            let (method, status) = (request.method.name(), response.status);
+            self.metrics.count_request(method, located.label, status, took);
+            // No query: a filter holds personal data.
+            log::debug!(
+                "{id} {} {} {} {status} {:.1} ms",
+                client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+                request.method,
+                quoted(shown_path(&request.path)),
+                took.as_secs_f64() * 1e3
+            );
+            finish(response)
+        };
+        loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
-            let (started, now, again) = (Instant::now(), self.clock.now(), until.is_some());
+            let (started, now, notes) = (Instant::now(), self.clock.now(), Notes::default());
+            let again = until.is_some();
             let call = Call { request, client, now, id: &id, again, notes: &notes };
             let response = self.guarded(&id, || self.answer(&call, &located));
             took += started.elapsed();
+            let Some(wait) = notes.wait.take() else { return finish(response, took) };
             drop(at_work);
-            let Some(wait) = notes.wait.take() else { break response };
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
             match self.wait(wait, until) {
                 End::Changed => {}
-                End::Over => break response,
-                End::Full => break failure::too_many_wait(&id, located.room.media_type),
+                End::Over => return finish(response, took),
+                End::Full => {
+                    let refusal = failure::too_many_wait(&id, located.room.media_type);
+                    return finish(refusal, took);
+                }
             }
-        };
+        }
+    }
+
+    /// Waits with a client for a change of its organisation.
+    fn wait(&self, wait: Wait, until: Instant) -> End {
+        let _waits = self.metrics.clients_waiting.hold();
+        self.waiting.wait(&self.store, wait, until)
+    }
+
+    /// Answers everyone who waits for a change, now and from now on; for the end of service.
+    pub fn end_waits(&self) {
+        self.waiting.stop();
+    }
+
+    /// Whether a request is one that nobody may keep waiting: a login, or whether the server is
+    /// there. It asks the database for a row or two at most.
+    #[must_use]
+    pub fn is_quick(request: &Request) -> bool {
+        let segments = request.segments().unwrap_or_default();
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["access", _, "changes", ..] => false,
+            [first, ..] => matches!(*first, "access" | "healthz" | "readyz"),
+            [] => false,
+        }
+    }
+
+    /// Answers a request, and takes the memory of the answer until the returned value is dropped:
+    /// when it is written. A client that does not read its answer holds no more than all clients
+    /// may hold together. `permit`: what is held for as long as the request is at work.
+    #[must_use]
+    pub fn handle_and_take<P>(
+        &self,
+        request: &Request,
+        permit: impl Fn() -> P,
+    ) -> (Response, Option<Taken>) {
+        self.handle_within(request, permit, |it| self.taking(request, it))
+    }
+
+    /// An answer with the memory that it takes.
+    fn taking(&self, request: &Request, response: Response) -> (Response, Option<Taken>) {
+        if let Some(taken) = self.memory.take(response.body.len()) {
+            return (response, Some(taken));
+        }
+        // What a change answers is sent all the same, since it is done.
+        let search = request.path.ends_with("/.search");
+        if !search && !matches!(request.method, Method::Get | Method::Head) {
+            return (response, None);
+        }
+        let detail = "Too many large answers wait for their clients to read them; ask for less at \
+                      once.";
+        (self.refuse(503, detail).with_header("Retry-After", RETRY_AFTER_SECONDS), None)
+    }
+
+    /// Judges a request by its head, before memory is given to its body.
+    #[must_use]
+    pub fn admit(&self, request: &Request) -> Admission {
+        let located = self.router.locate(request);
+        let scopes = located.scopes(&request.method).unwrap_or(&[]);
+        if scopes.is_empty() {
+            return Admission::Anonymous;
+        }
+        let id = format!("{:016x}", id::request());
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        let notes = Notes::default();
+        let call =
+            Call { request, client, now: self.clock.now(), id: &id, again: false, notes: &notes };
+        let Err(failure) = self.authenticated(&call) else { return Admission::Known };
+        let response = failure.response(&id).with_content_type(located.room.media_type);
         let response = with_safety(response, located.room.no_store, request.secure);
-        self.metrics.count_request(request.method.name(), located.label, response.status, took);
-        // No query: a filter holds personal data.
-        log::debug!(
-            "{id} {} {} {} {} {:.1} ms",
-            client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
-            request.method,
-            quoted(shown_path(&request.path)),
-            response.status,
-            took.as_secs_f64() * 1e3
-        );
-        response
+        let (method, status) = (request.method.name(), response.status);
+        self.metrics.count_request(method, located.label, status, Duration::ZERO);
+        Admission::Refused(response)
     }
 
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
@@ -188,17 +285,6 @@ impl App {
         }
     }
 
-    /// Waits with a client for a change of its organisation.
-    fn wait(&self, wait: Wait, until: Instant) -> End {
-        let _waits = self.metrics.clients_waiting.hold();
-        self.waiting.wait(&self.store, wait, until)
-    }
-
-    /// Answers everyone who waits for a change, now and from now on; for the end of service.
-    pub fn end_waits(&self) {
-        self.waiting.stop();
-    }
-
     fn answer(&self, call: &Call, located: &Located) -> Response {
         let response = self.reply(call, located).unwrap_or_else(|failure| {
             if let Some((level, cause)) = failure.cause() {
@@ -227,6 +313,7 @@ impl App {
         }
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&self.store, &principal.org)?;
+        let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
             change: None,
@@ -239,14 +326,38 @@ impl App {
             metrics: &self.metrics,
             notes: call.notes,
             dispatch: router::dispatch,
+            memory: &self.memory,
+            taken: &taken,
+            work_done: &work_done,
         };
         located.answer(&context, request)
     }
 
     fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
+        let principal = self.authenticated(call)?;
+        let rate = principal.org.settings.rate;
+        let take = || self.rates.take(principal.org.key, principal.scope, rate, call.now);
+        if let Some(wait) = if call.again { None } else { take() } {
+            self.metrics.rate_limited.add();
+            return Err(failure::too_fast(&principal.org, wait));
+        }
+        match scopes.contains(&principal.scope) {
+            true => Ok(principal),
+            false => Err(failure::wrong_scope(principal.scope, scopes)),
+        }
+    }
+
+    /// Whoever the token of a request stands for.
+    fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
         let now = call.now;
+        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
+        if call.request.headers.iter().filter(named).count() > 1 {
+            let detail = "Two Authorization fields were sent, and only one of them can count. Send \
+                          the API token once.";
+            return Err(Error::new(400, detail).into());
+        }
         let header = call.request.header("Authorization");
-        let principal = self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+        self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;
@@ -258,17 +369,7 @@ impl App {
                 true => failure::refused_too_often(),
                 false => failure,
             }
-        })?;
-        let rate = principal.org.settings.rate;
-        let take = || self.rates.take(principal.org.key, principal.scope, rate, now);
-        if let Some(wait) = if call.again { None } else { take() } {
-            self.metrics.rate_limited.add();
-            return Err(failure::too_fast(&principal.org, wait));
-        }
-        match scopes.contains(&principal.scope) {
-            true => Ok(principal),
-            false => Err(failure::wrong_scope(principal.scope, scopes)),
-        }
+        })
     }
 
     /// Runs a handler; a panic in it becomes a 500.
@@ -326,7 +427,7 @@ mod tests {
     #[test]
     fn a_panic_costs_its_own_request_only() {
         let file = std::env::temp_dir().join(format!("plumm-app-{}", std::process::id()));
-        let store = Arc::new(Store::open(&file, store::Open::Create).unwrap());
+        let store = Arc::new(Store::open(&file, store::open::Open::Create).unwrap());
         let _ = std::fs::remove_file(&file);
         let app = App::new(store, Config::default(), Clock::System);
         let response = app.guarded("1234", || panic!("on purpose"));

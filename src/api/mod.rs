@@ -12,6 +12,7 @@ pub mod failure;
 pub mod operations;
 pub mod router;
 pub mod scim;
+pub mod waiting;
 
 use crate::api::access::{changes, check, login};
 use crate::api::context::Context;

@@ -9,10 +9,12 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::Store;
 use crate::store::error::Error;
+use crate::store::open::Open;
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
 use crate::store::tables::provisioning_log::{Actor, LogLine, ORG};
-use crate::store::{Open, Read, Store, Write};
+use crate::store::transaction::{Read, Write};
 
 /// How many organisations an error message names at most.
 const NAMES_SHOWN_MAX: usize = 20;

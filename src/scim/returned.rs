@@ -1,22 +1,84 @@
 //! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9)
 //! over each attribute's `returned` characteristic (RFC 7643 section 7).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::scim::error::Error;
 use crate::scim::filter::path::{AttrPath, Target};
-use crate::scim::schema::attribute::{Attribute, Returned};
+use crate::scim::schema::attribute::{Attribute, Returned, Type};
 use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
+use crate::scim::schema::urn;
 
 /// What a client asked to see.
 #[derive(Clone, Debug)]
 pub enum Projection {
     /// These, and what is always returned.
-    Only(Vec<Wanted>),
+    Only(Names),
     /// All but these; what is always returned stays.
-    Without(Vec<Wanted>),
+    Without(Names),
+}
+
+/// The attributes a client named, found by the member of the resource they stand in: a request may
+/// name very many, and a page has many resources.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Those that a schema defines, once each.
+    defined: Vec<Wanted>,
+    /// By the member on the first level, in lower case: those that stand in it.
+    by_member: HashMap<String, Member>,
+}
+
+/// What was named of one member on the first level.
+#[derive(Clone, Debug, Default)]
+struct Member {
+    /// All of it.
+    whole: bool,
+    /// Its attributes, where it is an extension, or its sub-attributes.
+    parts: HashMap<String, Vec<Target>>,
+}
+
+impl Names {
+    fn add(&mut self, wanted: Wanted) {
+        let (member, part) = match &wanted {
+            Wanted::Extension(urn) => (urn.to_ascii_lowercase(), None),
+            Wanted::Attribute(target) => match (&target.extension, &target.sub) {
+                (None, None) => (target.attribute.name.to_ascii_lowercase(), None),
+                (None, Some(_)) => (target.attribute.name.to_ascii_lowercase(), Some(target)),
+                (Some(urn), _) => {
+                    // The path of an unregistered extension reads like an attribute below it.
+                    if target.attribute.kind == Type::Any && target.sub.is_none() {
+                        let path = format!("{urn}:{}", target.attribute.name);
+                        self.by_member.entry(path.to_ascii_lowercase()).or_default().whole = true;
+                    }
+                    (urn.to_ascii_lowercase(), Some(target))
+                }
+            },
+        };
+        let entry = self.by_member.entry(member).or_default();
+        let known = match part {
+            None => std::mem::replace(&mut entry.whole, true),
+            Some(target) => {
+                let parts = entry.parts.entry(target.attribute.name.clone()).or_default();
+                let sub = |it: &Target| it.sub.as_ref().map(|it| it.name.clone());
+                let known = parts.iter().any(|it| sub(it) == sub(target));
+                if !known {
+                    parts.push(target.clone());
+                }
+                known
+            }
+        };
+        let foreign = part.is_some_and(|it| it.attribute.kind == Type::Any);
+        if !known && !foreign {
+            self.defined.push(wanted);
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.by_member.get(&name.to_ascii_lowercase())
+    }
 }
 
 /// One attribute a client named.
@@ -58,8 +120,8 @@ impl Projection {
         let whole =
             |it: &Wanted| is(it) && matches!(it, Wanted::Attribute(target) if target.sub.is_none());
         match self {
-            Projection::Only(wanted) => wanted.iter().any(is),
-            Projection::Without(unwanted) => !unwanted.iter().any(whole),
+            Projection::Only(wanted) => wanted.defined.iter().any(is),
+            Projection::Without(unwanted) => !unwanted.defined.iter().any(whole),
         }
     }
 
@@ -81,9 +143,10 @@ impl Projection {
                 kept
             }
             Projection::Without(unwanted) => {
-                for it in unwanted {
+                for it in &unwanted.defined {
                     drop_from(&mut resource, it, resource_type);
                 }
+                drop_foreign(&mut resource, unwanted, resource_type);
                 resource
             }
         }
@@ -106,7 +169,7 @@ pub fn shown(
         return shown;
     }
     let named = match projection {
-        Some(Projection::Only(wanted)) => wanted.as_slice(),
+        Some(Projection::Only(wanted)) => wanted.defined.as_slice(),
         _ => &[],
     };
     hide(&mut shown, None, &resource_type.common.attributes, named);
@@ -165,16 +228,19 @@ fn hide(
     }
 }
 
-fn wanted(text: &str, resource_type: &ResourceType) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+fn wanted(text: &str, resource_type: &ResourceType) -> Names {
+    let mut wanted = Names::default();
     for name in names(text, resource_type.strict) {
-        wanted.extend(match resource_type.name(name) {
+        let found = match resource_type.name(name) {
             Name::Extension(extension) => Some(Wanted::Extension(extension.schema.id.clone())),
             Name::Attribute(target) if AttrPath::new(name).is_some() => {
                 Some(Wanted::Attribute(target))
             }
             _ => None,
-        });
+        };
+        if let Some(found) = found {
+            wanted.add(found);
+        }
     }
     wanted
 }
@@ -202,45 +268,27 @@ fn names(text: &str, strict: bool) -> Vec<&str> {
 }
 
 /// What of one member on the first level was asked for.
-fn only(
-    wanted: &[Wanted],
-    name: &str,
-    value: Value,
-    resource_type: &ResourceType,
-) -> Option<Value> {
+fn only(wanted: &Names, name: &str, value: Value, resource_type: &ResourceType) -> Option<Value> {
     if resource_type.attribute(name).is_some_and(|it| it.returned == Returned::Always) {
         return Some(value);
     }
-    let mut parts = Vec::new();
-    for it in wanted {
-        match it {
-            Wanted::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
-            Wanted::Attribute(target) => match &target.extension {
-                None if target.attribute.name == name && target.sub.is_none() => {
-                    return Some(value);
-                }
-                None if target.attribute.name == name => parts.push(target),
-                Some(urn) if urn == name => parts.push(target),
-                // The path of an unregistered extension reads like an attribute below it.
-                Some(urn) if format!("{urn}:{}", target.attribute.name) == name => {
-                    return Some(value);
-                }
-                _ => {}
-            },
-            Wanted::Extension(_) => {}
-        }
+    let named = wanted.member(name);
+    if named.is_some_and(|it| it.whole) {
+        return Some(value);
     }
     let extension = resource_type.extension(name);
+    let nothing = Member::default();
+    let parts = &named.unwrap_or(&nothing).parts;
     if parts.is_empty() && extension.is_none() {
         return None;
     }
-    let in_extension = extension.is_some() || parts[0].extension.is_some();
+    let in_extension = extension.is_some()
+        || parts.values().flatten().next().is_some_and(|it| it.extension.is_some());
     let kept = if in_extension {
         let Value::Object(members) = value else { return None };
         let mut kept = Map::new();
         for (member, value) in members {
-            let named: Vec<&Target> =
-                parts.iter().copied().filter(|it| it.attribute.name == member).collect();
+            let named: Vec<&Target> = parts.get(&member).into_iter().flatten().collect();
             if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
@@ -249,9 +297,33 @@ fn only(
         }
         Value::Object(kept)
     } else {
+        let parts: Vec<&Target> = parts.values().flatten().collect();
         sub_attributes(&parts, value)?
     };
     kept.as_object().is_none_or(|it| !it.is_empty()).then_some(kept)
+}
+
+/// Takes out what was named below URNs that nobody registered: looked up for what is there.
+fn drop_foreign(resource: &mut Map<String, Value>, unwanted: &Names, resource_type: &ResourceType) {
+    let foreign = |name: &str| urn::is_urn(name) && resource_type.extension(name).is_none();
+    let mut emptied = Vec::new();
+    for (name, value) in resource.iter_mut().filter(|(name, _)| foreign(name)) {
+        let Some(named) = unwanted.member(name) else { continue };
+        if named.whole {
+            emptied.push(name.clone());
+        }
+        let Value::Object(members) = value else { continue };
+        let mut kept = Map::new();
+        for (member, value) in std::mem::take(members) {
+            kept.insert(member.clone(), value);
+            for target in named.parts.get(&member).into_iter().flatten() {
+                drop_member(&mut kept, &member, target.sub.as_deref());
+            }
+        }
+        *members = kept;
+        emptied.extend(members.is_empty().then(|| name.clone()));
+    }
+    resource.retain(|name, _| !emptied.contains(name));
 }
 
 /// Whether this member of an extension is returned whatever the client asked for.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::store::{Store, lock};
+use crate::store::mutex::lock;
 
 /// How many changes this process has committed while somebody watched.
 #[derive(Default)]
@@ -24,21 +24,18 @@ impl Commits {
             self.changed.notify_all();
         }
     }
+
+    /// Counts commits from now on: whoever reads after this misses none.
+    pub fn watch(&self) -> Watch<'_> {
+        self.watched.store(true, Ordering::SeqCst);
+        Watch { commits: self, seen: *lock(&self.count) }
+    }
 }
 
 /// Commits are counted for as long as this is held.
 pub struct Watch<'a> {
     commits: &'a Commits,
     seen: u64,
-}
-
-impl Store {
-    /// Counts commits from now on: whoever reads after this misses none.
-    pub fn watch(&self) -> Watch<'_> {
-        self.commits.watched.store(true, Ordering::SeqCst);
-        let seen = *lock(&self.commits.count);
-        Watch { commits: &self.commits, seen }
-    }
 }
 
 impl Watch<'_> {

@@ -12,15 +12,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_MAX, WAIT_SECONDS_MAX};
-use plumm::api::access::waiting::WAITING_MAX;
+use plumm::api::waiting::WAITING_MAX;
 use plumm::app::App;
 use plumm::clock::Clock;
 use plumm::config::Config;
 use plumm::server::Server;
 use plumm::server::limits::Limits;
+use plumm::store::Store;
+use plumm::store::open::Open;
 use plumm::store::tables::provisioning_log::{Actor, LogLine};
 use plumm::store::tables::token::Scope;
-use plumm::store::{Open, Store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 

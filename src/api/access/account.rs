@@ -7,9 +7,9 @@ use crate::scim::membership;
 use crate::scim::returned::shown;
 use crate::scim::schema::name::{ACTIVE, GROUPS, USER_NAME};
 use crate::scim::schema::resource_type::ResourceType;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::tables::resource::Stored;
+use crate::store::transaction::Read;
 
 /// The type of accounts: the one whose resources have a userName.
 #[must_use]

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::api::access::account::as_it_is;
-use crate::api::access::waiting::Wait;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
+use crate::api::waiting::Wait;
 use crate::events::{By, Event, Line, Subject, events};
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
@@ -17,15 +17,18 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::returned::shown;
 use crate::scim::schema::name::{GROUPS, MEMBERS, USER_NAME};
 use crate::scim::schema::resource_type::ResourceType;
-use crate::store;
-use crate::store::Read;
 use crate::store::tables::provisioning_log::{CLI, Logged, ORG};
 use crate::store::tables::resource::Kind;
+use crate::store::transaction::Read;
 
 /// The most numbers in one answer.
 pub const LIMIT_MAX: i64 = 1_000;
 /// The same where the client does not say.
 pub const LIMIT_DEFAULT: i64 = 100;
+/// So many numbers are read at once; more of them take their turn with other long reads.
+const SHORT: i64 = 64;
+/// What a member takes in an answer and on the way there, in bytes.
+const MEMBER_BYTES: usize = 512;
 /// The longest wait, in seconds.
 pub const WAIT_SECONDS_MAX: i64 = 60;
 /// An answer that is larger takes up no further number.
@@ -45,28 +48,18 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         let detail = "A request that waits for changes has no body: leave it out.";
         return Err(Error::new(400, detail).into());
     }
-    let page = context.read(|tx| {
-        let org = context.principal.org.key;
-        let trimmed = tx.trimmed(org)?;
-        if after < trimmed {
-            let detail = format!(
-                "The changes after number {after} are not kept any more: the oldest that are begin \
-                 after number {trimmed}. Read all users and groups again, and go on from the \
-                 number in the field Plumm-Change of the first page.",
-            );
-            return Err(Error::new(410, detail).into());
-        }
-        let newest = context.last_change(tx)?;
-        let mut page = Page::new(context, tx, after);
-        let mut left = limit;
-        tx.lines_after(org, after, |line| {
-            page.add(&line)?;
-            left -= 1;
-            let full = left == 0 || page.bytes >= ANSWER_BYTES_MAX;
-            Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })?;
-        Ok(Ended { more: newest > page.last, last: page.last, changes: page.changes })
+    let newest = context.read(|tx| {
+        refuse_trimmed(context, tx, after)?;
+        context.last_change(tx)
     })?;
+    let page = match newest - after {
+        ..=0 => Ended { changes: Vec::new(), last: after, more: false },
+        1..=SHORT => context.read(|tx| read(context, tx, after, limit))?,
+        _ => {
+            context.take(ANSWER_BYTES_MAX)?;
+            context.read_long(|tx| read(context, tx, after, limit))?
+        }
+    };
     if page.changes.is_empty() && !page.more && wait > 0 {
         let time = Duration::from_secs(wait.unsigned_abs());
         let org = context.principal.org.key;
@@ -77,6 +70,36 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let changes = changes.join(",");
     let body = format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}");
     Ok(Response::new(200, JSON, body.into_bytes()))
+}
+
+/// Refuses to go on where something is missing.
+fn refuse_trimmed(context: &Context, tx: &Read, after: i64) -> Result<(), Failure> {
+    let trimmed = tx.trimmed(context.principal.org.key)?;
+    if after >= trimmed {
+        return Ok(());
+    }
+    let detail = format!(
+        "The changes after number {after} are not kept any more: the oldest that are begin after \
+         number {trimmed}. Read all users and groups again, and go on from the number in the field \
+         Plumm-Change of the first page.",
+    );
+    Err(Error::new(410, detail).into())
+}
+
+/// Reads a page.
+fn read(context: &Context, tx: &Read, after: i64, limit: i64) -> Result<Ended, Failure> {
+    refuse_trimmed(context, tx, after)?;
+    let org = context.principal.org.key;
+    let mut page = Page::new(context, tx, after);
+    let mut left = limit;
+    tx.lines_after(org, after, |line| {
+        page.add(&line)?;
+        left -= 1;
+        let full = left == 0 || page.bytes >= ANSWER_BYTES_MAX;
+        Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let more = tx.last_change(org)? > page.last;
+    Ok(Ended { more, last: page.last, changes: page.changes })
 }
 
 /// A page that has all it will have.
@@ -156,7 +179,7 @@ impl<'a> Page<'a> {
         &self,
         changed: Map<String, Value>,
         resource_type: Option<&ResourceType>,
-    ) -> Result<Map<String, Value>, store::error::Error> {
+    ) -> Result<Map<String, Value>, Failure> {
         let mut told = match resource_type {
             Some(it) if it.hides() => without_hidden(&changed, it),
             _ => changed,
@@ -174,7 +197,8 @@ impl<'a> Page<'a> {
     }
 
     /// Members or groups by their ids, each with the name it has, unless it was purged.
-    fn named(&self, ids: &[Value], names_users: bool) -> Result<Vec<Value>, store::error::Error> {
+    fn named(&self, ids: &[Value], names_users: bool) -> Result<Vec<Value>, Failure> {
+        self.context.try_take(ids.len().saturating_mul(MEMBER_BYTES))?;
         let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
         let mut names = self.tx.names(self.context.principal.org.key, &ids)?;
         let named = |id: &&str| {

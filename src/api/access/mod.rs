@@ -4,4 +4,3 @@ pub mod account;
 pub mod changes;
 pub mod check;
 pub mod login;
-pub mod waiting;

@@ -1,5 +1,5 @@
 //! A filter whose names and values have been judged against a resource type: what is left is to
-//! decide it, in memory (`filter_match.rs`) or in SQL (`store/filter_sql.rs`).
+//! decide it, in memory (`matching.rs`) or in SQL (`store/query/filter_sql`).
 //!
 //! What a test says of the values at its place, where there may be none or several:
 //! * `pr`: there is one that is not the empty string.

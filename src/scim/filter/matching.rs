@@ -1,6 +1,6 @@
 //! Decides a filter in memory, on a resource as it is answered (RFC 7644 section 3.4.2.2).
 //!
-//! `store/filter_sql.rs` gives the same answers from the database; a property test there holds the
+//! `store/query/filter_sql` gives the same answers from the database; property tests there hold the
 //! two together. What a test means is said at the top of `condition.rs`.
 
 use std::cmp::Ordering;
