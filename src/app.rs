@@ -33,6 +33,8 @@ use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
+/// For one client that waits for a change there are this many connections: it holds its own.
+const CONNECTIONS_PER_WAIT: usize = 4;
 
 /// The application behind every connection.
 pub struct App {
@@ -68,8 +70,6 @@ struct Call<'a> {
     now: Timestamp,
     /// What the log calls the request.
     id: &'a str,
-    /// Whether the request is answered again, after a wait.
-    again: bool,
     notes: &'a Notes,
 }
 
@@ -154,9 +154,9 @@ impl App {
         };
         loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
-            let (started, now, notes) = (Instant::now(), self.clock.now(), Notes::default());
-            let again = until.is_some();
-            let call = Call { request, client, now, id: &id, again, notes: &notes };
+            let (started, now) = (Instant::now(), self.clock.now());
+            let notes = Notes { waited: until.is_some(), ..Notes::default() };
+            let call = Call { request, client, now, id: &id, notes: &notes };
             let response = self.guarded(&id, || self.answer(&call, &located));
             took += started.elapsed();
             let Some(wait) = notes.wait.take() else { return finish(response, took) };
@@ -164,6 +164,8 @@ impl App {
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
             match self.wait(wait, until) {
                 End::Changed => {}
+                // What there is already needs no place.
+                End::Full if !notes.waited => {}
                 End::Over => return finish(response, took),
                 End::Full => {
                     let refusal = failure::too_many_wait(&id, located.room.media_type);
@@ -179,6 +181,11 @@ impl App {
         self.waiting.wait(&self.store, wait, until)
     }
 
+    /// Leaves most of the connections, of which there are this many, to clients that do not wait.
+    pub fn bound_waits(&self, connections: usize) {
+        self.waiting.set_most(connections / CONNECTIONS_PER_WAIT);
+    }
+
     /// Answers everyone who waits for a change, now and from now on; for the end of service.
     pub fn end_waits(&self) {
         self.waiting.stop();
@@ -188,12 +195,13 @@ impl App {
     /// there. It asks the database for a row or two at most.
     #[must_use]
     pub fn is_quick(request: &Request) -> bool {
-        let segments = request.segments().unwrap_or_default();
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        match segments.as_slice() {
-            ["access", _, "changes", ..] => false,
-            [first, ..] => matches!(*first, "access" | "healthz" | "readyz"),
-            [] => false,
+        match request.path.split('/').find(|it| !it.is_empty()) {
+            Some("healthz" | "readyz") => true,
+            // The change feed reads as many rows as it is asked for.
+            Some("access") => {
+                request.segments().is_some_and(|it| it.get(2).is_none_or(|it| it != "changes"))
+            }
+            _ => false,
         }
     }
 
@@ -235,8 +243,7 @@ impl App {
         let id = format!("{:016x}", id::request());
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let notes = Notes::default();
-        let call =
-            Call { request, client, now: self.clock.now(), id: &id, again: false, notes: &notes };
+        let call = Call { request, client, now: self.clock.now(), id: &id, notes: &notes };
         let Err(failure) = self.authenticated(&call) else { return Admission::Known };
         let response = failure.response(&id).with_content_type(located.room.media_type);
         let response = with_safety(response, located.room.no_store, request.secure);
@@ -337,7 +344,7 @@ impl App {
         let principal = self.authenticated(call)?;
         let rate = principal.org.settings.rate;
         let take = || self.rates.take(principal.org.key, principal.scope, rate, call.now);
-        if let Some(wait) = if call.again { None } else { take() } {
+        if let Some(wait) = if call.notes.waited { None } else { take() } {
             self.metrics.rate_limited.add();
             return Err(failure::too_fast(&principal.org, wait));
         }

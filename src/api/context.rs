@@ -35,6 +35,8 @@ pub struct Notes {
     pub seen: Cell<Option<i64>>,
     /// What the client would rather wait for than have this answer.
     pub wait: Cell<Option<Wait>>,
+    /// Whether the client has waited already.
+    pub waited: bool,
 }
 
 /// What a handler works with.

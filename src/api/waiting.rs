@@ -5,6 +5,7 @@
 //! what another process has. A change itself pays for one look at a flag.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,8 +18,10 @@ use crate::store::tables::org::OrgKey;
 pub const WAITING_MAX: usize = 64;
 /// How long it may take until what another process has committed is seen.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// The least time between two looks: while many changes are made, their clients are told of
-/// several at once.
+/// The least time between two moments at which clients are told: while many changes are made, they
+/// are told of several at once, and leave the machine to those that make them.
+const TELL_INTERVAL: Duration = Duration::from_millis(25);
+/// The least time between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a client waits for.
@@ -44,8 +47,10 @@ pub enum End {
 }
 
 /// Everyone who waits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Waiting {
+    /// How many may wait at once.
+    most: AtomicUsize,
     state: Mutex<State>,
     /// Notified when a wait ends, and when somebody else has to look.
     changed: Condvar,
@@ -58,6 +63,8 @@ struct State {
     waiters: BTreeMap<u64, Waiter>,
     /// Whether one of them looks after changes.
     looked_after: bool,
+    /// When clients were told last.
+    told: Option<Instant>,
     stopped: bool,
 }
 
@@ -68,20 +75,33 @@ struct Waiter {
     end: Option<End>,
 }
 
+impl Default for Waiting {
+    fn default() -> Waiting {
+        let most = AtomicUsize::new(WAITING_MAX);
+        Waiting { most, state: Mutex::default(), changed: Condvar::new() }
+    }
+}
+
 impl Waiting {
+    /// Lets no more than this many wait at once; never more than [`WAITING_MAX`].
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most.clamp(1, WAITING_MAX), Ordering::Relaxed);
+    }
+
     /// Waits until there is such a change, but no longer than until `until`.
     pub fn wait(&self, store: &Store, wait: Wait, until: Instant) -> End {
         let mut state = self.state();
         if state.stopped {
             return End::Over;
         }
-        if !state.make_room_for(wait.org) {
+        let most = self.most.load(Ordering::Relaxed);
+        if !state.make_room_for(wait.org, most) {
             return End::Full;
         }
         let id = state.next_id;
         state.next_id += 1;
         state.waiters.insert(id, Waiter { org: wait.org, after: wait.after, end: None });
-        if state.waiters.len() > WAITING_MAX {
+        if state.waiters.len() > most {
             self.changed.notify_all();
         }
         let place = Place { waiting: self, id };
@@ -117,6 +137,9 @@ impl Waiting {
         let mut watch = store.watch();
         let mut failed = false;
         loop {
+            let left = || until.saturating_duration_since(Instant::now());
+            let since_told = self.state().told.map_or(TELL_INTERVAL, |it| it.elapsed());
+            thread::sleep(TELL_INTERVAL.saturating_sub(since_told).min(left()));
             let looked = self.look(store);
             if let Err(error) = &looked
                 && !failed
@@ -127,7 +150,6 @@ impl Waiting {
             if self.state().end_of(id, until).is_some() {
                 return;
             }
-            let left = || until.saturating_duration_since(Instant::now());
             thread::sleep(LOOK_PAUSE.min(left()));
             watch.wait(LOOK_INTERVAL.min(left()));
         }
@@ -152,6 +174,7 @@ impl Waiting {
             }
         }
         if ended {
+            state.told = Some(Instant::now());
             self.changed.notify_all();
         }
         Ok(())
@@ -172,20 +195,22 @@ impl State {
     /// Whether one more client of this organisation may wait. When there are as many as may be, the
     /// organisation with the most of them gives a place to one that has fewer: its client that has
     /// waited longest is answered that there is nothing, and asks again.
-    fn make_room_for(&mut self, org: OrgKey) -> bool {
+    fn make_room_for(&mut self, org: OrgKey, most: usize) -> bool {
         let mut counts: HashMap<OrgKey, usize> = HashMap::new();
         for it in self.waiters.values().filter(|it| it.end.is_none()) {
             *counts.entry(it.org).or_default() += 1;
         }
-        if counts.values().sum::<usize>() < WAITING_MAX {
+        if counts.values().sum::<usize>() < most {
             return true;
         }
         let own = counts.get(&org).copied().unwrap_or(0);
-        let Some((most, _)) = counts.into_iter().filter(|it| it.1 > own + 1).max_by_key(|it| it.1)
+        let Some((richest, _)) =
+            counts.into_iter().filter(|it| it.1 > own + 1).max_by_key(|it| it.1)
         else {
             return false;
         };
-        let mut of_most = self.waiters.values_mut().filter(|it| it.org == most && it.end.is_none());
+        let mut of_most =
+            self.waiters.values_mut().filter(|it| it.org == richest && it.end.is_none());
         of_most.next().is_some_and(|it| it.end.replace(End::Over).is_none())
     }
 }

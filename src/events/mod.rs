@@ -183,6 +183,15 @@ pub enum By<'a> {
     Token(&'a str, &'a str),
 }
 
+/// What an event is about, by its id, as it is now; null once it is purged.
+#[derive(Clone, Debug)]
+pub enum Now<'a> {
+    /// An account.
+    User(&'a str, Value),
+    /// A group.
+    Group(&'a str, Value),
+}
+
 /// What the events of one line have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
@@ -196,9 +205,10 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// The `index`th event of this line as the application reads it. `now` is the account or group
-    /// as it is now, under the name it has there; nothing where the event is about neither.
+    /// as it is now, with its id, which stays when it is purged; nothing where the event is about
+    /// neither.
     #[must_use]
-    pub fn to_json(&self, index: usize, event: Event, now: Option<(&str, Value)>) -> Value {
+    pub fn to_json(&self, index: usize, event: Event, now: Option<Now>) -> Value {
         let mut json = json!({
             "id": format!("evt_{}_{index}", self.sequence),
             "sequence": self.sequence,
@@ -209,8 +219,16 @@ impl Line<'_> {
                 By::Token(id, label) => json!({"kind": "token", "id": id, "label": label}),
             },
         });
-        if let Some((name, value)) = now {
-            json[name] = value;
+        match now {
+            Some(Now::User(id, user)) => {
+                json["userId"] = id.into();
+                json["user"] = user;
+            }
+            Some(Now::Group(id, group)) => {
+                json["groupId"] = id.into();
+                json["group"] = group;
+            }
+            None => {}
         }
         json["changed"] = event.changed.into();
         json

@@ -150,10 +150,12 @@ fn an_event_is_as_the_application_reads_it() {
     let line = Line { sequence: 118, time, by: By::Token("ipceb05mrqbc", "okta") };
     let off = json!({"active": {"before": true, "after": false}});
     let event = &events(Subject::User, "PATCH", off.as_object().unwrap())[0];
-    let json = line.to_json(0, event.clone(), Some(("user", json!({"active": false}))));
-    let expected = r#"{"id":"evt_118_0","sequence":118,"type":"user.deactivated","time":"2026-01-31T08:12:45.120Z","by":{"kind":"token","id":"ipceb05mrqbc","label":"okta"},"user":{"active":false},"changed":{"active":{"before":true,"after":false}}}"#;
+    let json = line.to_json(0, event.clone(), Some(Now::User("1", json!({"active": false}))));
+    let expected = r#"{"id":"evt_118_0","sequence":118,"type":"user.deactivated","time":"2026-01-31T08:12:45.120Z","by":{"kind":"token","id":"ipceb05mrqbc","label":"okta"},"userId":"1","user":{"active":false},"changed":{"active":{"before":true,"after":false}}}"#;
     assert_eq!(json.to_string(), expected);
     let line = Line { by: By::Command, ..line };
+    let json = line.to_json(1, event.clone(), Some(Now::Group("9", Value::Null)));
+    assert_eq!((&json["groupId"], &json["group"]), (&json!("9"), &Value::Null));
     let json = line.to_json(1, event.clone(), None);
     assert_eq!(json["by"], json!({"kind": "command"}));
     assert!(json["id"] == "evt_118_1" && json.get("user").is_none());

@@ -106,6 +106,7 @@ impl Server {
             Some(descriptors) => limits.within(descriptors),
             None => limits,
         };
+        app.bound_waits(limits.connections);
         let slots = Arc::new(Slots::new(&limits));
         let permits = Permits::new(limits.requests_at_work);
         let quick_permits = Permits::new(QUICK_REQUESTS_MAX);

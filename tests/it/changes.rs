@@ -160,6 +160,7 @@ fn the_story_of_one_person() {
     plumm(&harness, &["user", "purge", "acme", "ann@example.com", "--yes"]);
     let purged = app.only("user.purged");
     assert_eq!((&purged["user"], &purged["changed"]), (&Value::Null, &json!({})));
+    assert_eq!(purged["userId"], ann["id"]);
 
     harness.call("DELETE", &group, "").expect(204);
     let deleted = app.only("group.deleted");
@@ -175,7 +176,7 @@ fn the_story_of_one_person() {
     // Read again from the beginning: what happened stays, of the person nothing.
     app.last = 0;
     let all = app.news();
-    let of_ann = all.iter().filter(|it| it.get("user").is_some());
+    let of_ann = all.iter().filter(|it| it["userId"] == ann["id"]);
     let of_ann: Vec<Value> = of_ann.cloned().collect();
     assert_eq!(
         types(&of_ann),
@@ -734,6 +735,22 @@ fn few_wait_at_once_and_no_organisation_takes_every_place() {
     wait_until(|| waiting(&harness) == 1);
     server.stop();
     stranger.answer().expect(200);
+}
+
+#[test]
+fn where_connections_are_few_fewer_wait() {
+    let harness = Harness::new();
+    let token = harness.issue(Scope::Read);
+    let server = serve(&harness, Limits { connections: 8, ..Limits::default() });
+    let mut clients: Vec<Client> =
+        (0..3).map(|_| Client::new(server.local_addr(), &token)).collect();
+    for (i, it) in clients[..2].iter_mut().enumerate() {
+        it.wait_after(0, 60);
+        wait_until(|| waiting(&harness) == i as u64 + 1);
+    }
+    clients[2].wait_after(0, 60);
+    clients[2].answer().expect(503);
+    server.stop();
 }
 
 #[test]

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX};
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
+use plumm::api::waiting;
 use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
@@ -79,6 +81,12 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
             WAIT_MAX.as_secs()
         ),
         format!("| `--rate` ({} a minute)", number(RATE_DEFAULT)),
+        format!(
+            "| {} numbers ({LIMIT_DEFAULT} when `limit` is absent), about {} |",
+            number(u64::try_from(LIMIT_MAX).unwrap()),
+            size(ANSWER_BYTES_MAX)
+        ),
+        format!("| {} at once, {WAIT_SECONDS_MAX} seconds each;", waiting::WAITING_MAX),
         format!("| connections | {CONNECTIONS_MAX}, or what "),
         format!("; {CONNECTIONS_PER_ADDRESS_MAX} of one address "),
         format!("| {}, the first {} of", size(BODIES_BYTES_MAX), size(BODY_BYTES_FREE)),
@@ -192,7 +200,8 @@ fn the_documents_have_each_command_flag_and_variable_and_no_other() {
 }
 
 /// The folders of the repository that documents name files of.
-const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", ".ci/", "deploy/", "benches/", "fuzz/"];
+const FOLDERS: [&str; 8] =
+    ["src/", "tests/", "docs/", ".ci/", "deploy/", "benches/", "fuzz/", "examples/"];
 
 /// A document by its name, taken apart.
 struct Page {

@@ -10,7 +10,7 @@ use crate::api::access::account::as_it_is;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::waiting::Wait;
-use crate::events::{By, Event, Line, Subject, events};
+use crate::events::{By, Event, Line, Now, Subject, events};
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
 use crate::scim::error::{Error, quoted};
@@ -25,8 +25,8 @@ use crate::store::transaction::Read;
 pub const LIMIT_MAX: i64 = 1_000;
 /// The same where the client does not say.
 pub const LIMIT_DEFAULT: i64 = 100;
-/// So many numbers are read at once; more of them take their turn with other long reads.
-const SHORT: i64 = 64;
+/// How many numbers are read at once.
+const PART: i64 = 50;
 /// What a member takes in an answer and on the way there, in bytes.
 const MEMBER_BYTES: usize = 512;
 /// The longest wait, in seconds.
@@ -52,21 +52,26 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         refuse_trimmed(context, tx, after)?;
         context.last_change(tx)
     })?;
-    let page = match newest - after {
-        ..=0 => Ended { changes: Vec::new(), last: after, more: false },
-        1..=SHORT => context.read(|tx| read(context, tx, after, limit))?,
-        _ => {
+    let mut page = Page { changes: Vec::new(), bytes: 0, last: after, more: newest > after };
+    // Whoever is not far behind is told with the others who wait, of several changes at once.
+    if wait == 0 || context.notes.waited || newest - after >= PART {
+        if page.more {
             context.take(ANSWER_BYTES_MAX)?;
-            context.read_long(|tx| read(context, tx, after, limit))?
         }
-    };
-    if page.changes.is_empty() && !page.more && wait > 0 {
+        let mut left = limit;
+        while page.more && left > 0 && page.bytes < ANSWER_BYTES_MAX {
+            let part = left.min(PART);
+            context.read(|tx| Part::new(context, tx, &mut page).read(part))?;
+            left -= part;
+        }
+    }
+    if page.changes.is_empty() && wait > 0 && (!page.more || !context.notes.waited) {
         let time = Duration::from_secs(wait.unsigned_abs());
         let org = context.principal.org.key;
         context.notes.wait.set(Some(Wait { org, after: page.last, time }));
     }
     context.metrics.events_told.add_many(page.changes.len() as u64);
-    let Ended { changes, last, more } = page;
+    let Page { changes, last, more, .. } = page;
     let changes = changes.join(",");
     let body = format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}");
     Ok(Response::new(200, JSON, body.into_bytes()))
@@ -86,51 +91,50 @@ fn refuse_trimmed(context: &Context, tx: &Read, after: i64) -> Result<(), Failur
     Err(Error::new(410, detail).into())
 }
 
-/// Reads a page.
-fn read(context: &Context, tx: &Read, after: i64, limit: i64) -> Result<Ended, Failure> {
-    refuse_trimmed(context, tx, after)?;
-    let org = context.principal.org.key;
-    let mut page = Page::new(context, tx, after);
-    let mut left = limit;
-    tx.lines_after(org, after, |line| {
-        page.add(&line)?;
-        left -= 1;
-        let full = left == 0 || page.bytes >= ANSWER_BYTES_MAX;
-        Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    let more = tx.last_change(org)? > page.last;
-    Ok(Ended { more, last: page.last, changes: page.changes })
-}
-
-/// A page that has all it will have.
-struct Ended {
-    changes: Vec<String>,
-    last: i64,
-    more: bool,
-}
-
 /// A page in the making.
-struct Page<'a> {
-    context: &'a Context<'a>,
-    tx: &'a Read<'a>,
+struct Page {
     /// The events, as JSON.
     changes: Vec<String>,
     bytes: usize,
     /// The number up to which nothing is missing.
     last: i64,
+    /// Whether there is a change behind that.
+    more: bool,
+}
+
+/// A part of a page, of one view of the database. No part takes long, so that whoever is far behind
+/// keeps nobody waiting.
+struct Part<'a> {
+    context: &'a Context<'a>,
+    tx: &'a Read<'a>,
+    page: &'a mut Page,
     /// Accounts and groups as they are now, by their ids.
     now: HashMap<String, Value>,
 }
 
-impl<'a> Page<'a> {
-    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, after: i64) -> Page<'a> {
-        let now = HashMap::new();
-        Page { context, tx, changes: Vec::new(), bytes: 0, last: after, now }
+impl<'a> Part<'a> {
+    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, page: &'a mut Page) -> Part<'a> {
+        Part { context, tx, page, now: HashMap::new() }
+    }
+
+    /// Adds the events of this many numbers.
+    fn read(mut self, numbers: i64) -> Result<(), Failure> {
+        refuse_trimmed(self.context, self.tx, self.page.last)?;
+        let org = self.context.principal.org.key;
+        let mut left = numbers;
+        self.tx.lines_after(org, self.page.last, |line| {
+            self.add(&line)?;
+            left -= 1;
+            let full = left == 0 || self.page.bytes >= ANSWER_BYTES_MAX;
+            Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        self.page.more = self.tx.last_change(org)? > self.page.last;
+        Ok(())
     }
 
     /// Adds the events of a line, all of them.
     fn add(&mut self, logged: &Logged) -> Result<(), Failure> {
-        self.last = logged.seq;
+        self.page.last = logged.seq;
         let subject = match logged.resource_type.as_str() {
             ORG => Some(Subject::Provisioning),
             other => Subject::of(other, self.context.definitions),
@@ -143,17 +147,16 @@ impl<'a> Page<'a> {
         let line = Line { sequence: logged.seq, time: logged.time, by };
         for (i, event) in events(subject, &logged.method, &logged.changes).into_iter().enumerate() {
             let resource_type = self.context.definitions.resource_type(&logged.resource_type);
+            let id = logged.resource.as_str();
             let now = match (subject, resource_type) {
                 (Subject::Provisioning, _) | (_, None) => None,
-                (subject, Some(it)) => {
-                    let name = if subject == Subject::User { "user" } else { "group" };
-                    Some((name, self.now(it, &logged.resource)?))
-                }
+                (Subject::User, Some(it)) => Some(Now::User(id, self.now(it, id)?)),
+                (Subject::Group, Some(it)) => Some(Now::Group(id, self.now(it, id)?)),
             };
             let event = Event { changed: self.told(event.changed, resource_type)?, ..event };
             let text = line.to_json(i, event, now).to_string();
-            self.bytes += text.len();
-            self.changes.push(text);
+            self.page.bytes += text.len();
+            self.page.changes.push(text);
         }
         Ok(())
     }
