@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::api::context::{Context, Notes};
 use crate::api::definitions::DefinitionsCache;
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
+use crate::api::pages::Pages;
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
@@ -47,6 +48,7 @@ pub struct App {
     metrics: Metrics,
     memory: Memory,
     waiting: Waiting,
+    pages: Pages,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -96,6 +98,7 @@ impl App {
             bookmarks: Bookmarks::default(),
             memory: Memory::default(),
             waiting: Waiting::default(),
+            pages: Pages::default(),
             definitions,
             router,
         }
@@ -331,6 +334,7 @@ impl App {
             base_url: &base_url,
             client: call.client.map(|it| it.to_string()),
             metrics: &self.metrics,
+            pages: &self.pages,
             notes: call.notes,
             dispatch: router::dispatch,
             memory: &self.memory,

@@ -76,6 +76,7 @@
 //! api/context.rs                 what a handler works with
 //! api/failure.rs                 why a handler could not answer, and what the client is told
 //! api/body.rs                    the body of a request as a JSON object
+//! api/pages.rs                   pages of the change feed that several clients are sent
 //! api/waiting.rs                 clients that wait for a change
 //! api/definitions.rs             the definitions of each organisation, kept in memory
 //! api/scim/mod.rs                the identity provider: /scim/v2

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
+use crate::api::pages::Pages;
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
 use crate::auth::Principal;
@@ -59,6 +60,8 @@ pub struct Context<'a> {
     pub client: Option<String>,
     /// What the server counts.
     pub metrics: &'a Metrics,
+    /// Pages of the change feed that were made a moment ago.
+    pub pages: &'a Pages,
     /// What is told beside the answer.
     pub notes: &'a Notes,
     /// How an operation of a Bulk request is answered: as a request by itself would be.

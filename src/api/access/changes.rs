@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -9,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::api::access::account::as_it_is;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
+use crate::api::pages::Page;
 use crate::api::waiting::Wait;
 use crate::events::{By, Event, Line, Now, Subject, events};
 use crate::http::request::Request;
@@ -52,29 +54,48 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         refuse_trimmed(context, tx, after)?;
         context.last_change(tx)
     })?;
-    let mut page = Page { changes: Vec::new(), bytes: 0, last: after, more: newest > after };
-    // Whoever is not far behind is told with the others who wait, of several changes at once.
-    if wait == 0 || context.notes.waited || newest - after >= PART {
-        if page.more {
-            context.take(ANSWER_BYTES_MAX)?;
-        }
-        let mut left = limit;
-        while page.more && left > 0 && page.bytes < ANSWER_BYTES_MAX {
-            let part = left.min(PART);
-            context.read(|tx| Part::new(context, tx, &mut page).read(part))?;
-            left -= part;
-        }
-    }
-    if page.changes.is_empty() && wait > 0 && (!page.more || !context.notes.waited) {
+    let org = context.principal.org.key;
+    let waits = |after| {
         let time = Duration::from_secs(wait.unsigned_abs());
-        let org = context.principal.org.key;
-        context.notes.wait.set(Some(Wait { org, after: page.last, time }));
+        context.notes.wait.set((wait > 0).then_some(Wait { org, after, time }));
+    };
+    // Whoever is not far behind is told with the others who wait, of several changes at once.
+    if newest <= after || (wait > 0 && !context.notes.waited && newest - after < limit) {
+        waits(after);
+        let body = body("", after, newest > after);
+        return Ok(Response::new(200, JSON, body.into_bytes()));
     }
-    context.metrics.events_told.add_many(page.changes.len() as u64);
-    let Page { changes, last, more, .. } = page;
-    let changes = changes.join(",");
-    let body = format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}");
-    Ok(Response::new(200, JSON, body.into_bytes()))
+    let make = || page(context, after, limit);
+    let page = match wait {
+        0 => Arc::new(make()?),
+        _ => context.pages.get((org, after, limit), make)?,
+    };
+    context.notes.seen.set(Some(page.seen));
+    if page.events == 0 && !page.more {
+        waits(page.last);
+    }
+    context.metrics.events_told.add_many(page.events as u64);
+    Ok(Response::new(200, JSON, page.body.clone().into_bytes()))
+}
+
+fn body(changes: &str, last: i64, more: bool) -> String {
+    format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}")
+}
+
+/// Reads a page.
+fn page(context: &Context, after: i64, limit: i64) -> Result<Page, Failure> {
+    context.take(ANSWER_BYTES_MAX)?;
+    let seen = context.notes.seen.get().unwrap_or(after);
+    let mut draft = Draft { changes: Vec::new(), bytes: 0, last: after, more: true };
+    let mut left = limit;
+    while draft.more && left > 0 && draft.bytes < ANSWER_BYTES_MAX {
+        let part = left.min(PART);
+        context.read(|tx| Part::new(context, tx, &mut draft).read(part))?;
+        left -= part;
+    }
+    let Draft { changes, last, more, .. } = draft;
+    let body = body(&changes.join(","), last, more);
+    Ok(Page { body, events: changes.len(), last, more, seen })
 }
 
 /// Refuses to go on where something is missing.
@@ -92,7 +113,7 @@ fn refuse_trimmed(context: &Context, tx: &Read, after: i64) -> Result<(), Failur
 }
 
 /// A page in the making.
-struct Page {
+struct Draft {
     /// The events, as JSON.
     changes: Vec<String>,
     bytes: usize,
@@ -107,13 +128,13 @@ struct Page {
 struct Part<'a> {
     context: &'a Context<'a>,
     tx: &'a Read<'a>,
-    page: &'a mut Page,
+    page: &'a mut Draft,
     /// Accounts and groups as they are now, by their ids.
     now: HashMap<String, Value>,
 }
 
 impl<'a> Part<'a> {
-    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, page: &'a mut Page) -> Part<'a> {
+    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, page: &'a mut Draft) -> Part<'a> {
         Part { context, tx, page, now: HashMap::new() }
     }
 

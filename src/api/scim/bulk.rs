@@ -45,6 +45,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             base_url: context.base_url,
             client: context.client.clone(),
             metrics: context.metrics,
+            pages: context.pages,
             notes: context.notes,
             dispatch: context.dispatch,
             memory: context.memory,
