@@ -4,6 +4,7 @@ pub mod attribute;
 pub mod definitions;
 pub mod document;
 pub mod name;
+pub mod own_type;
 pub mod resource_type;
 pub mod service_provider_config;
 pub mod urn;
