@@ -76,6 +76,7 @@ pub fn gadget() -> Value {
                     {"name": "primary", "type": "boolean"},
                     {"name": "weight", "type": "decimal"},
                     {"name": "made", "type": "dateTime"},
+                    {"name": "labels", "multiValued": true},
                 ]},
             ]},
             {"id": OWNER, "attributes": [
@@ -195,6 +196,8 @@ fn a_resource_is_created_read_replaced_patched_and_deleted() {
         &json!([
             {"op": "add", "path": "tags", "value": ["a", "b"]},
             {"op": "replace", "path": "parts[type eq \"t\"].weight", "value": 2},
+            {"op": "add", "path": "parts[type eq \"t\"].labels", "value": ["l"]},
+            {"op": "add", "path": "parts[type eq \"t\"].labels", "value": ["L", "m"]},
             {"op": "replace", "path": format!("{OWNER}:cost"), "value": 7.25},
             {"op": "replace", "value": {format!("{GADGET}:colour"): "red"}},
             {"op": "add", "path": format!("{EXTRA}"), "value": {"extra": "E"}},
@@ -202,7 +205,7 @@ fn a_resource_is_created_read_replaced_patched_and_deleted() {
     );
     let patched = patched.expect(200).json();
     assert_eq!((&patched["tags"], &patched["colour"]), (&json!(["a", "b"]), &json!("red")));
-    assert_eq!(patched["parts"], json!([{"type": "t", "weight": 2}]));
+    assert_eq!(patched["parts"], json!([{"type": "t", "weight": 2, "labels": ["l", "m"]}]));
     assert_eq!(patched[OWNER], json!({"owner": "mara", "cost": 7.25}));
     assert_eq!(patched[EXTRA], json!({"extra": "E"}));
     assert_eq!(patched["meta"]["version"], "W/\"3\"");

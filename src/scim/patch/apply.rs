@@ -315,7 +315,7 @@ impl Patch<'_> {
                 quoted(attribute.name.as_str())
             )));
         } else {
-            single::apply(holder, attribute, target.sub.as_deref(), op, value, text, strict)?;
+            single::apply(holder, attribute, target.sub.as_ref(), op, value, text, strict)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
