@@ -102,6 +102,7 @@
 //! scim/schema/document.rs        a schema document, and what one of an extension must be
 //! scim/schema/resource_type.rs   a resource type, and how a name finds its attribute
 //! scim/schema/own_type.rs        a resource type of an organisation, and what it must be
+//! scim/schema/type_conflicts.rs   what it must be beside all others
 //! scim/schema/definitions.rs     all schemas and resource types of an organisation
 //! scim/schema/service_provider_config.rs  what this server supports
 //! scim/filter/mod.rs             filters and paths

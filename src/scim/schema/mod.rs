@@ -7,4 +7,5 @@ pub mod name;
 pub mod own_type;
 pub mod resource_type;
 pub mod service_provider_config;
+pub mod type_conflicts;
 pub mod urn;
