@@ -775,7 +775,7 @@ fn a_filter_in_the_database_is_the_filter_in_memory_for_every_kind_of_attribute(
                     prop_assert_eq!(made.status, 201, "{}: {}", made.text, document);
                 }
                 let mut stored = Vec::new();
-                let all = |tx: &plumm::store::Read| {
+                let all = |tx: &plumm::store::transaction::Read| {
                     tx.each(org, name, State::Present, |it| {
                         stored.push(it);
                         Ok(())
