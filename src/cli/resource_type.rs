@@ -150,25 +150,25 @@ fn judge(read: &Read, org: OrgKey, own: &OwnType) -> Result<(), CliError> {
 
 fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
-    let found = store.read(|read| {
+    let (orgs, found) = store.read(|read| {
         let orgs = match name {
             Some(name) => vec![org::find(read, name, session)?],
             None => read.orgs()?,
         };
         let mut found = Vec::new();
-        for org in orgs {
+        for org in &orgs {
             for registered in read.resource_types(org.key)? {
                 let resources = read.count_of_type(org.key, &registered.own.name)?;
                 found.push(Shown { org: org.clone(), registered, resources });
             }
         }
-        Ok::<_, CliError>(found)
+        Ok::<_, CliError>((orgs, found))
     })?;
     let json = found.iter().map(Shown::as_json).collect();
     if found.is_empty() {
-        let (who, org) = match name {
-            Some(name) => (format!("Organisation {name} has"), quoted(name)),
-            None => ("There is".to_owned(), "ORG".to_owned()),
+        let (who, org) = match (name, orgs.as_slice()) {
+            (Some(_), [org]) => (format!("Organisation {} has", org.name), quoted(&org.name)),
+            _ => ("There is".to_owned(), "ORG".to_owned()),
         };
         let add = session.command(&format!("resource-type add {org} FILE"));
         let text =
@@ -258,7 +258,7 @@ fn purge(org: &str, name: &str, yes: bool, session: &Session) -> Result<Answer, 
         let erased = write.purge_deleted_of_type(it.org.key, type_name)?;
         Ok((it, erased))
     })?;
-    let _ = store.checkpoint();
+    session.fold_in_erasure(&store);
     let name = &it.registered.own.name;
     let text = format!(
         "{} of organisation {} that were deleted are erased.",

@@ -690,6 +690,9 @@ fn a_type_is_registered_listed_replaced_and_removed_beside_a_running_server() {
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0, "{table}");
     }
+    let sql = "SELECT group_concat(method) FROM provisioning_log ORDER BY seq";
+    let methods: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(methods, "POST,DELETE,purge");
     let sql = "SELECT count(*) FROM provisioning_log WHERE changes LIKE '%Editor%'";
     assert_eq!(connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }

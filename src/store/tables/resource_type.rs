@@ -9,6 +9,7 @@ use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::own_type::OwnType;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::CLI;
 use crate::store::transaction::{Read, Write};
 
 /// A resource type of an organisation.
@@ -125,7 +126,7 @@ impl Write<'_> {
     }
 
     /// Erases the deleted resources of a type for good: their rows, and what the log says of their
-    /// values. Returns how many there were.
+    /// values. It gets a line for each of them. Returns how many there were.
     ///
     /// # Errors
     /// Failures of the store.
@@ -141,6 +142,12 @@ impl Write<'_> {
         ] {
             self.connection.prepare_cached(sql)?.execute(params![org.0, name])?;
         }
+        let sql = "INSERT INTO provisioning_log
+                (time, org, actor, method, type, resource, outcome, changes)
+            SELECT ?, org, ?, 'purge', type, id, 204, '{}' FROM resource
+            WHERE org = ? AND type = ? AND deleted IS NOT NULL ORDER BY seq";
+        let values = params![self.now.nanoseconds(), CLI, org.0, name];
+        self.connection.prepare_cached(sql)?.execute(values)?;
         let sql = "DELETE FROM resource WHERE org = ? AND type = ? AND deleted IS NOT NULL";
         Ok(self.connection.prepare_cached(sql)?.execute(params![org.0, name])?)
     }
