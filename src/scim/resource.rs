@@ -54,7 +54,8 @@ pub fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Value
 }
 
 /// What differs between two values of an attribute: of two objects the members that differ, of two
-/// lists the elements that only one of them has, so that the record of a change grows with the change and not with the list.
+/// lists the elements that only one of them has, so that the record of a change grows with the
+/// change and not with the list.
 fn differing(old: Option<&Value>, new: Option<&Value>) -> (Value, Value) {
     if let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new) {
         let only = |one: &Map<String, Value>, other: &Map<String, Value>| {
