@@ -27,6 +27,7 @@ mod requirements;
 mod rfc;
 mod schemas;
 mod secrets;
+mod sentences;
 mod socket;
 mod standby;
 mod tidy;
