@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::scim::error::Error;
 use crate::scim::filter::path::{AttrPath, Target};
-use crate::scim::schema::attribute::{Attribute, Returned};
+use crate::scim::schema::attribute::{Attribute, Returned, Type};
 use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
 
 /// What a client asked to see.
@@ -220,11 +220,9 @@ fn only(
                     return Some(value);
                 }
                 None if target.attribute.name == name => parts.push(target),
-                Some(urn) if urn == name => parts.push(target),
+                Some(urn) if urn.eq_ignore_ascii_case(name) => parts.push(target),
                 // The path of an unregistered extension reads like an attribute below it.
-                Some(urn) if format!("{urn}:{}", target.attribute.name) == name => {
-                    return Some(value);
-                }
+                Some(urn) if is_joined(name, urn, &target.attribute.name) => return Some(value),
                 _ => {}
             },
             Wanted::Extension(_) => {}
@@ -240,7 +238,7 @@ fn only(
         let mut kept = Map::new();
         for (member, value) in members {
             let named: Vec<&Target> =
-                parts.iter().copied().filter(|it| it.attribute.name == member).collect();
+                parts.iter().copied().filter(|it| same(&it.attribute, &member)).collect();
             if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
@@ -266,7 +264,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     let keep = |name: &str| {
         let always =
             attribute.sub_attribute(name).is_some_and(|it| it.returned == Returned::Always);
-        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| sub.name == name))
+        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| same(sub, name)))
     };
     let filter = |object: Map<String, Value>| -> Map<String, Value> {
         object.into_iter().filter(|(name, _)| keep(name)).collect()
@@ -316,14 +314,36 @@ fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type
         return;
     };
     if resource_type.extension(urn).is_none() {
-        resource.shift_remove(&format!("{urn}:{name}"));
+        resource.retain(|it, _| !is_joined(it, urn, name));
     }
-    if let Some(Value::Object(members)) = resource.get_mut(urn) {
-        drop_member(members, name, target.sub.as_deref());
+    let Some(urn) = resource.keys().find(|it| it.eq_ignore_ascii_case(urn)).cloned() else {
+        return;
+    };
+    if let Some(Value::Object(members)) = resource.get_mut(&urn) {
+        let spelled = members.keys().find(|it| same(&target.attribute, it)).cloned();
+        drop_member(members, &spelled.unwrap_or_default(), target.sub.as_deref());
         if members.is_empty() {
-            resource.shift_remove(urn);
+            resource.shift_remove(&urn);
         }
     }
+}
+
+/// Whether a member of a document has the name of an attribute. Those of a schema are spelled as it
+/// does; what nobody registered is spelled as it came.
+fn same(attribute: &Attribute, member: &str) -> bool {
+    match attribute.kind {
+        Type::Any => attribute.name.eq_ignore_ascii_case(member),
+        _ => attribute.name == member,
+    }
+}
+
+/// Whether a name is a URN and, behind a colon, an attribute.
+fn is_joined(name: &str, urn: &str, attribute: &str) -> bool {
+    let (Some(head), Some(rest)) = (name.get(..urn.len()), name.get(urn.len()..)) else {
+        return false;
+    };
+    let behind = rest.strip_prefix(':').is_some_and(|it| it.eq_ignore_ascii_case(attribute));
+    behind && head.eq_ignore_ascii_case(urn)
 }
 
 fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {

@@ -18,6 +18,7 @@ mod harness;
 mod idle_server;
 mod idp;
 mod listing;
+mod near_forms;
 mod operations;
 mod patch;
 mod product_rules;
