@@ -346,7 +346,9 @@ fn normalize(
             }
             Name::Attribute(target) if target.attribute.kind == Type::Any => {
                 let whole = is_whole(value, &target, resource_type);
-                if let Some((urn, members)) = foreign_members(name, value, &target, whole)? {
+                if let Some(Foreign { urn, members }) =
+                    foreign_members(name, value, &target, whole)?
+                {
                     let key = urn.to_ascii_lowercase();
                     let urn = spelled.entry(key).or_insert_with(|| urn.to_owned());
                     merge(&mut document, urn, members);
@@ -415,18 +417,24 @@ fn is_whole(value: &Value, target: &Target, resource_type: &ResourceType) -> boo
     target.sub.is_none() && (ends_here || value.is_object())
 }
 
-/// What is kept below a URN that nobody registered, as a PATCH has it: the members of the
+/// What is kept below a URN that nobody registered.
+struct Foreign<'a> {
+    urn: &'a str,
+    members: Map<String, Value>,
+}
+
+/// What a name below a URN that nobody registered stands for, as a PATCH has it: the members of the
 /// extension, or one of them.
 fn foreign_members<'a>(
     name: &'a str,
     value: &Value,
     target: &'a Target,
     whole: bool,
-) -> Result<Option<(&'a str, Map<String, Value>)>, Error> {
+) -> Result<Option<Foreign<'a>>, Error> {
     let Some(kept) = foreign(name, value)? else { return Ok(None) };
     let Some(urn) = &target.extension else { return Ok(None) };
     match kept {
-        Value::Object(members) if whole => return Ok(Some((name, members))),
+        Value::Object(members) if whole => return Ok(Some(Foreign { urn: name, members })),
         Value::Array(it) if whole && it.is_empty() => return Ok(None),
         Value::String(it) if whole && it.is_empty() => return Ok(None),
         _ if whole => return Err(takes_an_object(name)),
@@ -436,7 +444,8 @@ fn foreign_members<'a>(
         None => kept,
         Some(sub) => Map::from_iter([(sub.name.clone(), kept)]).into(),
     };
-    Ok(Some((urn, Map::from_iter([(target.attribute.name.clone(), kept)]))))
+    let members = Map::from_iter([(target.attribute.name.clone(), kept)]);
+    Ok(Some(Foreign { urn, members }))
 }
 
 /// The refusal of a value other than an object for a whole extension.

@@ -3,7 +3,7 @@
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -435,16 +435,18 @@ impl Patch<'_> {
                 .filter(|(name, _)| nameable(name))
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
-        for (name, value) in members {
-            let kept = foreign(name, value)?;
-            let attribute = Arc::new(Attribute::untyped(name));
-            let mut target = Target { extension: Some(urn.to_owned()), attribute, sub: None };
-            self.spell_as_stored(&mut target)?;
+        let holder = self.document.get(urn).and_then(Value::as_object).into_iter().flatten();
+        let stored: HashMap<String, String> =
+            holder.map(|(name, _)| (name.to_ascii_lowercase(), name.clone())).collect();
+        for (given, value) in members {
+            let kept = foreign(given, value)?;
+            let name = stored.get(&given.to_ascii_lowercase()).unwrap_or(given);
             let Some(kept) = kept else {
-                let holder = self.holder(Some(urn), false);
-                single::set(holder, &target.attribute.name, None);
+                single::set(self.holder(Some(urn), false), name, None);
                 continue;
             };
+            let attribute = Arc::new(Attribute::untyped(name));
+            let target = Target { extension: Some(urn.to_owned()), attribute, sub: None };
             let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
             let path = PatchPath { attribute, filter: None, sub: None };
             self.change(op, &path, &target, &kept, name)?;
