@@ -6,6 +6,7 @@ mod attack;
 mod auth;
 mod backup;
 mod bad_input;
+mod budgets;
 mod bulk;
 mod cli;
 mod client_quirks;
