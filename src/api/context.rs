@@ -150,8 +150,19 @@ impl Context<'_> {
     pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read(|tx| self.noted(tx, work)),
+            None => self.store.read_shared(|tx| self.noted(tx, work)),
         }
+    }
+
+    /// Reads a row or two at a login, which waits behind nobody's pages.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn read_at_once<T>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.store.read(|tx| self.noted(tx, work))
     }
 
     /// Reads what may take long: a list that no index leads to.

@@ -178,8 +178,14 @@ fn answer(
     let Some(fit) = fit(room, path, Some(context.definitions)) else {
         return Err(nothing_here(request, Some((path, context.definitions))).into());
     };
-    let row = fit.row(room, &request.method)?;
     let last = path.last().copied().unwrap_or_default();
+    if let Some(resource_type) = fit.resource_type
+        && path.len() == SCIM_BASE_SEGMENTS + 2
+        && is_endpoint(last, context.definitions)
+    {
+        return Err(wrong_base(request, resource_type, last).into());
+    }
+    let row = fit.row(room, &request.method)?;
     let wrong_row = || Failure::from(nothing_here(request, None));
     match row.handler {
         Handler::Open(answer) => answer(context.store),
@@ -277,6 +283,26 @@ fn nothing_here(request: &Request, asked: Option<(&[&str], &Definitions)>) -> Er
     Error::new(404, detail)
 }
 
+/// Whether a segment names what stands directly below `/scim/v2`; no id is such a name.
+fn is_endpoint(segment: &str, definitions: &Definitions) -> bool {
+    let fixed = ROUTES.iter().filter_map(|it| it.path.strip_prefix(SCIM_BASE)?.strip_prefix('/'));
+    let mut fixed = fixed.filter(|it| !it.contains(['/', '{', '.']));
+    definitions.at_endpoint(segment).is_some() || fixed.any(|it| it.eq_ignore_ascii_case(segment))
+}
+
+/// 404 for a connector whose base URL goes on behind `/scim/v2`.
+fn wrong_base(request: &Request, resource_type: &ResourceType, last: &str) -> Error {
+    let detail = format!(
+        "There is nothing at {}: \"{}\" stands where the id of a {} belongs. The base URL of the \
+         connector must end with {SCIM_BASE}, without /{} behind it.",
+        quoted(&request.path),
+        quoted(last),
+        resource_type.name,
+        resource_type.endpoint
+    );
+    Error::new(404, detail)
+}
+
 /// What there is directly below `/scim/v2`, for people: the resource types first.
 fn below_scim(definitions: &Definitions) -> String {
     let types = definitions.resource_types.iter().map(|it| format!("/{}", it.endpoint));
@@ -318,6 +344,7 @@ fn segments_of(path: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::scim::identity::IdentityChanges;
+    use crate::scim::schema::own_type::FIXED_ENDPOINTS;
 
     fn router() -> Router {
         Router::new(&Definitions::builtin(IdentityChanges::Refuse))
@@ -369,6 +396,16 @@ mod tests {
             assert_eq!(route.scopes.is_empty(), open, "{path}");
             let scopes = located.scopes(&method).unwrap();
             assert_eq!(scopes, route.scopes, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_resource_type_can_stand_where_another_route_does() {
+        for route in ROUTES {
+            let rest = route.path.strip_prefix(SCIM_BASE).unwrap_or_default();
+            let Some(first) = segments_of(rest).first().copied() else { continue };
+            let fixed = FIXED_ENDPOINTS.contains(&first) || first == "{type}";
+            assert!(fixed, "{}", route.path);
         }
     }
 

@@ -1,5 +1,5 @@
 //! The product rules about who an account is: its userName, its primary e-mail address, and whether
-//! it is active. They hold for every resource type whose core schema has these attributes.
+//! it is active. Accounts are the resources of every type whose core schema has userName.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -58,6 +58,12 @@ impl Rules {
     }
 }
 
+/// Whether resources of this type are accounts: who has a userName may log in.
+#[must_use]
+pub fn is_account(resource_type: &ResourceType) -> bool {
+    resource_type.core.attribute(USER_NAME).is_some()
+}
+
 /// Judges a new account, and makes it active unless the client says otherwise.
 ///
 /// # Errors
@@ -67,9 +73,10 @@ pub fn judge_new(
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<(), Error> {
-    if resource_type.core.attribute(USER_NAME).is_some() {
-        judge_format(document, rules)?;
+    if !is_account(resource_type) {
+        return Ok(());
     }
+    judge_format(document, rules)?;
     if resource_type.core.attribute(ACTIVE).is_some() {
         document.entry(ACTIVE).or_insert(Value::Bool(true));
     }
@@ -93,15 +100,16 @@ pub fn judge_change(
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     let mut passed_over = Map::new();
+    if !is_account(resource_type) {
+        return Ok(passed_over);
+    }
     if resource_type.core.attribute(ACTIVE).is_some()
         && !after.contains_key(ACTIVE)
         && let Some(active) = before.get(ACTIVE)
     {
         after.insert(ACTIVE.to_owned(), active.clone());
     }
-    if resource_type.core.attribute(USER_NAME).is_some()
-        && before.get(USER_NAME) != after.get(USER_NAME)
-    {
+    if before.get(USER_NAME) != after.get(USER_NAME) {
         if rules.keeps_identity() && is_tombstone(before, after) {
             // Else the old name would be free, and the person's return would meet a stranger.
             let old = before.get(USER_NAME).cloned().unwrap_or_default();
@@ -219,6 +227,9 @@ pub fn primary_email(document: &Map<String, Value>) -> Option<&str> {
 /// The refusal of another userName.
 #[must_use]
 pub fn user_name_change_refused(old: &str, new: &str) -> Error {
+    if new != new.trim() && same(new.trim(), old, false) {
+        return blank_at_an_end(new);
+    }
     let (old, new) = (quoted(old), quoted(new));
     Error::mutability(format!(
         "userName cannot be changed from \"{old}\" to \"{new}\": an account keeps the username it \
@@ -228,24 +239,29 @@ pub fn user_name_change_refused(old: &str, new: &str) -> Error {
     ))
 }
 
+fn blank_at_an_end(name: &str) -> Error {
+    Error::invalid_value(format!(
+        "userName \"{}\" begins or ends with a blank. Take the blank away where the identity \
+         provider has the username, then send it again.",
+        quoted(name)
+    ))
+}
+
 fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error> {
     let Some(name) = document.get(USER_NAME).and_then(Value::as_str) else {
         return Ok(());
     };
+    let any = rules.username_format == UsernameFormat::Any;
     if name != name.trim() && !name.trim().is_empty() {
-        return Err(Error::invalid_value(format!(
-            "userName \"{}\" begins or ends with a blank. Take the blank away where the identity \
-             provider has the username, then send it again.",
-            quoted(name)
-        )));
+        return Err(blank_at_an_end(name));
     }
-    if rules.username_format == UsernameFormat::Any && name.trim().is_empty() {
+    if any && name.trim().is_empty() {
         return Err(Error::invalid_value(
             "userName is empty. Map it in the identity provider's attribute mappings to what \
              names each user.",
         ));
     }
-    if rules.username_format == UsernameFormat::Any || is_email_address(name) {
+    if any || is_email_address(name) {
         return Ok(());
     }
     Err(Error::invalid_value(format!(

@@ -12,6 +12,9 @@ use crate::scim::schema::attribute::{Attribute, Returned, Type};
 use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
 use crate::scim::schema::urn;
 
+/// The most names in `attributes` or `excludedAttributes`.
+pub const NAMES_MAX: usize = 20_000;
+
 /// What a client asked to see.
 #[derive(Clone, Debug)]
 pub enum Projection {
@@ -61,7 +64,8 @@ impl Names {
         let known = match part {
             None => std::mem::replace(&mut entry.whole, true),
             Some(target) => {
-                let parts = entry.parts.entry(target.attribute.name.clone()).or_default();
+                let parts =
+                    entry.parts.entry(target.attribute.name.to_ascii_lowercase()).or_default();
                 let sub = |it: &Target| it.sub.as_ref().map(|it| it.name.clone());
                 let known = parts.iter().any(|it| sub(it) == sub(target));
                 if !known {
@@ -95,12 +99,19 @@ impl Projection {
     /// has are passed over, as unknown attributes are on the way in.
     ///
     /// # Errors
-    /// 400 `invalidValue` when both are given.
+    /// 400 `invalidValue` when both are given, or too many names.
     pub fn new(
         attributes: Option<&str>,
         excluded: Option<&str>,
         resource_type: &ResourceType,
     ) -> Result<Option<Projection>, Error> {
+        let commas = [attributes, excluded].into_iter().flatten().map(|it| it.matches(',').count());
+        if commas.sum::<usize>() >= NAMES_MAX {
+            return Err(Error::invalid_value(format!(
+                "More than {NAMES_MAX} attributes are named. Leave attributes out to get all of \
+                 them."
+            )));
+        }
         let said = |it: &&str| !it.trim().is_empty();
         match (attributes.filter(said), excluded.filter(said)) {
             (None, None) => Ok(None),
@@ -288,7 +299,8 @@ fn only(wanted: &Names, name: &str, value: Value, resource_type: &ResourceType) 
         let Value::Object(members) = value else { return None };
         let mut kept = Map::new();
         for (member, value) in members {
-            let named: Vec<&Target> = parts.get(&member).into_iter().flatten().collect();
+            let named: Vec<&Target> =
+                parts.get(&member.to_ascii_lowercase()).into_iter().flatten().collect();
             if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
@@ -316,7 +328,7 @@ fn drop_foreign(resource: &mut Map<String, Value>, unwanted: &Names, resource_ty
         let mut kept = Map::new();
         for (member, value) in std::mem::take(members) {
             kept.insert(member.clone(), value);
-            for target in named.parts.get(&member).into_iter().flatten() {
+            for target in named.parts.get(&member.to_ascii_lowercase()).into_iter().flatten() {
                 drop_member(&mut kept, &member, target.sub.as_deref());
             }
         }
@@ -338,7 +350,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     let keep = |name: &str| {
         let always =
             attribute.sub_attribute(name).is_some_and(|it| it.returned == Returned::Always);
-        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| sub.name == name))
+        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| same(sub, name)))
     };
     let filter = |object: Map<String, Value>| -> Map<String, Value> {
         object.into_iter().filter(|(name, _)| keep(name)).collect()
@@ -388,14 +400,36 @@ fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type
         return;
     };
     if resource_type.extension(urn).is_none() {
-        resource.shift_remove(&format!("{urn}:{name}"));
+        resource.retain(|it, _| !is_joined(it, urn, name));
     }
-    if let Some(Value::Object(members)) = resource.get_mut(urn) {
-        drop_member(members, name, target.sub.as_deref());
+    let Some(urn) = resource.keys().find(|it| it.eq_ignore_ascii_case(urn)).cloned() else {
+        return;
+    };
+    if let Some(Value::Object(members)) = resource.get_mut(&urn) {
+        let spelled = members.keys().find(|it| same(&target.attribute, it)).cloned();
+        drop_member(members, &spelled.unwrap_or_default(), target.sub.as_deref());
         if members.is_empty() {
-            resource.shift_remove(urn);
+            resource.shift_remove(&urn);
         }
     }
+}
+
+/// Whether a member of a document has the name of an attribute. Those of a schema are spelled as it
+/// does; what nobody registered is spelled as it came.
+fn same(attribute: &Attribute, member: &str) -> bool {
+    match attribute.kind {
+        Type::Any => attribute.name.eq_ignore_ascii_case(member),
+        _ => attribute.name == member,
+    }
+}
+
+/// Whether a name is a URN and, behind a colon, an attribute.
+fn is_joined(name: &str, urn: &str, attribute: &str) -> bool {
+    let (Some(head), Some(rest)) = (name.get(..urn.len()), name.get(urn.len()..)) else {
+        return false;
+    };
+    let behind = rest.strip_prefix(':').is_some_and(|it| it.eq_ignore_ascii_case(attribute));
+    behind && head.eq_ignore_ascii_case(urn)
 }
 
 fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {

@@ -9,11 +9,16 @@ use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WA
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
 use plumm::api::waiting;
+use plumm::memory::MEMORY_BYTES_MAX;
 use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
 use plumm::scim::patch::message::OPERATIONS_MAX;
+use plumm::scim::returned::NAMES_MAX;
 use plumm::scim::schema::document::{ATTRIBUTES_MAX, BYTES_MAX};
+use plumm::scim::schema::own_type::{
+    FILE_BYTES_MAX, TYPE_EXTENSIONS_MAX, TYPE_SCHEMAS_MAX, TYPES_MAX,
+};
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
 use plumm::server::budget::BODY_BYTES_FREE;
 use plumm::server::limits::{
@@ -24,6 +29,7 @@ use plumm::server::request::body::BODY_BYTES_MAX;
 use plumm::server::request::head::HEADERS_MAX;
 use plumm::server::request::reader::HEAD_BYTES_MAX;
 use plumm::store::migrate::newest;
+use plumm::store::query::listing::PAGE_BYTES_MAX;
 use plumm::store::query::long_reads::{LONG_READ_MAX, LONG_READS_MAX, WAIT_MAX, WAITING_MAX};
 use plumm::store::tables::org::RATE_DEFAULT;
 
@@ -74,6 +80,9 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| accounts in one answer | {} (", number(COUNT_MAX)),
         format!("| operations of one PATCH | {operations}; {MEMBER_FILTERS_MAX} that"),
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
+        format!("| one page of a list | {} of documents", size(PAGE_BYTES_MAX)),
+        format!("| names in `attributes` or `excludedAttributes` | {} |", number(NAMES_MAX)),
+        format!("wait for their client | {}, what is below", size(MEMORY_BYTES_MAX)),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),
         format!("| {} seconds | 400 `tooMany` |", LONG_READ_MAX.as_secs()),
         format!(
@@ -97,7 +106,14 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
     }
     let own = document("docs/own-attributes.md");
     let row = format!("At most {ATTRIBUTES_MAX} attributes and {} a schema", size(BYTES_MAX));
-    assert!(own.contains(&row), "docs/own-attributes.md has no \"{row}\"");
+    let types = format!(
+        "At most {} a file, {TYPE_SCHEMAS_MAX} schemas in it, {TYPE_EXTENSIONS_MAX} extensions a \
+         type, {TYPES_MAX} types an organisation",
+        size(FILE_BYTES_MAX)
+    );
+    for row in [row, types] {
+        assert!(own.contains(&row), "docs/own-attributes.md has no \"{row}\"");
+    }
 }
 
 #[test]

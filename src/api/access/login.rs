@@ -69,7 +69,7 @@ pub fn find(
     };
     let org = context.principal.org.key;
     let kind = Kind { org, resource_type: &accounts.name, location_base: "" };
-    context.read(|tx| {
+    context.read_at_once(|tx| {
         let mut found = tx.accounts(kind, key, value)?;
         if found.len() > 1 {
             // Whose login it is cannot be known, also when only one of them is active.

@@ -135,6 +135,14 @@ impl Condition {
         judge(filter, &Scope::Values(attribute))
     }
 
+    /// How many comparisons there are in it.
+    #[must_use]
+    pub fn terms(&self) -> usize {
+        let mut size = Size::default();
+        size.add(self);
+        size.terms
+    }
+
     /// What is left of one test where its place has no value.
     fn without_value(&self) -> Condition {
         match self {

@@ -3,7 +3,7 @@
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -19,7 +19,7 @@ use crate::scim::patch::path::PatchPath;
 use crate::scim::patch::values::Selection;
 use crate::scim::patch::{single, values};
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
-use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, USER_NAME};
+use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
@@ -189,19 +189,14 @@ impl Patch<'_> {
             }
             Name::Core | Name::Extension(_) | Name::Unknown => return Ok(()),
         };
-        if let Some(urn) = &target.extension
-            && target.attribute.kind == Type::Any
-            && let Some(stored) = self.document.keys().find(|it| it.eq_ignore_ascii_case(urn))
-        {
-            target.extension = Some(stored.clone());
-        }
         if let Some(sub) = &path.sub {
             target.sub = match sub_attribute(&target.attribute, sub, text) {
                 Ok(sub) => sub,
                 Err(error) if explicit => return self.pass_over(text, error),
-                Err(error) => return Err(error),
+                Err(_) => return Ok(()),
             };
         }
+        self.spell_as_stored(&mut target)?;
         let read_only = target.attribute.mutability == Mutability::ReadOnly
             || target.leaf().mutability == Mutability::ReadOnly
             || target.is_core("schemas");
@@ -228,7 +223,8 @@ impl Patch<'_> {
         }
         self.count_work(&path, &target, value)?;
         // In a request that takes login away the address is kept whatever becomes of the entries.
-        let free = self.rules.identity_changes == IdentityChanges::Allow;
+        let free = self.rules.identity_changes == IdentityChanges::Allow
+            || !identity::is_account(self.resource_type);
         if !target.is_core(EMAILS) || free || self.rules.keeps_identity() {
             return self.change(op, &path, &target, value, text);
         }
@@ -237,6 +233,36 @@ impl Patch<'_> {
         let before = if keeps { self.document.get(EMAILS).cloned() } else { None };
         self.change(op, &path, &target, value, text)?;
         self.judge_emails(op, old.as_deref(), before)
+    }
+
+    /// Names below a URN that nobody registered, as the resource has them already: letter case says
+    /// nothing there either (RFC 7643 section 2.1).
+    fn spell_as_stored(&mut self, target: &mut Target) -> Result<(), Error> {
+        fn spelled(holder: &Map<String, Value>, name: &str) -> Option<String> {
+            let same = |it: &&String| it.eq_ignore_ascii_case(name);
+            let other = || holder.keys().find(same).cloned();
+            if holder.contains_key(name) { Some(name.to_owned()) } else { other() }
+        }
+        if target.attribute.kind != Type::Any {
+            return Ok(());
+        }
+        let Some(urn) = target.extension.as_ref().and_then(|it| spelled(self.document, it)) else {
+            return Ok(());
+        };
+        let holder = self.document.get(&urn).and_then(Value::as_object);
+        self.spend(holder.map_or(0, Map::len), &urn)?;
+        let holder = self.document.get(&urn).and_then(Value::as_object);
+        if let Some(name) = holder.and_then(|it| spelled(it, &target.attribute.name)) {
+            if let Some(sub) = &target.sub
+                && let Some(Value::Object(value)) = holder.and_then(|it| it.get(&name))
+            {
+                let sub = spelled(value, &sub.name).unwrap_or_else(|| sub.name.clone());
+                target.sub = Some(Arc::new(Attribute::untyped(&sub)));
+            }
+            target.attribute = Arc::new(Attribute::untyped(&name));
+        }
+        target.extension = Some(urn);
+        Ok(())
     }
 
     /// Notes that an operation names what no schema has. To the letter of RFC 7644 section 3.5.2
@@ -314,7 +340,7 @@ impl Patch<'_> {
                 quoted(attribute.name.as_str())
             )));
         } else {
-            single::apply(holder, attribute, target.sub.as_deref(), op, value, text, strict)?;
+            single::apply(holder, attribute, target.sub.as_ref(), op, value, text, strict)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
@@ -406,33 +432,40 @@ impl Patch<'_> {
             let empty = value.as_array().is_some_and(Vec::is_empty) || *value == "";
             return if empty && !self.rules.strict { Ok(()) } else { Err(takes_an_object(urn)) };
         };
-        if self.resource_type.extension(urn).is_some() {
+        if let Some(extension) = self.resource_type.extension(urn) {
             let at = |name: &String| format!("{urn}:{name}");
-            // What can be no attribute's name is unknown here, too.
-            let nameable = |name: &str| name.contains('[') || AttrPath::new(name).is_some();
+            // What can be no attribute's name is unknown here, too. `schemas` is no attribute of an
+            // extension; a client may name the extension by it once more.
+            let nameable = |name: &str| {
+                let names_itself = name.eq_ignore_ascii_case(SCHEMAS)
+                    && extension.schema.attribute(name).is_none();
+                (name.contains('[') || AttrPath::new(name).is_some()) && !names_itself
+            };
             return members
                 .iter()
                 .filter(|(name, _)| nameable(name))
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
+        let holder = self.document.get(urn).and_then(Value::as_object).into_iter().flatten();
+        let stored: HashMap<String, String> =
+            holder.map(|(name, _)| (name.to_ascii_lowercase(), name.clone())).collect();
         // In one pass: each member that goes by itself would move all behind it.
-        let gone: HashSet<&String> =
-            members.iter().filter(|(_, it)| it.is_null()).map(|(name, _)| name).collect();
+        let gone: HashSet<String> = members
+            .iter()
+            .filter(|(_, it)| it.is_null())
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect();
         if let Some(holder) = self.holder(Some(urn), false).filter(|_| !gone.is_empty()) {
-            holder.retain(|name, _| !gone.contains(name));
+            holder.retain(|name, _| !gone.contains(&name.to_ascii_lowercase()));
         }
-        for (name, value) in members {
-            match foreign(name, value)? {
-                None => {}
-                Some(kept) => {
-                    let attribute = Arc::new(Attribute::untyped(name));
-                    let extension = Some(urn.to_owned());
-                    let target = Target { extension, attribute, sub: None };
-                    let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
-                    let path = PatchPath { attribute, filter: None, sub: None };
-                    self.change(op, &path, &target, &kept, name)?;
-                }
-            }
+        for (given, value) in members {
+            let Some(kept) = foreign(given, value)? else { continue };
+            let name = stored.get(&given.to_ascii_lowercase()).unwrap_or(given);
+            let attribute = Arc::new(Attribute::untyped(name));
+            let target = Target { extension: Some(urn.to_owned()), attribute, sub: None };
+            let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
+            let path = PatchPath { attribute, filter: None, sub: None };
+            self.change(op, &path, &target, &kept, name)?;
         }
         self.drop_empty_extension(Some(urn));
         Ok(())
@@ -489,7 +522,7 @@ impl Patch<'_> {
         let whole = target.sub.is_none() && !filtered;
         let fixed = leaf.mutability == Mutability::Immutable && !filtered;
         let required = leaf.required && (whole || target.sub.is_some());
-        if (whole && target.is_core(ACTIVE)) || fixed || required {
+        if (whole && self.decides_login(target)) || fixed || required {
             return Err(Error::mutability(format!(
                 "\"{}\" cannot be removed: a {} always has it.",
                 quoted(text),
@@ -502,7 +535,13 @@ impl Patch<'_> {
     /// Whether "no value" (null, "", []) means "keep" here, as in a PUT.
     fn keeps(&self, target: &Target) -> bool {
         let whole = target.sub.is_none();
-        whole && (target.is_core(ACTIVE) || target.leaf().mutability == Mutability::Immutable)
+        let immutable = target.leaf().mutability == Mutability::Immutable;
+        whole && (self.decides_login(target) || immutable)
+    }
+
+    /// Whether this is the attribute that says whether an account may log in.
+    fn decides_login(&self, target: &Target) -> bool {
+        target.is_core(ACTIVE) && identity::is_account(self.resource_type)
     }
 
     /// The primary e-mail address must come out as it was. Where it vanished because the client

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::document::Schema;
+use crate::scim::schema::own_type::OwnType;
 use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// The published schemas, one file each. A new resource type is one more file here and one more
@@ -29,6 +30,10 @@ pub struct Definitions {
     pub schemas: Vec<Arc<Schema>>,
     /// Every resource type.
     pub resource_types: Vec<ResourceType>,
+    /// The attributes every resource has.
+    common: Arc<Schema>,
+    /// Whether names are taken to the letter.
+    strict: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +97,7 @@ impl Definitions {
                 strict: false,
             });
         }
-        let mut definitions = Definitions { schemas, resource_types };
+        let mut definitions = Definitions { schemas, resource_types, common, strict: false };
         definitions.tell_types_apart();
         Ok(definitions)
     }
@@ -100,6 +105,7 @@ impl Definitions {
     /// These definitions with names taken to the letter, or as clients mean them.
     #[must_use]
     pub fn with_strict(mut self, strict: bool) -> Definitions {
+        self.strict = strict;
         self.resource_types.iter_mut().for_each(|it| it.strict = strict);
         self
     }
@@ -119,6 +125,56 @@ impl Definitions {
         }
     }
 
+    /// These definitions, which are the built-in ones, with the resource types of an organisation.
+    /// An extension is one of the schemas that came with its type, else a built-in one, else one of
+    /// the `registered`.
+    #[must_use]
+    pub fn with_types<'a>(
+        &self,
+        types: impl IntoIterator<Item = &'a OwnType>,
+        registered: &[Arc<Schema>],
+    ) -> Definitions {
+        let mut extended = self.clone();
+        for own in types {
+            let extensions = own.extensions.iter().filter_map(|it| {
+                let schema = own.schema(&it.urn).or_else(|| self.shared(&it.urn, registered))?;
+                Some(Extension { schema: Arc::clone(schema), required: it.required })
+            });
+            extended.resource_types.push(ResourceType {
+                name: own.name.clone(),
+                endpoint: own.endpoint.clone(),
+                core: Arc::clone(&own.core),
+                extensions: extensions.collect(),
+                common: Arc::clone(&self.common),
+                document: own.published().clone(),
+                elsewhere: Vec::new(),
+                strict: self.strict,
+            });
+            extended.schemas.extend(own.schemas.iter().cloned());
+        }
+        extended.tell_types_apart();
+        extended
+    }
+
+    /// The schema that a resource type of an organisation may name without bringing it along: an
+    /// extension of a built-in type, or one that was registered.
+    #[must_use]
+    pub fn shared<'a>(
+        &'a self,
+        urn: &str,
+        registered: &'a [Arc<Schema>],
+    ) -> Option<&'a Arc<Schema>> {
+        let builtin = self.resource_types.iter().flat_map(|it| &it.extensions);
+        let mut all = builtin.map(|it| &it.schema).chain(registered);
+        all.find(|it| it.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// The attributes every resource has, whatever its type.
+    #[must_use]
+    pub fn common(&self) -> &Schema {
+        &self.common
+    }
+
     /// These definitions with further schemas, each an extension of the resource type it stands
     /// with. One whose type does not exist is left out.
     #[must_use]
@@ -132,10 +188,13 @@ impl Definitions {
             let Some(it) = types.iter_mut().find(|it| it.name.eq_ignore_ascii_case(name)) else {
                 continue;
             };
-            if let Some(listed) = it.document["schemaExtensions"].as_array_mut() {
-                listed.push(json!({ "schema": schema.id, "required": false }));
+            // A type of the organisation may have named it already.
+            if it.extension(&schema.id).is_none() {
+                if let Some(listed) = it.document["schemaExtensions"].as_array_mut() {
+                    listed.push(json!({ "schema": schema.id, "required": false }));
+                }
+                it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
             }
-            it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
             extended.schemas.push(schema);
         }
         extended.tell_types_apart();
