@@ -140,20 +140,31 @@ impl Read<'_> {
         key: AccountKey,
         value: &str,
     ) -> Result<Vec<Account>, Error> {
-        let (condition, value) = match key {
-            AccountKey::Id => ("id = ?3", Cow::Borrowed(value)),
-            AccountKey::ExternalId => ("external_id = ?3", Cow::Borrowed(value)),
-            AccountKey::UserName => ("user_name = ?3", fold(value)),
+        let (sql, value) = match key {
+            AccountKey::Id => (
+                "SELECT seq, id, active, document FROM resource
+                 WHERE org = ? AND type = ? AND id = ? AND deleted IS NULL",
+                Cow::Borrowed(value),
+            ),
+            AccountKey::ExternalId => (
+                "SELECT seq, id, active, document FROM resource
+                 WHERE org = ? AND type = ? AND external_id = ? AND deleted IS NULL LIMIT 2",
+                Cow::Borrowed(value),
+            ),
+            AccountKey::UserName => (
+                "SELECT seq, id, active, document FROM resource
+                 WHERE org = ? AND type = ? AND user_name = ? AND deleted IS NULL",
+                fold(value),
+            ),
             AccountKey::Email => (
-                "seq IN (SELECT resource FROM email WHERE email.org = ?1 AND email.value = ?3)",
+                "SELECT seq, id, active, document FROM resource
+                 WHERE org = ?1 AND type = ?2 AND deleted IS NULL AND seq IN (
+                     SELECT resource FROM email WHERE email.org = ?1 AND email.value = ?3)
+                 LIMIT 2",
                 fold(value),
             ),
         };
-        let sql = format!(
-            "SELECT seq, id, active, document FROM resource
-             WHERE org = ?1 AND type = ?2 AND {condition} AND deleted IS NULL LIMIT 2"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map(params![kind.org.0, kind.resource_type, value], |row| {
             // No value is no permission.
             let active = row.get::<_, Option<bool>>(2)? == Some(true);
