@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::context::{Context, Notes};
-use crate::api::definitions::DefinitionsCache;
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
 use crate::api::router::{self, Located, Router};
@@ -20,6 +19,7 @@ use crate::api::waiting::{End, Wait, Waiting};
 use crate::auth::{Auth, Principal};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;

@@ -20,6 +20,7 @@
 //! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
+//! cli/webhook.rs                 `plumm webhook`
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
@@ -70,6 +71,7 @@
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process
+//! metrics/webhooks.rs            deliveries of webhooks
 //! metrics/text.rs                the text format of Prometheus
 //!
 //! api/mod.rs                     the table of all routes: who asks decides the room
@@ -79,7 +81,6 @@
 //! api/body.rs                    the body of a request as a JSON object
 //! api/pages.rs                   pages of the change feed that several clients are sent
 //! api/waiting.rs                 clients that wait for a change
-//! api/definitions.rs             the definitions of each organisation, kept in memory
 //! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
 //! api/scim/bulk.rs               several operations in one request
@@ -92,7 +93,6 @@
 //! api/access/login.rs            may this person log in?
 //! api/access/check.rs            may this request pass? a reverse proxy asks
 //! api/access/changes.rs          the change feed
-//! api/access/account.rs          accounts and groups as the application sees them
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
 //! api/operations/metrics.rs      /metrics
@@ -134,7 +134,23 @@
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
+//! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
+//! outbox/reader.rs               lines of the log become events with what they are about
+//! outbox/account.rs              accounts and groups as the application sees them
+//! definitions.rs                 the definitions of each organisation, kept in memory
+//!
+//! webhooks/mod.rs                deliveries: started with the server, ended with it
+//! webhooks/dispatcher.rs         the one thread that knows all endpoints
+//! webhooks/endpoint.rs           an endpoint at work: where it is, and what a delivery changes
+//! webhooks/batch.rs              events that are sent to an endpoint one after the other
+//! webhooks/queue.rs              whose turn it is
+//! webhooks/schedule.rs           when a delivery that failed is tried again
+//! webhooks/sender.rs             the threads that send
+//! webhooks/client.rs             one request to a receiver, and its answer
+//! webhooks/address.rs            which URLs and addresses are refused
+//!
 //! events/mod.rs                  what a change means to the application; pure
+//! events/webhook.rs              the body and the signature of a webhook; pure
 //!
 //! store/mod.rs                   the database file: open, read, write
 //! store/open.rs                  who opens the file, and what it must be before SQLite opens it
@@ -158,6 +174,7 @@
 //! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
+//! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
 //! store/query/listing.rs         pages of lists
@@ -188,11 +205,13 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod definitions;
 pub mod events;
 pub mod http;
 pub mod id;
 pub mod memory;
 pub mod metrics;
+pub mod outbox;
 pub mod rate;
 pub mod scim;
 pub mod server;

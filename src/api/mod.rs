@@ -7,7 +7,6 @@
 pub mod access;
 pub mod body;
 pub mod context;
-pub mod definitions;
 pub mod failure;
 pub mod operations;
 pub mod pages;

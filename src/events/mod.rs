@@ -3,6 +3,8 @@
 //! Each event has one meaning, so that an application can act on the ones it knows by their names
 //! alone. A change that does two things is two events, in the order of [`Kind`].
 
+pub mod webhook;
+
 use serde_json::{Map, Value, json};
 
 use crate::scim::datetime::Timestamp;

@@ -1,26 +1,17 @@
 //! The change feed: what became of accounts, groups and provisioning, in order and without a gap.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
-
-use crate::api::access::account::as_it_is;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::pages::Page;
 use crate::api::waiting::Wait;
-use crate::events::{By, Event, Line, Now, Subject, events};
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
+use crate::outbox::reader::Reader;
 use crate::scim::error::{Error, quoted};
-use crate::scim::returned::shown;
-use crate::scim::schema::name::{GROUPS, MEMBERS, USER_NAME};
-use crate::scim::schema::resource_type::ResourceType;
-use crate::store::tables::provisioning_log::{CLI, Logged, ORG};
-use crate::store::tables::resource::Kind;
 use crate::store::transaction::Read;
 
 /// The most numbers in one answer.
@@ -29,8 +20,6 @@ pub const LIMIT_MAX: i64 = 1_000;
 pub const LIMIT_DEFAULT: i64 = 100;
 /// How many numbers are read at once.
 const PART: i64 = 50;
-/// What a member takes in an answer and on the way there, in bytes.
-const MEMBER_BYTES: usize = 512;
 /// The longest wait, in seconds.
 pub const WAIT_SECONDS_MAX: i64 = 60;
 /// An answer that is larger takes up no further number.
@@ -129,22 +118,27 @@ struct Part<'a> {
     context: &'a Context<'a>,
     tx: &'a Read<'a>,
     page: &'a mut Draft,
-    /// Accounts and groups as they are now, by their ids.
-    now: HashMap<String, Value>,
 }
 
 impl<'a> Part<'a> {
     fn new(context: &'a Context<'a>, tx: &'a Read<'a>, page: &'a mut Draft) -> Part<'a> {
-        Part { context, tx, page, now: HashMap::new() }
+        Part { context, tx, page }
     }
 
     /// Adds the events of this many numbers.
-    fn read(mut self, numbers: i64) -> Result<(), Failure> {
+    fn read(self, numbers: i64) -> Result<(), Failure> {
         refuse_trimmed(self.context, self.tx, self.page.last)?;
         let org = self.context.principal.org.key;
+        let charge = |bytes| Ok::<_, Failure>(self.context.try_take(bytes)?);
+        let mut reader = Reader::new(self.tx, org, self.context.definitions, &charge);
         let mut left = numbers;
         self.tx.lines_after(org, self.page.last, |line| {
-            self.add(&line)?;
+            self.page.last = line.seq;
+            for (_, event) in reader.events(&line)? {
+                let text = event.to_string();
+                self.page.bytes += text.len();
+                self.page.changes.push(text);
+            }
             left -= 1;
             let full = left == 0 || self.page.bytes >= ANSWER_BYTES_MAX;
             Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -152,114 +146,6 @@ impl<'a> Part<'a> {
         self.page.more = self.tx.last_change(org)? > self.page.last;
         Ok(())
     }
-
-    /// Adds the events of a line, all of them.
-    fn add(&mut self, logged: &Logged) -> Result<(), Failure> {
-        self.page.last = logged.seq;
-        let subject = match logged.resource_type.as_str() {
-            ORG => Some(Subject::Provisioning),
-            other => Subject::of(other, self.context.definitions),
-        };
-        let Some(subject) = subject else { return Ok(()) };
-        let by = match logged.actor.as_str() {
-            CLI => By::Command,
-            token => By::Token(token, logged.label.as_deref().unwrap_or_default()),
-        };
-        let line = Line { sequence: logged.seq, time: logged.time, by };
-        for (i, event) in events(subject, &logged.method, &logged.changes).into_iter().enumerate() {
-            let resource_type = self.context.definitions.resource_type(&logged.resource_type);
-            let id = logged.resource.as_str();
-            let now = match (subject, resource_type) {
-                (Subject::Provisioning, _) | (_, None) => None,
-                (Subject::User, Some(it)) => Some(Now::User(id, self.now(it, id)?)),
-                (Subject::Group, Some(it)) => Some(Now::Group(id, self.now(it, id)?)),
-            };
-            let event = Event { changed: self.told(event.changed, resource_type)?, ..event };
-            let text = line.to_json(i, event, now).to_string();
-            self.page.bytes += text.len();
-            self.page.changes.push(text);
-        }
-        Ok(())
-    }
-
-    /// An account or group as it is now; null once it is purged.
-    fn now(&mut self, resource_type: &ResourceType, id: &str) -> Result<Value, Failure> {
-        if let Some(known) = self.now.get(id) {
-            return Ok(known.clone());
-        }
-        let org = self.context.principal.org.key;
-        let kind = Kind { org, resource_type: &resource_type.name, location_base: "" };
-        let now = match self.tx.resource_or_deleted(kind, id)? {
-            Some(it) => as_it_is(self.tx, resource_type, &it)?,
-            None => Value::Null,
-        };
-        self.now.insert(id.to_owned(), now.clone());
-        Ok(now)
-    }
-
-    /// What changed, as the application may read it: nothing that is shown to nobody, and members
-    /// and groups with the names they have.
-    fn told(
-        &self,
-        changed: Map<String, Value>,
-        resource_type: Option<&ResourceType>,
-    ) -> Result<Map<String, Value>, Failure> {
-        let mut told = match resource_type {
-            Some(it) if it.hides() => without_hidden(&changed, it),
-            _ => changed,
-        };
-        for (name, names_users) in [(MEMBERS, true), (GROUPS, false)] {
-            for way in ["added", "removed"] {
-                let Some(Value::Array(ids)) = told.get_mut(name).and_then(|it| it.get_mut(way))
-                else {
-                    continue;
-                };
-                *ids = self.named(ids, names_users)?;
-            }
-        }
-        Ok(told)
-    }
-
-    /// Members or groups by their ids, each with the name it has, unless it was purged.
-    fn named(&self, ids: &[Value], names_users: bool) -> Result<Vec<Value>, Failure> {
-        self.context.try_take(ids.len().saturating_mul(MEMBER_BYTES))?;
-        let ids: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
-        let mut names = self.tx.names(self.context.principal.org.key, &ids)?;
-        let named = |id: &&str| {
-            let mut named = json!({ "id": id });
-            let of = names.remove(*id).unwrap_or_default();
-            match of.user_name {
-                Some(it) if names_users => named[USER_NAME] = it.into(),
-                _ => named["displayName"] = of.display.into(),
-            }
-            named
-        };
-        Ok(ids.iter().map(named).collect())
-    }
-}
-
-/// Changes without those of attributes that SCIM shows to nobody, or only to who asks for them.
-fn without_hidden(
-    changed: &Map<String, Value>,
-    resource_type: &ResourceType,
-) -> Map<String, Value> {
-    let side = |when: &str| {
-        let values =
-            changed.iter().filter_map(|(name, it)| Some((name.clone(), it.get(when)?.clone())));
-        shown(values.collect(), None, resource_type)
-    };
-    let (before, after) = (side("before"), side("after"));
-    let mut kept = Map::new();
-    for (name, it) in changed {
-        let value = |of: &Map<String, Value>| of.get(name).cloned().unwrap_or(Value::Null);
-        let (before, after) = (value(&before), value(&after));
-        if it.get("before").is_none() {
-            kept.insert(name.clone(), it.clone());
-        } else if before != after {
-            kept.insert(name.clone(), json!({ "before": before, "after": after }));
-        }
-    }
-    kept
 }
 
 /// A parameter that is a whole number within these bounds.

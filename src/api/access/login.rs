@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::api::access::account::{accounts, groups};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
+use crate::outbox::account::{accounts, groups};
 use crate::scim::error::{Error, quoted};
 use crate::scim::schema::name::USER_NAME;
 use crate::store;
@@ -64,7 +64,7 @@ pub fn find(
     value: &str,
     words: &str,
 ) -> Result<Option<(Account, Value)>, Failure> {
-    let Some(accounts) = accounts(context) else {
+    let Some(accounts) = accounts(context.definitions) else {
         return Err(Error::new(404, "Nobody can log in here: there is no type of account.").into());
     };
     let org = context.principal.org.key;

@@ -1,6 +1,5 @@
 //! What the application asks: `/access/v1`.
 
-pub mod account;
 pub mod changes;
 pub mod check;
 pub mod login;

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::context::Context;
 use crate::scim::membership;
 use crate::scim::returned::shown;
+use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::name::{ACTIVE, GROUPS, USER_NAME};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::error::Error;
@@ -13,8 +13,8 @@ use crate::store::transaction::Read;
 
 /// The type of accounts: the one whose resources have a userName.
 #[must_use]
-pub fn accounts<'a>(context: &Context<'a>) -> Option<&'a ResourceType> {
-    context.definitions.resource_types.iter().find(|it| it.core.attribute(USER_NAME).is_some())
+pub fn accounts(definitions: &Definitions) -> Option<&ResourceType> {
+    definitions.resource_types.iter().find(|it| it.core.attribute(USER_NAME).is_some())
 }
 
 /// The groups an account is in, directly or through other groups.
