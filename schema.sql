@@ -223,3 +223,43 @@ CREATE INDEX provisioning_log_org ON provisioning_log (org);
 ALTER TABLE org ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
 UPDATE org SET trimmed = (SELECT min(seq) - 1 FROM provisioning_log)
     WHERE created <= (SELECT time FROM provisioning_log ORDER BY seq LIMIT 1);
+
+-- Where the application wants to be told of changes. Keys lie here as they are, since they sign. What is
+-- delivered: every event of the lines up to `after`, and the first `delivered` events of the line behind
+-- it. `revision` counts the changes by commands, so that a server does not write over them.
+CREATE TABLE webhook (
+    id TEXT PRIMARY KEY,
+    org INTEGER NOT NULL REFERENCES org (id),
+    url TEXT NOT NULL,
+    events TEXT NOT NULL,         -- their types with a comma between them; none: all
+    algorithm TEXT NOT NULL,
+    key BLOB NOT NULL,
+    former_key BLOB,              -- signs too, until `former_until`
+    former_until INTEGER,
+    ca TEXT,                      -- authorities of the receiver's certificate, as PEM; none: the system's
+    insecure INTEGER NOT NULL,    -- whether plain HTTP may leave the host
+    created INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
+    after INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt INTEGER,
+    disabled INTEGER,
+    reason TEXT
+) STRICT, WITHOUT ROWID;
+CREATE INDEX webhook_org ON webhook (org);
+
+-- The last attempts at each endpoint, numbered.
+CREATE TABLE webhook_delivery (
+    webhook TEXT NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    type TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    milliseconds INTEGER NOT NULL,
+    status INTEGER,
+    error TEXT,
+    answer TEXT NOT NULL,         -- its start
+    PRIMARY KEY (webhook, number)
+) STRICT, WITHOUT ROWID;

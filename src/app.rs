@@ -45,7 +45,7 @@ pub struct App {
     auth: Auth,
     rates: Rates,
     bookmarks: Bookmarks,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     memory: Memory,
     waiting: Waiting,
     pages: Pages,
@@ -91,7 +91,7 @@ impl App {
         App {
             store,
             config,
-            metrics: Metrics::new(started, router.labels()),
+            metrics: Arc::new(Metrics::new(started, router.labels())),
             clock,
             auth: Auth::default(),
             rates: Rates::default(),
@@ -112,7 +112,7 @@ impl App {
 
     /// What is counted.
     #[must_use]
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 

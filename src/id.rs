@@ -26,6 +26,24 @@ pub fn token() -> String {
     (0..TOKEN_ID_CHARS).map(|_| letter()).collect()
 }
 
+/// A new id of a webhook's endpoint.
+#[must_use]
+pub fn webhook() -> String {
+    format!("wh_{}", token())
+}
+
+/// A new id of an event that no change has made.
+#[must_use]
+pub fn test_event() -> String {
+    format!("evt_test_{}", token())
+}
+
+/// A number that spreads what would otherwise happen at the same moment.
+#[must_use]
+pub fn jitter() -> u32 {
+    rand::random()
+}
+
 /// A new secret of a token.
 #[must_use]
 pub fn secret() -> Zeroizing<String> {

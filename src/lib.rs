@@ -20,7 +20,8 @@
 //! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
-//! cli/webhook.rs                 `plumm webhook`
+//! cli/webhook/mod.rs             `plumm webhook`
+//! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
@@ -216,3 +217,4 @@ pub mod rate;
 pub mod scim;
 pub mod server;
 pub mod store;
+pub mod webhooks;

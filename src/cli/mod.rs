@@ -13,6 +13,7 @@ mod text;
 pub mod tls;
 pub mod token;
 pub mod user;
+pub mod webhook;
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -82,6 +83,9 @@ enum Command {
     /// User accounts: look at them, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
+    /// Webhooks: an application that is told of every change
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     /// Copy the database to a file, at any moment
     Backup(backup::Backup),
     /// Go back to a copy
@@ -110,6 +114,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             resource_type::run(&command, &session).and_then(|it| session.print(&it))
         }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Webhook(command) => webhook::run(&command, &session),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
         Command::Restore(args) => {
             backup::restore(&args, &session).and_then(|it| session.print(&it))

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, table, time_cell};
+use crate::cli::webhook;
+use crate::cli::webhook::shown::Shown;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::open::Open;
@@ -85,6 +87,11 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
         ];
         table(head, orgs.iter().map(OrgStatus::cells))
     };
+    let has_webhooks = orgs.iter().any(|it| !it.webhooks.is_empty());
+    if has_webhooks {
+        let all = orgs.into_iter().flat_map(|it| it.webhooks).collect::<Vec<_>>();
+        text += &format!("\n{}", webhook::as_table(&all));
+    }
     Ok(Answer { json, text })
 }
 
@@ -96,6 +103,7 @@ struct OrgStatus {
     /// How many tokens are valid.
     tokens: usize,
     next_token_expiry: Option<Timestamp>,
+    webhooks: Vec<Shown>,
 }
 
 impl OrgStatus {
@@ -104,6 +112,7 @@ impl OrgStatus {
         Ok(OrgStatus {
             census: read.census(org.key)?,
             last_push: read.last_push(org.key)?,
+            webhooks: webhook::of_org(read, &org, now)?,
             tokens: tokens.len(),
             next_token_expiry: tokens.iter().filter_map(|it| it.expires).min(),
             org,
@@ -119,6 +128,7 @@ impl OrgStatus {
             "last_push": self.last_push.map(|it| it.to_string()),
             "tokens": self.tokens,
             "next_token_expiry": self.next_token_expiry.map(|it| it.to_string()),
+            "webhooks": webhook::as_json(&self.webhooks),
         })
     }
 

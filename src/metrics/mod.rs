@@ -7,6 +7,7 @@ mod counter;
 mod histogram;
 mod process;
 pub mod text;
+pub mod webhooks;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::metrics::counter::{Counter, Gauge};
 use crate::metrics::histogram::Histogram;
 use crate::metrics::text::Text;
+use crate::metrics::webhooks::WebhookMetrics;
 
 /// The statuses that are told apart, in order; any other counts as the last one, 0.
 const STATUSES: [u16; 25] = [
@@ -50,6 +52,8 @@ pub struct Metrics {
     pub clients_waiting: Gauge,
     /// Events that were told to applications.
     pub events_told: Counter,
+    /// Deliveries of webhooks.
+    pub webhooks: WebhookMetrics,
     /// Requests without a valid token.
     pub refused_tokens: Counter,
     /// Requests beyond the rate of their organisation.
@@ -79,6 +83,7 @@ impl Metrics {
             requests_at_work: Gauge::default(),
             clients_waiting: Gauge::default(),
             events_told: Counter::default(),
+            webhooks: WebhookMetrics::default(),
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
             panics: Counter::default(),
@@ -196,6 +201,7 @@ impl Metrics {
             text.family(name, kind, help);
             text.sample(&[], value);
         }
+        self.webhooks.add_to(&mut text);
         if let Some(seconds) = self.certificate_expiry() {
             let name = "plumm_certificate_expiry_timestamp_seconds";
             text.family(name, "gauge", "When the TLS certificate expires, since the epoch.");

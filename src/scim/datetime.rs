@@ -1,6 +1,7 @@
 //! Points in time and the DateTime text of RFC 7643 section 2.3.5 (xsd:dateTime).
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
@@ -37,12 +38,26 @@ impl Timestamp {
         Timestamp { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
     }
 
+    /// So much later.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Timestamp {
+        let nanoseconds = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        Timestamp { nanoseconds: self.nanoseconds.saturating_add(nanoseconds) }
+    }
+
     /// The date as HTTP writes it, to the second (RFC 9110 section 5.6.7).
     #[must_use]
     pub fn http_date(self) -> String {
         let seconds = self.nanoseconds.div_euclid(1_000_000_000);
         let exact = jiff::Timestamp::from_second(seconds).unwrap_or_default();
         exact.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
+
+    /// Reads a date as HTTP writes it.
+    #[must_use]
+    pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+        let read = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        Some(Timestamp::from_nanoseconds(read.as_second().saturating_mul(1_000_000_000)))
     }
 
     /// The time to the second as a part of a file's name: `20110513T044234Z`.

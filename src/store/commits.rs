@@ -1,8 +1,8 @@
-//! That something was committed here, for the one thread that waits for it on behalf of all
-//! clients.
+//! That something was committed here, for the few threads that wait for it: one on behalf of all
+//! clients of the change feed, and the one that delivers webhooks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::store::mutex::lock;
@@ -10,8 +10,8 @@ use crate::store::mutex::lock;
 /// How many changes this process has committed while somebody watched.
 #[derive(Default)]
 pub struct Commits {
-    /// Most of the time nobody waits, and then a change pays for one look at this.
-    watched: AtomicBool,
+    /// How many watch. Most of the time nobody does, and then a change pays for one look at this.
+    watching: AtomicUsize,
     count: Mutex<u64>,
     changed: Condvar,
 }
@@ -19,16 +19,31 @@ pub struct Commits {
 impl Commits {
     /// Notes that a change has just been committed.
     pub fn add(&self) {
-        if self.watched.load(Ordering::SeqCst) {
-            *lock(&self.count) += 1;
-            self.changed.notify_all();
+        if self.watching.load(Ordering::SeqCst) > 0 {
+            self.wake();
         }
     }
 
     /// Counts commits from now on: whoever reads after this misses none.
     pub fn watch(&self) -> Watch<'_> {
-        self.watched.store(true, Ordering::SeqCst);
+        self.watching.fetch_add(1, Ordering::SeqCst);
         Watch { commits: self, seen: *lock(&self.count) }
+    }
+
+    fn wake(&self) {
+        *lock(&self.count) += 1;
+        self.changed.notify_all();
+    }
+}
+
+/// Wakes those who watch as a commit does, for other news that they wait for.
+#[derive(Clone)]
+pub struct Waker(pub(super) Arc<Commits>);
+
+impl Waker {
+    /// Wakes them.
+    pub fn wake(&self) {
+        self.0.wake();
     }
 }
 
@@ -51,6 +66,6 @@ impl Watch<'_> {
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        self.commits.watched.store(false, Ordering::SeqCst);
+        self.commits.watching.fetch_sub(1, Ordering::SeqCst);
     }
 }

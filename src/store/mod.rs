@@ -19,10 +19,11 @@ pub mod writer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::{WriteClock, checkpoint};
-use crate::store::commits::{Commits, Watch};
+use crate::store::commits::{Commits, Waker, Watch};
 use crate::store::error::Error;
 use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
@@ -41,7 +42,7 @@ pub struct Store {
     long_reads: LongReads,
     writer: Writer,
     written: WriteClock,
-    commits: Commits,
+    commits: Arc<Commits>,
     /// Whether another program makes the checkpoints.
     external_checkpoint: bool,
     /// Held for as long as the store is open; the last field, so that it outlives the connections.
@@ -81,7 +82,7 @@ impl Store {
             long_reads: LongReads::default(),
             writer: Writer::new(writer),
             written: WriteClock::default(),
-            commits: Commits::default(),
+            commits: Arc::default(),
             external_checkpoint,
             serve_lock,
         })
@@ -155,10 +156,16 @@ impl Store {
         Ok(answer)
     }
 
-    /// Notices from now on what this process commits. For one at a time: where several would watch,
-    /// one of them does it for all.
+    /// Notices from now on what this process commits. For few threads: where many would watch, one
+    /// of them does it for all.
     pub fn watch(&self) -> Watch<'_> {
         self.commits.watch()
+    }
+
+    /// What wakes those who watch. It does not keep the file open.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.commits))
     }
 
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could

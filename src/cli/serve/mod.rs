@@ -30,6 +30,7 @@ use crate::server::tls::certificates::{Certificates, Files};
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::open::Open;
+use crate::webhooks::Webhooks;
 
 /// The exit code when a second signal cuts the orderly end short.
 const EXIT_CUT_SHORT: i32 = 1;
@@ -75,6 +76,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let server = server.map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on {scheme}://{}", server.local_addr());
     let no_thread = |it: io::Error| failed("no thread is left", &it);
+    let webhooks =
+        Webhooks::start(Arc::clone(&store), Arc::clone(app.metrics())).map_err(no_thread)?;
     let housekeeper = {
         let app = Arc::clone(&app);
         let work = move || {
@@ -102,7 +105,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
 
     let name = wait_for_stop_signal(&mut signals, certificates.as_deref(), session);
     log::info!("{name} received: finishing the requests in hand");
+    webhooks.begin_stop();
     server.stop();
+    webhooks.stop();
     drop((renewal, housekeeper));
     app.shut_down();
     drop(checkpointer);

@@ -8,3 +8,4 @@ pub mod resource;
 pub mod resource_type;
 pub mod schema;
 pub mod token;
+pub mod webhook;
