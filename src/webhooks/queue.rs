@@ -3,7 +3,8 @@
 
 /// How many requests are under way at once.
 pub const SENDERS_MAX: usize = 8;
-/// How many of them may be to receivers that are slow or have failed.
+/// No request to a receiver that is slow or has failed begins while so many are under way: the
+/// other places are for the healthy. One such receiver has a place whatever the healthy do.
 const SUSPECTS_MAX: usize = 6;
 
 /// An endpoint that has something to be sent.
@@ -21,16 +22,20 @@ pub struct Ready<T> {
 /// of both the ones that have waited longest. `busy` and `busy_suspects`: how many requests are
 /// under way.
 #[must_use]
-pub fn next<T>(mut ready: Vec<Ready<T>>, busy: usize, busy_suspects: usize) -> Vec<Ready<T>> {
+pub fn next<T>(
+    mut ready: Vec<Ready<T>>,
+    mut busy: usize,
+    mut busy_suspects: usize,
+) -> Vec<Ready<T>> {
     ready.sort_by_key(|it| (it.suspect, it.turn));
-    let mut left = SENDERS_MAX.saturating_sub(busy);
-    let mut left_for_suspects = SUSPECTS_MAX.saturating_sub(busy_suspects);
+    let owed = usize::from(busy_suspects == 0 && ready.iter().any(|it| it.suspect));
     ready.retain(|it| {
-        let has_place = left > 0 && (!it.suspect || left_for_suspects > 0);
-        if has_place {
-            left -= 1;
-            left_for_suspects -= usize::from(it.suspect);
-        }
+        let has_place = match it.suspect {
+            false => busy + owed < SENDERS_MAX,
+            true => busy < if busy_suspects == 0 { SENDERS_MAX } else { SUSPECTS_MAX },
+        };
+        busy += usize::from(has_place);
+        busy_suspects += usize::from(has_place && it.suspect);
         has_place
     });
     ready
@@ -52,8 +57,8 @@ mod tests {
     fn the_healthy_go_first_and_then_who_has_waited_longest() {
         let all = vec![ready(1, true, 0), ready(2, false, 9), ready(3, false, 4)];
         assert_eq!(chosen(all.clone(), 0, 0), [3, 2, 1]);
-        assert_eq!(chosen(all.clone(), 7, 0), [3]);
-        assert!(chosen(all, 8, 0).is_empty());
+        assert_eq!(chosen(all.clone(), 6, 1), [3, 2]);
+        assert!(chosen(all, 8, 1).is_empty());
     }
 
     #[test]
@@ -61,10 +66,19 @@ mod tests {
         let suspects: Vec<_> = (0..100).map(|it| ready(it, true, it)).collect();
         assert_eq!(chosen(suspects.clone(), 0, 0), [0, 1, 2, 3, 4, 5]);
         assert!(chosen(suspects.clone(), 6, 6).is_empty());
-        assert_eq!(chosen(suspects.clone(), 3, 1), [0, 1, 2, 3, 4]);
+        assert_eq!(chosen(suspects.clone(), 3, 1), [0, 1, 2]);
         let mut all = suspects;
         all.push(ready(100, false, 1_000));
         assert_eq!(chosen(all, 6, 6), [100]);
+    }
+
+    #[test]
+    fn a_suspect_has_a_place_whatever_the_healthy_do() {
+        let mut all: Vec<_> = (0..20).map(|it| ready(it, false, it)).collect();
+        all.push(ready(100, true, 1_000));
+        assert_eq!(chosen(all.clone(), 0, 0), [0, 1, 2, 3, 4, 5, 6, 100]);
+        assert_eq!(chosen(all.clone(), 7, 0), [100]);
+        assert_eq!(chosen(all, 7, 1), [0]);
     }
 
     #[test]

@@ -40,3 +40,4 @@ mod tls;
 mod upgrade;
 mod users;
 mod versions;
+mod webhooks;
