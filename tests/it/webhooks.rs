@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use base64ct::{Base64, Encoding};
 use plumm::clock::Clock;
 use plumm::store::Store;
-use plumm::store::error::Error;
 use plumm::store::open::Open;
 use ring::hmac;
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -510,7 +509,7 @@ fn whoever_has_missed_what_is_not_kept_any_more_is_told_so() {
     let store = Store::open(&place.folder.database(), Open::Existing).unwrap();
     let now = Clock::System.now();
     store.write(now, |tx| tx.trim_log(now.plus_seconds(60))).unwrap();
-    let trimmed = store.read(|tx| Ok::<_, Error>(tx.trimmed(tx.orgs()?[0].key)?)).unwrap();
+    let trimmed = store.read(|tx| tx.trimmed(tx.orgs()?[0].key)).unwrap();
     drop(store);
     assert!(trimmed > 0);
     let said = place.json(&["webhook", "show", &id]);
