@@ -27,10 +27,10 @@ pub fn apply(
         }
         let kept = coerce(attribute, value, text, strict)?;
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
-        // A bare id is another value altogether: what was said of the one before is not true of it.
-        let is_named = !matches!(value, Value::String(_));
+        // A bare id is another value: the sub-attributes of the value before do not describe it.
+        let is_bare_id = matches!(value, Value::String(_));
         if attribute.kind == Type::Complex
-            && is_named
+            && !is_bare_id
             && (kept.is_some() || value.is_object())
             && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
         {
@@ -60,7 +60,7 @@ pub fn apply(
     Ok(())
 }
 
-/// Sub-attributes that a complex value gives as null are cleared.
+/// Removes the sub-attributes that a complex value gives as null.
 fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
     for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
         if let Some(sub) = attribute.sub_attribute(name) {
