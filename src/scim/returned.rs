@@ -14,14 +14,14 @@ use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
 #[derive(Clone, Debug)]
 pub enum Projection {
     /// These, and what is always returned.
-    Only(Vec<Wanted>),
+    Only(Vec<Listed>),
     /// All but these; what is always returned stays.
-    Without(Vec<Wanted>),
+    Without(Vec<Listed>),
 }
 
-/// One attribute a client named.
+/// One entry of `attributes` or `excludedAttributes`.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum Listed {
     /// An attribute or sub-attribute.
     Attribute(Target),
     /// A whole extension, by its URN.
@@ -29,8 +29,8 @@ pub enum Wanted {
 }
 
 impl Projection {
-    /// What the two parameters ask for; `None` when neither says anything. Names that no attribute
-    /// has are passed over, as unknown attributes are on the way in.
+    /// What the two parameters ask for; `None` when both are empty. Names that no attribute has are
+    /// ignored, as unknown attributes of a body are.
     ///
     /// # Errors
     /// 400 `invalidValue` when both are given.
@@ -42,24 +42,24 @@ impl Projection {
         let said = |it: &&str| !it.trim().is_empty();
         match (attributes.filter(said), excluded.filter(said)) {
             (None, None) => Ok(None),
-            (Some(it), None) => Ok(Some(Projection::Only(wanted(it, resource_type)))),
-            (None, Some(it)) => Ok(Some(Projection::Without(wanted(it, resource_type)))),
+            (Some(it), None) => Ok(Some(Projection::Only(named_attributes(it, resource_type)))),
+            (None, Some(it)) => Ok(Some(Projection::Without(named_attributes(it, resource_type)))),
             (Some(_), Some(_)) => {
                 Err(Error::invalid_value("Send either attributes or excludedAttributes, not both."))
             }
         }
     }
 
-    /// Whether anything of this attribute on the first level may be shown: what is computed need
-    /// not be fetched otherwise.
+    /// Whether anything of this attribute on the first level may be shown: if not, a computed
+    /// attribute need not be fetched.
     #[must_use]
     pub fn shows(&self, name: &str) -> bool {
-        let is = |it: &Wanted| matches!(it, Wanted::Attribute(target) if target.is_core(name));
+        let is = |it: &Listed| matches!(it, Listed::Attribute(target) if target.is_core(name));
         let whole =
-            |it: &Wanted| is(it) && matches!(it, Wanted::Attribute(target) if target.sub.is_none());
+            |it: &Listed| is(it) && matches!(it, Listed::Attribute(target) if target.sub.is_none());
         match self {
-            Projection::Only(wanted) => wanted.iter().any(is),
-            Projection::Without(unwanted) => !unwanted.iter().any(whole),
+            Projection::Only(listed) => listed.iter().any(is),
+            Projection::Without(excluded) => !excluded.iter().any(whole),
         }
     }
 
@@ -71,18 +71,18 @@ impl Projection {
         resource_type: &ResourceType,
     ) -> Map<String, Value> {
         match self {
-            Projection::Only(wanted) => {
+            Projection::Only(listed) => {
                 let mut kept = Map::new();
                 for (name, value) in resource {
-                    if let Some(value) = only(wanted, &name, value, resource_type) {
+                    if let Some(value) = requested_part(listed, &name, value, resource_type) {
                         kept.insert(name, value);
                     }
                 }
                 kept
             }
-            Projection::Without(unwanted) => {
-                for it in unwanted {
-                    drop_from(&mut resource, it, resource_type);
+            Projection::Without(excluded) => {
+                for it in excluded {
+                    remove_excluded(&mut resource, it, resource_type);
                 }
                 resource
             }
@@ -90,8 +90,8 @@ impl Projection {
     }
 }
 
-/// What of a resource is shown: what the client asked for, where it did; without what is shown only
-/// when it is named, and without what is never shown.
+/// The part of a resource that is shown: what the client asked for, without the attributes that are
+/// returned on request and were not named, and without those that are never returned.
 #[must_use]
 pub fn shown(
     resource: Map<String, Value>,
@@ -106,11 +106,11 @@ pub fn shown(
         return shown;
     }
     let named = match projection {
-        Some(Projection::Only(wanted)) => wanted.as_slice(),
+        Some(Projection::Only(listed)) => listed.as_slice(),
         _ => &[],
     };
-    hide(&mut shown, None, &resource_type.common.attributes, named);
-    hide(&mut shown, None, &resource_type.core.attributes, named);
+    hide_unrequested(&mut shown, None, &resource_type.common.attributes, named);
+    hide_unrequested(&mut shown, None, &resource_type.core.attributes, named);
     for extension in &resource_type.extensions {
         let (urn, attributes) = (&extension.schema.id, &extension.schema.attributes);
         let mut emptied = Vec::new();
@@ -118,11 +118,11 @@ pub fn shown(
             if let Value::Object(members) = value
                 && name.eq_ignore_ascii_case(urn)
             {
-                hide(members, Some(urn), attributes, named);
+                hide_unrequested(members, Some(urn), attributes, named);
                 emptied.extend(members.is_empty().then(|| name.clone()));
             }
         }
-        // Stored before the schema was registered, a name may stand with its URN.
+        // A document from before the schema was registered may have the URN in front of a name.
         let secret = |name: &str| {
             let found = attributes.iter().filter(|it| it.is_secret());
             found.map(|it| format!("{urn}:{}", it.name)).any(|it| it.eq_ignore_ascii_case(name))
@@ -132,17 +132,18 @@ pub fn shown(
     shown
 }
 
-/// Takes out what a client did not name and sees only then, and what it never sees.
-fn hide(
+/// Removes the attributes that are returned on request and were not named, and those that are never
+/// returned.
+fn hide_unrequested(
     holder: &mut Map<String, Value>,
     extension: Option<&str>,
     attributes: &[Arc<Attribute>],
-    named: &[Wanted],
+    named: &[Listed],
 ) {
     let is_named = |attribute: &Attribute, sub: Option<&Attribute>| {
         named.iter().any(|it| match it {
-            Wanted::Extension(_) => false,
-            Wanted::Attribute(target) => {
+            Listed::Extension(_) => false,
+            Listed::Attribute(target) => {
                 target.extension.as_deref() == extension
                     && target.attribute.name == attribute.name
                     && sub
@@ -160,23 +161,23 @@ fn hide(
             continue;
         }
         for sub in attribute.sub_attributes.iter().filter(|it| hidden(attribute, Some(it))) {
-            drop_member(holder, &attribute.name, Some(sub));
+            remove_attribute(holder, &attribute.name, Some(sub));
         }
     }
 }
 
-fn wanted(text: &str, resource_type: &ResourceType) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+fn named_attributes(text: &str, resource_type: &ResourceType) -> Vec<Listed> {
+    let mut listed = Vec::new();
     for name in names(text, resource_type.strict) {
-        wanted.extend(match resource_type.name(name) {
-            Name::Extension(extension) => Some(Wanted::Extension(extension.schema.id.clone())),
+        listed.extend(match resource_type.name(name) {
+            Name::Extension(extension) => Some(Listed::Extension(extension.schema.id.clone())),
             Name::Attribute(target) if AttrPath::new(name).is_some() => {
-                Some(Wanted::Attribute(target))
+                Some(Listed::Attribute(target))
             }
             _ => None,
         });
     }
-    wanted
+    listed
 }
 
 /// The names in a list with commas. What stands in brackets says which values of an attribute are
@@ -201,9 +202,9 @@ fn names(text: &str, strict: bool) -> Vec<&str> {
     names.filter(|it| !it.is_empty()).collect()
 }
 
-/// What of one member on the first level was asked for.
-fn only(
-    wanted: &[Wanted],
+/// The part of one member on the first level that the client asked for.
+fn requested_part(
+    listed: &[Listed],
     name: &str,
     value: Value,
     resource_type: &ResourceType,
@@ -212,10 +213,10 @@ fn only(
         return Some(value);
     }
     let mut parts = Vec::new();
-    for it in wanted {
+    for it in listed {
         match it {
-            Wanted::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
-            Wanted::Attribute(target) => match &target.extension {
+            Listed::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
+            Listed::Attribute(target) => match &target.extension {
                 None if target.attribute.name == name && target.sub.is_none() => {
                     return Some(value);
                 }
@@ -227,7 +228,7 @@ fn only(
                 }
                 _ => {}
             },
-            Wanted::Extension(_) => {}
+            Listed::Extension(_) => {}
         }
     }
     let extension = resource_type.extension(name);
@@ -241,7 +242,7 @@ fn only(
         for (member, value) in members {
             let named: Vec<&Target> =
                 parts.iter().copied().filter(|it| it.attribute.name == member).collect();
-            if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
+            if named.iter().any(|it| it.sub.is_none()) || is_always_returned(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
                 kept.insert(member, part);
@@ -255,7 +256,7 @@ fn only(
 }
 
 /// Whether this member of an extension is returned whatever the client asked for.
-fn is_always_there(extension: Option<&Extension>, name: &str) -> bool {
+fn is_always_returned(extension: Option<&Extension>, name: &str) -> bool {
     let attribute = extension.and_then(|it| it.schema.attribute(name));
     attribute.is_some_and(|it| it.returned == Returned::Always)
 }
@@ -292,19 +293,23 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     }
 }
 
-fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type: &ResourceType) {
-    let target = match unwanted {
-        Wanted::Extension(urn) => {
+fn remove_excluded(
+    resource: &mut Map<String, Value>,
+    excluded: &Listed,
+    resource_type: &ResourceType,
+) {
+    let target = match excluded {
+        Listed::Extension(urn) => {
             let extension = resource_type.extension(urn);
             if let Some(Value::Object(members)) = resource.get_mut(urn) {
-                members.retain(|name, _| is_always_there(extension, name));
+                members.retain(|name, _| is_always_returned(extension, name));
             }
             if resource.get(urn).is_some_and(|it| it.as_object().is_none_or(Map::is_empty)) {
                 resource.shift_remove(urn);
             }
             return;
         }
-        Wanted::Attribute(target) => target,
+        Listed::Attribute(target) => target,
     };
     let leaf: &Attribute = target.leaf();
     if leaf.returned == Returned::Always {
@@ -312,21 +317,21 @@ fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type
     }
     let name = &target.attribute.name;
     let Some(urn) = &target.extension else {
-        drop_member(resource, name, target.sub.as_deref());
+        remove_attribute(resource, name, target.sub.as_deref());
         return;
     };
     if resource_type.extension(urn).is_none() {
         resource.shift_remove(&format!("{urn}:{name}"));
     }
     if let Some(Value::Object(members)) = resource.get_mut(urn) {
-        drop_member(members, name, target.sub.as_deref());
+        remove_attribute(members, name, target.sub.as_deref());
         if members.is_empty() {
             resource.shift_remove(urn);
         }
     }
 }
 
-fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
+fn remove_attribute(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
     let Some(sub) = sub else {
         holder.shift_remove(name);
         return;
@@ -406,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn of_values_without_the_named_part_empty_objects_were_left() {
+    fn a_value_without_the_named_sub_attributes_is_left_out() {
         let always = json!({"schemas": ["a"], "id": "1"});
         let mut one = always.clone();
         one["emails"] = json!([{"type": "work"}]);
