@@ -16,11 +16,12 @@ use plumm::http::request::{Method, Request};
 use plumm::http::response::Response;
 use plumm::id;
 use plumm::scim::datetime::Timestamp;
+use plumm::store::Store;
 use plumm::store::error::Error;
+use plumm::store::open::Open;
 use plumm::store::tables::org::{Org, OrgSettings};
 use plumm::store::tables::resource::Kind;
 use plumm::store::tables::token::Scope;
-use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 const CORE: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";

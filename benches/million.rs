@@ -18,11 +18,12 @@ use plumm::http::request::{Method, Request};
 use plumm::http::response::Response;
 use plumm::id;
 use plumm::scim::datetime::Timestamp;
+use plumm::store::Store;
 use plumm::store::error::Error;
+use plumm::store::open::Open;
 use plumm::store::tables::org::{Org, OrgSettings};
 use plumm::store::tables::resource::Kind;
 use plumm::store::tables::token::Scope;
-use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 /// Users of one transaction while they are made, and members of one request.

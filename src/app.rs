@@ -3,24 +3,26 @@
 //! The order of the steps is always the same: id, clock, route, authenticate, rate, handler,
 //! render, count, log.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::api::context::Context;
 use crate::api::definitions::DefinitionsCache;
-use crate::api::failure::{self, Failure};
+use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::{Auth, Principal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::forwarded;
-use crate::http::request::Request;
+use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
+use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
@@ -40,8 +42,20 @@ pub struct App {
     rates: Rates,
     bookmarks: Bookmarks,
     metrics: Metrics,
+    memory: Memory,
     definitions: DefinitionsCache,
     router: Router,
+}
+
+/// What the head of a request says of its sender.
+#[derive(Debug)]
+pub enum Admission {
+    /// A valid token.
+    Known,
+    /// The path needs no token, or there is nothing at it.
+    Anonymous,
+    /// No valid token where one is needed: this is the answer, whatever the body says.
+    Refused(Response),
 }
 
 /// A request at work, with what was found out about it.
@@ -75,6 +89,7 @@ impl App {
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
+            memory: Memory::default(),
             definitions,
             router,
         }
@@ -121,6 +136,52 @@ impl App {
             took.as_secs_f64() * 1e3
         );
         response
+    }
+
+    /// Whether a request is one that nobody may keep waiting: a login, or whether the server is
+    /// there. It asks the database for a row or two at most.
+    #[must_use]
+    pub fn is_quick(request: &Request) -> bool {
+        let first = request.path.split('/').find(|it| !it.is_empty());
+        matches!(first, Some("access" | "healthz" | "readyz"))
+    }
+
+    /// Answers a request, and takes the memory of the answer until the returned value is dropped:
+    /// when it is written. A client that does not read its answer holds no more than all clients
+    /// may hold together.
+    #[must_use]
+    pub fn handle_and_take(&self, request: &Request) -> (Response, Option<Taken>) {
+        let response = self.handle(request);
+        if let Some(taken) = self.memory.take(response.body.len()) {
+            return (response, Some(taken));
+        }
+        // What a change answers is sent all the same, since it is done.
+        let search = request.path.ends_with("/.search");
+        if !search && !matches!(request.method, Method::Get | Method::Head) {
+            return (response, None);
+        }
+        let detail = "Too many large answers wait for their clients to read them; ask for less at \
+                      once.";
+        (self.refuse(503, detail).with_header("Retry-After", RETRY_AFTER_SECONDS), None)
+    }
+
+    /// Judges a request by its head, before memory is given to its body.
+    #[must_use]
+    pub fn admit(&self, request: &Request) -> Admission {
+        let located = self.router.locate(request);
+        let scopes = located.scopes(&request.method).unwrap_or(&[]);
+        if scopes.is_empty() {
+            return Admission::Anonymous;
+        }
+        let id = format!("{:016x}", id::request());
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        let call = Call { request, client, now: self.clock.now(), id: &id };
+        let Err(failure) = self.authenticated(&call) else { return Admission::Known };
+        let response = failure.response(&id).with_content_type(located.room.media_type);
+        let response = with_safety(response, located.room.no_store, request.secure);
+        let (method, status) = (request.method.name(), response.status);
+        self.metrics.count_request(method, located.label, status, Duration::ZERO);
+        Admission::Refused(response)
     }
 
     /// The answer to a request that could not be read: a SCIM Error (RFC 7644 section 3.12).
@@ -187,6 +248,7 @@ impl App {
         }
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&self.store, &principal.org)?;
+        let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
             change: None,
@@ -198,14 +260,37 @@ impl App {
             client: call.client.map(|it| it.to_string()),
             metrics: &self.metrics,
             dispatch: router::dispatch,
+            memory: &self.memory,
+            taken: &taken,
+            work_done: &work_done,
         };
         located.answer(&context, request)
     }
 
     fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
+        let principal = self.authenticated(call)?;
+        let rate = principal.org.settings.rate;
+        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, call.now) {
+            self.metrics.rate_limited.add();
+            return Err(failure::too_fast(&principal.org, wait));
+        }
+        match scopes.contains(&principal.scope) {
+            true => Ok(principal),
+            false => Err(failure::wrong_scope(principal.scope, scopes)),
+        }
+    }
+
+    /// Whoever the token of a request stands for.
+    fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
         let now = call.now;
+        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
+        if call.request.headers.iter().filter(named).count() > 1 {
+            let detail = "Two Authorization fields were sent, and only one of them can count. Send \
+                          the API token once.";
+            return Err(Error::new(400, detail).into());
+        }
         let header = call.request.header("Authorization");
-        let principal = self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+        self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;
@@ -217,16 +302,7 @@ impl App {
                 true => failure::refused_too_often(),
                 false => failure,
             }
-        })?;
-        let rate = principal.org.settings.rate;
-        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, now) {
-            self.metrics.rate_limited.add();
-            return Err(failure::too_fast(&principal.org, wait));
-        }
-        match scopes.contains(&principal.scope) {
-            true => Ok(principal),
-            false => Err(failure::wrong_scope(principal.scope, scopes)),
-        }
+        })
     }
 
     /// Runs a handler; a panic in it becomes a 500.
@@ -284,7 +360,7 @@ mod tests {
     #[test]
     fn a_panic_costs_its_own_request_only() {
         let file = std::env::temp_dir().join(format!("plumm-app-{}", std::process::id()));
-        let store = Arc::new(Store::open(&file, store::Open::Create).unwrap());
+        let store = Arc::new(Store::open(&file, store::open::Open::Create).unwrap());
         let _ = std::fs::remove_file(&file);
         let app = App::new(store, Config::default(), Clock::System);
         let response = app.guarded("1234", || panic!("on purpose"));

@@ -20,10 +20,11 @@ use zeroize::Zeroizing;
 use crate::http::request::client_of;
 use crate::id;
 use crate::scim::datetime::Timestamp;
+use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::{Org, OrgKey};
 use crate::store::tables::token::{Scope, Token};
-use crate::store::{Store, Write};
+use crate::store::transaction::Write;
 
 /// What every token begins with.
 const PREFIX: &str = "plm_";

@@ -64,6 +64,7 @@
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
 //! rate.rs                        how many requests an organisation may send
+//! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
@@ -127,12 +128,18 @@
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
 //! store/mod.rs                   the database file: open, read, write
-//! store/connection.rs            how the file and each connection are opened
+//! store/open.rs                  who opens the file, and what it must be before SQLite opens it
+//! store/connection.rs            how each kind of connection is opened
+//! store/readers.rs               the pool of reading connections
 //! store/writer.rs                group commit
+//! store/transaction.rs           Read and Write
 //! store/migrate.rs               the numbered steps of schema.sql
-//! store/error.rs                 what can go wrong with the file
+//! store/checkpoint.rs            the write-ahead log is folded into the file
+//! store/idle.rs                  the thread that checkpoints an idle file
 //! store/serve_lock.rs            one server at a time, and what it says of itself
-//! store/checkpoint.rs            the log is folded in when the file is idle
+//! store/paths.rs                 paths of the file and of what stands beside it
+//! store/mutex.rs                 locking a mutex whatever has panicked
+//! store/error.rs                 what can go wrong with the file
 //! store/tables/mod.rs            one file per table
 //! store/tables/org.rs            organisations
 //! store/tables/token.rs          API tokens
@@ -146,8 +153,17 @@
 //! store/query/long_reads.rs      few long reads at once, so that short ones never wait for them
 //! store/query/selective.rs       what an index does for a condition
 //! store/query/sort_sql.rs        what a list is sorted by, as SQL
+//! store/query/holder.rs          which resource already has a unique value
 //! store/query/filter_sql/mod.rs  a condition as SQL
+//! store/query/filter_sql/compiler.rs    the walk through a condition
+//! store/query/filter_sql/values.rs      a test on the values that an attribute has
+//! store/query/filter_sql/comparison.rs  one value compared with an operand
+//! store/query/filter_sql/document.rs    where values stand in the JSON document
+//! store/query/filter_sql/indexed.rs     what an index finds: text columns, email addresses
+//! store/query/filter_sql/time.rs        tests on meta.created and meta.lastModified
 //! store/query/member_sql.rs      members and groups in a condition, as SQL
+//! store/query/expression.rs      an SQL expression for one value
+//! store/query/fragment.rs        a piece of SQL and the values it binds
 //! store/copies/mod.rs            copies of the file
 //! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
 //! store/copies/check.rs          whether a file is whole, and what it holds
@@ -163,6 +179,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod id;
+pub mod memory;
 pub mod metrics;
 pub mod rate;
 pub mod scim;

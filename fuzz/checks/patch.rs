@@ -26,7 +26,8 @@ pub fn check(bytes: &[u8]) {
     };
     let user_type = DEFINITIONS.resource_type("User").unwrap();
     let refused = |status: u16| assert!(status == 400 || status == 413, "{status}");
-    let patched = PatchOp::parse(&body, false).and_then(|it| it.apply(&USER, user_type, rules));
+    let patched =
+        PatchOp::parse(&body, false).and_then(|it| it.apply(&USER, user_type, rules, &mut 0));
     match patched {
         Err(error) => refused(error.status),
         Ok(patched) => {

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use plumm::auth::{Auth, Principal, Refusal};
 use plumm::scim::datetime::Timestamp;
+use plumm::store::Store;
+use plumm::store::open::Open;
 use plumm::store::tables::org::OrgSettings;
 use plumm::store::tables::token::{Scope, Token};
-use plumm::store::{Open, Store};
 
 /// Made for this file; it opens nothing else.
 const TOKEN: &str = "plm_t8e3yw943t2w_xLiIVgymcXiri0fbjFQOTZ7u9KOlKqwlqSCQBA5FBgJCb0405d";

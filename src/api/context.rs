@@ -1,17 +1,28 @@
 //! What a handler works with: one request's principal, time and surroundings.
 
+use std::cell::{Cell, RefCell};
+
+use serde_json::{Map, Value};
+
+use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::Principal;
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::scim::datetime::Timestamp;
+use crate::scim::error::Error;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
+use crate::store::Store;
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
-use crate::store::{Read, Store, Write};
+use crate::store::transaction::{Read, Write};
+
+const NO_MEMORY: &str = "Too many large requests and answers are under way at this moment; send \
+                         the request again, or ask for less at once.";
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that.
 pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;
@@ -38,6 +49,12 @@ pub struct Context<'a> {
     pub metrics: &'a Metrics,
     /// How an operation of a Bulk request is answered: as a request by itself would be.
     pub dispatch: Dispatch,
+    /// The memory that requests may take.
+    pub memory: &'a Memory,
+    /// What this request has taken of it.
+    pub taken: &'a RefCell<Vec<Taken>>,
+    /// What the change has done of the work that one may do, by all operations of a Bulk request.
+    pub work_done: &'a Cell<usize>,
 }
 
 impl Context<'_> {
@@ -52,6 +69,49 @@ impl Context<'_> {
     pub fn locations(&self) -> Vec<(String, String)> {
         let types = self.definitions.resource_types.iter();
         types.map(|it| (it.name.clone(), self.location_base(it))).collect()
+    }
+
+    /// The body as a JSON object, whose memory is taken for as long as the request is handled.
+    ///
+    /// # Errors
+    /// As [`body_object`], and 503 when others have the memory that it needs.
+    pub fn body(&self, request: &Request) -> Result<Map<String, Value>, Error> {
+        // An operation of a Bulk request is a part of a body that is counted already.
+        if self.change.is_none() {
+            self.take(body::memory(&request.body))?;
+        }
+        body_object(request)
+    }
+
+    /// Takes memory for as long as the request is handled.
+    ///
+    /// # Errors
+    /// 503 when others have it.
+    pub fn take(&self, bytes: usize) -> Result<(), Error> {
+        let taken = self.memory.take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
+        self.taken.borrow_mut().push(taken);
+        Ok(())
+    }
+
+    /// The same without waiting, for a moment at which a database connection is held.
+    ///
+    /// # Errors
+    /// As [`Context::take`].
+    pub fn try_take(&self, bytes: usize) -> Result<(), Error> {
+        let taken = self.memory.try_take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
+        self.taken.borrow_mut().push(taken);
+        Ok(())
+    }
+
+    /// Does a part of the work that one change may do.
+    ///
+    /// # Errors
+    /// What the closure returns.
+    pub fn work<T>(&self, work: impl FnOnce(&mut usize) -> Result<T, Error>) -> Result<T, Error> {
+        let mut done = self.work_done.get();
+        let result = work(&mut done);
+        self.work_done.set(done);
+        result
     }
 
     /// Whether requests are taken to the letter of the RFCs.
@@ -88,7 +148,7 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_long(work).map_err(of_long_list),
+            None => self.store.read_long(self.principal.org.key, work).map_err(of_long_list),
         }
     }
 

@@ -12,7 +12,7 @@ use crate::store::tables::token::Scope;
 
 /// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta
 /// waits five minutes for anything else.
-const RETRY_AFTER_SECONDS: &str = "1";
+pub const RETRY_AFTER_SECONDS: &str = "1";
 
 /// What a client is asked to wait that has been refused too often, in seconds.
 const RETRY_AFTER_REFUSALS_SECONDS: u64 = 10;

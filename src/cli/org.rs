@@ -9,8 +9,10 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
+use crate::store::Store;
+use crate::store::open::Open;
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
-use crate::store::{Open, Read, Store};
+use crate::store::transaction::Read;
 
 /// How many organisations an error message names at most.
 const NAMES_SHOWN_MAX: usize = 20;

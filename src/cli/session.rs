@@ -10,7 +10,8 @@ use crate::cli::error::CliError;
 use crate::cli::text::quoted;
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
-use crate::store::{Open, Store};
+use crate::store::Store;
+use crate::store::open::Open;
 
 /// The database file where nothing names one.
 pub const DB_DEFAULT: &str = "./plumm.db";

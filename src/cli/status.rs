@@ -9,10 +9,12 @@ use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, table, time_cell};
 use crate::scim::datetime::Timestamp;
+use crate::store::Store;
+use crate::store::open::Open;
 use crate::store::serve_lock::serving;
 use crate::store::tables::census::Census;
 use crate::store::tables::org::Org;
-use crate::store::{Open, Read, Store};
+use crate::store::transaction::Read;
 
 /// The command has no arguments of its own.
 #[derive(Debug, clap::Args)]
@@ -43,7 +45,7 @@ pub fn status_note(base: &str, started: Timestamp, certificate: Option<i64>) -> 
 /// Whatever keeps the file from being read.
 pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
     let now = session.now();
-    let store = Store::open(session.db(), Open::Look)?;
+    let store = Store::open(session.db(), Open::ReadOnly)?;
     let (schema, orgs) = store.read(|read| {
         let orgs = read.orgs()?.into_iter().map(|org| OrgStatus::read(read, org, now));
         Ok::<_, CliError>((read.schema_version()?, orgs.collect::<Result<Vec<_>, _>>()?))

@@ -9,11 +9,12 @@ use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
+use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::Org;
 use crate::store::tables::provisioning_log::{Actor, LogLine};
 use crate::store::tables::resource::{State, Stored};
-use crate::store::{Read, Store, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The resource type that these commands are about.
 const USER: &str = "User";

@@ -145,9 +145,35 @@ pub fn member(id: &str, resource_type: &str, display: Option<&str>, location: &s
     member
 }
 
+/// How near a group is to its member, as RFC 7643 section 4.1.2 says it.
+#[must_use]
+pub fn nearness(direct: bool) -> &'static str {
+    if direct { "direct" } else { "indirect" }
+}
+
+/// Writes members or groups as they stand in a document: each with its id, its type, its name and
+/// its address. A group of a hundred thousand members is never held as values.
+pub fn write_list<'a>(
+    text: &mut String,
+    name: &str,
+    links: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>, String)>,
+) {
+    let quoted = |it: &str| serde_json::to_string(it).unwrap_or_default();
+    text.push_str(&format!(",\"{name}\":["));
+    for (i, (id, kind, display, location)) in links.enumerate() {
+        let comma = if i > 0 { "," } else { "" };
+        let (id, kind, location) = (quoted(id), quoted(kind), quoted(&location));
+        text.push_str(&format!("{comma}{{\"value\":{id},\"$ref\":{location},\"type\":{kind}"));
+        if let Some(display) = display {
+            text.push_str(&format!(",\"display\":{}", quoted(display)));
+        }
+        text.push('}');
+    }
+    text.push(']');
+}
+
 /// A group as its member shows it.
 #[must_use]
 pub fn group(id: &str, display: Option<&str>, location: &str, direct: bool) -> Value {
-    let kind = if direct { "direct" } else { "indirect" };
-    member(id, kind, display, location)
+    member(id, nearness(direct), display, location)
 }

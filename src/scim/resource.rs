@@ -1,5 +1,7 @@
 //! A resource on its way out: its document with what is computed put in.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::scim::meta::Meta;
@@ -10,15 +12,11 @@ const META_BYTES: usize = 384;
 /// The answer for a resource: its stored document with what is computed spliced in, `meta` last.
 /// The document is not parsed: a page of a hundred would cost ten times as much.
 #[must_use]
-pub fn splice(document: &str, computed: &Map<String, Value>, meta: &Meta) -> String {
-    let mut text = String::with_capacity(document.len() + META_BYTES);
+pub fn splice(document: &str, computed: &str, meta: &Meta) -> String {
+    let mut text = String::with_capacity(document.len() + computed.len() + META_BYTES);
     text.push_str(document.strip_suffix('}').unwrap_or(document));
-    for (name, value) in computed {
-        // A document always has `schemas`, so a comma is due.
-        text.push_str(&format!(",\"{name}\":"));
-        // A value is always JSON.
-        text.push_str(&serde_json::to_string(value).unwrap_or_default());
-    }
+    // A document always has `schemas`, so the comma that this begins with is due.
+    text.push_str(computed);
     text.push_str(",\"meta\":");
     meta.write(&mut text);
     text.push('}');
@@ -46,13 +44,36 @@ pub fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Value
     for name in after.keys().chain(gone) {
         let (old, new) = (before.get(name), after.get(name));
         if old != new {
-            let mut change = Map::new();
-            change.insert("before".to_owned(), old.cloned().unwrap_or(Value::Null));
-            change.insert("after".to_owned(), new.cloned().unwrap_or(Value::Null));
-            changes.insert(name.clone(), Value::Object(change));
+            let (old, new) = differing(old, new);
+            let change = [("before", old), ("after", new)];
+            let change = change.map(|(name, it)| (name.to_owned(), it));
+            changes.insert(name.clone(), Value::Object(Map::from_iter(change)));
         }
     }
     Value::Object(changes)
+}
+
+/// What differs between two values of an attribute: of two lists the elements that only one of them
+/// has, so that the record of a change grows with the change and not with the list.
+fn differing(old: Option<&Value>, new: Option<&Value>) -> (Value, Value) {
+    let (Some(Value::Array(old)), Some(Value::Array(new))) = (old, new) else {
+        let owned = |it: Option<&Value>| it.cloned().unwrap_or(Value::Null);
+        return (owned(old), owned(new));
+    };
+    let texts = |list: &[Value]| list.iter().map(Value::to_string).collect::<Vec<_>>();
+    let (old_texts, new_texts) = (texts(old), texts(new));
+    let only = |list: &[Value], own: &[String], others: &[String]| {
+        let others: HashSet<&String> = others.iter().collect();
+        let kept = list.iter().zip(own).filter(|(_, text)| !others.contains(text));
+        kept.map(|(value, _)| value.clone()).collect::<Vec<Value>>()
+    };
+    let before = only(old, &old_texts, &new_texts);
+    let after = only(new, &new_texts, &old_texts);
+    // The same elements in another order.
+    if before.is_empty() && after.is_empty() {
+        return (Value::Array(old.clone()), Value::Array(new.clone()));
+    }
+    (before.into(), after.into())
 }
 
 #[cfg(test)]
@@ -72,7 +93,7 @@ mod tests {
         let text = r#"{"schemas":["a"],"userName":"b}"}"#;
         let parsed: Map<String, Value> = serde_json::from_str(text).unwrap();
         let computed = Map::from_iter([("groups".to_owned(), serde_json::json!([]))]);
-        let answer = splice(text, &computed, &meta);
+        let answer = splice(text, ",\"groups\":[]", &meta);
         let spliced: Map<String, Value> = serde_json::from_str(&answer).unwrap();
         assert_eq!(spliced, whole(parsed, computed, &meta));
         assert_eq!(spliced["meta"]["version"], "W/\"3\"");
@@ -88,5 +109,10 @@ mod tests {
             "d": {"before": null, "after": 5}, "a": {"before": 1, "after": null}});
         assert_eq!(found, expected);
         assert_eq!(changes(&before, &before), serde_json::json!({}));
+        let before = map(r#"{"a":[1,2,3]}"#);
+        let found = changes(&before, &map(r#"{"a":[1,4,3]}"#));
+        assert_eq!(found, serde_json::json!({"a": {"before": [2], "after": [4]}}));
+        let found = changes(&before, &map(r#"{"a":[3,2,1]}"#));
+        assert_eq!(found["a"]["after"], serde_json::json!([3, 2, 1]));
     }
 }

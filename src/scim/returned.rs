@@ -1,22 +1,84 @@
 //! Which attributes an answer holds: `attributes` and `excludedAttributes` (RFC 7644 section 3.9)
 //! over each attribute's `returned` characteristic (RFC 7643 section 7).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::scim::error::Error;
 use crate::scim::filter::path::{AttrPath, Target};
-use crate::scim::schema::attribute::{Attribute, Returned};
+use crate::scim::schema::attribute::{Attribute, Returned, Type};
 use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
+use crate::scim::schema::urn;
 
 /// What a client asked to see.
 #[derive(Clone, Debug)]
 pub enum Projection {
     /// These, and what is always returned.
-    Only(Vec<Listed>),
+    Only(Names),
     /// All but these; what is always returned stays.
-    Without(Vec<Listed>),
+    Without(Names),
+}
+
+/// The attributes a client named, by the member of the resource that holds them: a request may name
+/// very many, and a page has many resources.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Those that a schema defines, once each.
+    defined: Vec<Listed>,
+    /// What was named of each member on the first level, by its name in lower case.
+    by_member: HashMap<String, Member>,
+}
+
+/// What was named of one member on the first level.
+#[derive(Clone, Debug, Default)]
+struct Member {
+    /// All of it.
+    whole: bool,
+    /// Its attributes, where it is an extension, or its sub-attributes.
+    parts: HashMap<String, Vec<Target>>,
+}
+
+impl Names {
+    fn add(&mut self, requested: Listed) {
+        let (member, part) = match &requested {
+            Listed::Extension(urn) => (urn.to_ascii_lowercase(), None),
+            Listed::Attribute(target) => match (&target.extension, &target.sub) {
+                (None, None) => (target.attribute.name.to_ascii_lowercase(), None),
+                (None, Some(_)) => (target.attribute.name.to_ascii_lowercase(), Some(target)),
+                (Some(urn), _) => {
+                    // The path of an unregistered extension reads like an attribute below it.
+                    if target.attribute.kind == Type::Any && target.sub.is_none() {
+                        let path = format!("{urn}:{}", target.attribute.name);
+                        self.by_member.entry(path.to_ascii_lowercase()).or_default().whole = true;
+                    }
+                    (urn.to_ascii_lowercase(), Some(target))
+                }
+            },
+        };
+        let entry = self.by_member.entry(member).or_default();
+        let known = match part {
+            None => std::mem::replace(&mut entry.whole, true),
+            Some(target) => {
+                let parts = entry.parts.entry(target.attribute.name.clone()).or_default();
+                let sub = |it: &Target| it.sub.as_ref().map(|it| it.name.clone());
+                let known = parts.iter().any(|it| sub(it) == sub(target));
+                if !known {
+                    parts.push(target.clone());
+                }
+                known
+            }
+        };
+        let foreign = part.is_some_and(|it| it.attribute.kind == Type::Any);
+        if !known && !foreign {
+            self.defined.push(requested);
+        }
+    }
+
+    fn member(&self, name: &str) -> Option<&Member> {
+        self.by_member.get(&name.to_ascii_lowercase())
+    }
 }
 
 /// One entry of `attributes` or `excludedAttributes`.
@@ -58,8 +120,8 @@ impl Projection {
         let whole =
             |it: &Listed| is(it) && matches!(it, Listed::Attribute(target) if target.sub.is_none());
         match self {
-            Projection::Only(listed) => listed.iter().any(is),
-            Projection::Without(excluded) => !excluded.iter().any(whole),
+            Projection::Only(requested) => requested.defined.iter().any(is),
+            Projection::Without(excluded) => !excluded.defined.iter().any(whole),
         }
     }
 
@@ -71,19 +133,20 @@ impl Projection {
         resource_type: &ResourceType,
     ) -> Map<String, Value> {
         match self {
-            Projection::Only(listed) => {
+            Projection::Only(requested) => {
                 let mut kept = Map::new();
                 for (name, value) in resource {
-                    if let Some(value) = requested_part(listed, &name, value, resource_type) {
+                    if let Some(value) = requested_part(requested, &name, value, resource_type) {
                         kept.insert(name, value);
                     }
                 }
                 kept
             }
             Projection::Without(excluded) => {
-                for it in excluded {
+                for it in &excluded.defined {
                     remove_excluded(&mut resource, it, resource_type);
                 }
+                remove_unregistered(&mut resource, excluded, resource_type);
                 resource
             }
         }
@@ -106,7 +169,7 @@ pub fn shown(
         return shown;
     }
     let named = match projection {
-        Some(Projection::Only(listed)) => listed.as_slice(),
+        Some(Projection::Only(requested)) => requested.defined.as_slice(),
         _ => &[],
     };
     hide_unrequested(&mut shown, None, &resource_type.common.attributes, named);
@@ -166,18 +229,21 @@ fn hide_unrequested(
     }
 }
 
-fn named_attributes(text: &str, resource_type: &ResourceType) -> Vec<Listed> {
-    let mut listed = Vec::new();
+fn named_attributes(text: &str, resource_type: &ResourceType) -> Names {
+    let mut requested = Names::default();
     for name in names(text, resource_type.strict) {
-        listed.extend(match resource_type.name(name) {
+        let found = match resource_type.name(name) {
             Name::Extension(extension) => Some(Listed::Extension(extension.schema.id.clone())),
             Name::Attribute(target) if AttrPath::new(name).is_some() => {
                 Some(Listed::Attribute(target))
             }
             _ => None,
-        });
+        };
+        if let Some(found) = found {
+            requested.add(found);
+        }
     }
-    listed
+    requested
 }
 
 /// The names in a list with commas. What stands in brackets says which values of an attribute are
@@ -204,7 +270,7 @@ fn names(text: &str, strict: bool) -> Vec<&str> {
 
 /// The part of one member on the first level that the client asked for.
 fn requested_part(
-    listed: &[Listed],
+    requested: &Names,
     name: &str,
     value: Value,
     resource_type: &ResourceType,
@@ -212,36 +278,23 @@ fn requested_part(
     if resource_type.attribute(name).is_some_and(|it| it.returned == Returned::Always) {
         return Some(value);
     }
-    let mut parts = Vec::new();
-    for it in listed {
-        match it {
-            Listed::Extension(urn) if urn.eq_ignore_ascii_case(name) => return Some(value),
-            Listed::Attribute(target) => match &target.extension {
-                None if target.attribute.name == name && target.sub.is_none() => {
-                    return Some(value);
-                }
-                None if target.attribute.name == name => parts.push(target),
-                Some(urn) if urn == name => parts.push(target),
-                // The path of an unregistered extension reads like an attribute below it.
-                Some(urn) if format!("{urn}:{}", target.attribute.name) == name => {
-                    return Some(value);
-                }
-                _ => {}
-            },
-            Listed::Extension(_) => {}
-        }
+    let named = requested.member(name);
+    if named.is_some_and(|it| it.whole) {
+        return Some(value);
     }
     let extension = resource_type.extension(name);
+    let nothing = Member::default();
+    let parts = &named.unwrap_or(&nothing).parts;
     if parts.is_empty() && extension.is_none() {
         return None;
     }
-    let in_extension = extension.is_some() || parts[0].extension.is_some();
+    let in_extension = extension.is_some()
+        || parts.values().flatten().next().is_some_and(|it| it.extension.is_some());
     let kept = if in_extension {
         let Value::Object(members) = value else { return None };
         let mut kept = Map::new();
         for (member, value) in members {
-            let named: Vec<&Target> =
-                parts.iter().copied().filter(|it| it.attribute.name == member).collect();
+            let named: Vec<&Target> = parts.get(&member).into_iter().flatten().collect();
             if named.iter().any(|it| it.sub.is_none()) || is_always_returned(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
@@ -250,9 +303,38 @@ fn requested_part(
         }
         Value::Object(kept)
     } else {
+        let parts: Vec<&Target> = parts.values().flatten().collect();
         sub_attributes(&parts, value)?
     };
     kept.as_object().is_none_or(|it| !it.is_empty()).then_some(kept)
+}
+
+/// Removes the excluded attributes below URNs that no schema registers. It goes through the members
+/// of the resource, and not through the list of the client.
+fn remove_unregistered(
+    resource: &mut Map<String, Value>,
+    excluded: &Names,
+    resource_type: &ResourceType,
+) {
+    let foreign = |name: &str| urn::is_urn(name) && resource_type.extension(name).is_none();
+    let mut emptied = Vec::new();
+    for (name, value) in resource.iter_mut().filter(|(name, _)| foreign(name)) {
+        let Some(named) = excluded.member(name) else { continue };
+        if named.whole {
+            emptied.push(name.clone());
+        }
+        let Value::Object(members) = value else { continue };
+        let mut kept = Map::new();
+        for (member, value) in std::mem::take(members) {
+            kept.insert(member.clone(), value);
+            for target in named.parts.get(&member).into_iter().flatten() {
+                remove_attribute(&mut kept, &member, target.sub.as_deref());
+            }
+        }
+        *members = kept;
+        emptied.extend(members.is_empty().then(|| name.clone()));
+    }
+    resource.retain(|name, _| !emptied.contains(name));
 }
 
 /// Whether this member of an extension is returned whatever the client asked for.

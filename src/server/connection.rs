@@ -8,10 +8,10 @@ use std::sync::Arc;
 use tiny_http::HTTPVersion;
 use zeroize::Zeroizing;
 
-use crate::app::App;
+use crate::app::{Admission, App};
 use crate::http::request::Method;
 use crate::http::response::Response;
-use crate::server::budget::Budget;
+use crate::server::budget::{BODY_BYTES_FREE, Budget};
 use crate::server::limits::Deadlines;
 use crate::server::permits::Permits;
 use crate::server::render::{self, InvalidResponse, Options};
@@ -43,8 +43,12 @@ pub struct Service {
     pub app: Arc<App>,
     /// How many requests are handled at once.
     pub permits: Permits,
-    /// How much memory the bodies of requests may take.
+    /// The same for those that nobody may keep waiting: logins, and whether the server is there.
+    pub quick_permits: Permits,
+    /// How much memory the bodies of requests with a valid token may take.
     pub budget: Budget,
+    /// The same for requests to paths that need no token.
+    pub anonymous_budget: Budget,
     /// How long each part of a connection's life may take.
     pub deadlines: Deadlines,
     /// The certificate for connections under TLS; without one, they are plain HTTP.
@@ -138,6 +142,18 @@ impl<'a, S: Stream> Connection<'a, S> {
             close: true,
         };
         self.socket.set_deadline_in(self.service.deadlines.body);
+        // Before a token is checked, a request takes little more than its head.
+        let large = !matches!(head.framing, Framing::Length(it) if it <= BODY_BYTES_FREE as u64);
+        let mut budget = &self.service.budget;
+        if large {
+            head.request.peer = Some(peer.address);
+            head.request.secure = peer.secure;
+            match self.service.app.admit(&head.request) {
+                Admission::Known => {}
+                Admission::Anonymous => budget = &self.service.anonymous_budget,
+                Admission::Refused(response) => return self.answer(response, options),
+            }
+        }
         // The head is accepted, so the body will be read. A client that has sent its body already
         // needs no 100 (RFC 9110 section 10.1.1).
         let has_body = head.framing != Framing::Length(0);
@@ -146,7 +162,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             self.stream.flush()?;
         }
         let service = self.service;
-        let mut reservation = service.budget.reservation();
+        let mut reservation = budget.reservation();
         match self.reader.read_body(&mut self.stream, head.framing, &mut reservation) {
             Ok(body) => head.request.body = body,
             Err(error) => {
@@ -160,9 +176,11 @@ impl<'a, S: Stream> Connection<'a, S> {
         }
         head.request.peer = Some(peer.address);
         head.request.secure = peer.secure;
-        let response = {
-            let _permit = self.service.permits.acquire();
-            self.service.app.handle(&head.request)
+        let quick = App::is_quick(&head.request);
+        let permits = if quick { &service.quick_permits } else { &service.permits };
+        let (response, _taken) = {
+            let _permit = permits.acquire();
+            service.app.handle_and_take(&head.request)
         };
         options.close = !head.keep_alive || slot.is_stopping();
         drop(head.request);
@@ -266,7 +284,8 @@ mod tests {
     use crate::clock::Clock;
     use crate::config::Config;
     use crate::server::limits::Limits;
-    use crate::store::{Open, Store};
+    use crate::store::Store;
+    use crate::store::open::Open;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A stream that records what is written, and counts the calls.
@@ -309,7 +328,9 @@ mod tests {
         let service = Service {
             app: Arc::new(app),
             permits: Permits::new(1),
+            quick_permits: Permits::new(1),
             budget: Budget::new(0),
+            anonymous_budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
             certificates: None,
         };

@@ -18,8 +18,14 @@ const CONNECTIONS_MIN: usize = 16;
 /// connections: with very few, group commit has nothing to group.
 pub const REQUESTS_AT_WORK_MAX: usize = 64;
 
+/// Requests that are handled at once beside those: logins, and whether the server is there.
+pub const QUICK_REQUESTS_MAX: usize = 16;
+
 /// What all request bodies in memory may take beyond the first 64 KiB of each, in bytes.
 pub const BODIES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The same for requests to paths that need no token, which nobody sends with a large body.
+pub const ANONYMOUS_BODIES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// From the first byte of a request to the end of its head.
 pub const HEAD_SECONDS_MAX: u64 = 10;

@@ -31,7 +31,9 @@ use crate::app::App;
 use crate::server::acceptor::Acceptor;
 use crate::server::budget::Budget;
 use crate::server::connection::Service;
-use crate::server::limits::{Limits, descriptors_max};
+use crate::server::limits::{
+    ANONYMOUS_BODIES_BYTES_MAX, Limits, QUICK_REQUESTS_MAX, descriptors_max,
+};
 use crate::server::permits::Permits;
 use crate::server::slots::Slots;
 use crate::server::tls::certificates::Certificates;
@@ -105,9 +107,19 @@ impl Server {
         };
         let slots = Arc::new(Slots::new(&limits));
         let permits = Permits::new(limits.requests_at_work);
+        let quick_permits = Permits::new(QUICK_REQUESTS_MAX);
         let budget = Budget::new(limits.bodies_bytes);
+        let anonymous_budget = Budget::new(limits.bodies_bytes.min(ANONYMOUS_BODIES_BYTES_MAX));
         let deadlines = limits.deadlines;
-        let service = Arc::new(Service { app, permits, budget, deadlines, certificates });
+        let service = Arc::new(Service {
+            app,
+            permits,
+            quick_permits,
+            budget,
+            anonymous_budget,
+            deadlines,
+            certificates,
+        });
         let acceptor = Acceptor::new(service, Arc::clone(&slots));
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())

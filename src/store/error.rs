@@ -1,4 +1,4 @@
-//! What can go wrong with the file: few kinds, each with its sentence for the operator.
+//! What can go wrong with the file: a few kinds, each with a sentence for the operator.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ pub enum Error {
     Conflict(String),
     /// Another process holds the file for longer than the store waits.
     Busy,
-    /// As many long reads are at work and waiting as may be.
+    /// As many long reads run and wait already as may.
     Crowded,
-    /// A long read was ended, because it took more time than it may.
+    /// A long read took more time than it may, and was ended.
     TooLong,
     /// The disk is full.
     Full,
@@ -37,7 +37,7 @@ pub enum Error {
         /// The number of steps this program knows.
         known: i64,
     },
-    /// The file has not taken every step yet, and may not be changed now.
+    /// The file has not taken every step yet, and cannot take them now.
     Older {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum Error {
         /// The number of steps this program knows.
         known: i64,
     },
-    /// The file is damaged, or not all of it is there: what is wrong with it, in sentences.
+    /// The file is damaged or incomplete; the sentences say what is wrong with it.
     NotWhole(PathBuf, Vec<String>),
     /// Another server serves the file.
     Served(PathBuf),
@@ -66,10 +66,10 @@ impl From<rusqlite::Error> for Error {
         match failure.code {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy,
             ErrorCode::DiskFull => Error::Full,
-            // Nothing but the deadline of a long read interrupts.
+            // Only the deadline of a long read interrupts a statement.
             ErrorCode::OperationInterrupted => Error::TooLong,
             ErrorCode::SystemIoFailure | ErrorCode::CannotOpen => Error::Disk(error),
-            // The index that was violated; its text is for the log, nothing decides by it.
+            // The text names the index that was violated. It is for the log; no code decides by it.
             _ if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
                 Error::Conflict(error.to_string())
             }
@@ -79,20 +79,20 @@ impl From<rusqlite::Error> for Error {
 }
 
 impl Error {
-    /// The same failure for another change that it ended.
+    /// The same failure for another change of the batch that it ended.
     #[must_use]
-    pub fn again(&self) -> Error {
+    pub fn for_follower(&self) -> Error {
         match self {
             Error::Busy => Error::Busy,
             Error::Full => Error::Full,
-            Error::Disk(error) => again(error).map_or(Error::Undone, Error::Disk),
-            Error::Internal(error) => again(error).map_or(Error::Undone, Error::Internal),
+            Error::Disk(error) => repeated(error).map_or(Error::Undone, Error::Disk),
+            Error::Internal(error) => repeated(error).map_or(Error::Undone, Error::Internal),
             _ => Error::Undone,
         }
     }
 }
 
-fn again(error: &rusqlite::Error) -> Option<rusqlite::Error> {
+fn repeated(error: &rusqlite::Error) -> Option<rusqlite::Error> {
     let code = *error.sqlite_error()?;
     Some(rusqlite::Error::SqliteFailure(code, Some(error.to_string())))
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::Read;
 use crate::store::error::Error;
+use crate::store::transaction::Read;
 
 const SCHEMA_SQL: &str = include_str!("../../schema.sql");
 
@@ -25,30 +25,32 @@ fn steps() -> Vec<&'static str> {
         .collect()
 }
 
-/// How many steps this program knows: the newest schema.
+/// The newest schema: how many steps this program knows.
 pub fn newest() -> i64 {
     steps().len() as i64
 }
 
-/// Makes the tables of an old schema in an empty database, to compare others with.
+/// Makes the tables of a schema, which may be an older one, in an empty database; a file of that
+/// schema can then be compared with it.
 ///
 /// # Errors
 /// Failures of SQLite.
-pub fn make_former(connection: &Connection, schema: i64) -> Result<(), Error> {
+pub fn make_schema(connection: &Connection, schema: i64) -> Result<(), Error> {
     let count = usize::try_from(schema).unwrap_or(0);
     steps().iter().take(count).try_for_each(|it| Ok(connection.execute_batch(it)?))
 }
 
-/// How many steps a file has taken, once it is known to be ours.
+/// How many steps a file has taken; it is checked to be plumm's first.
 ///
 /// # Errors
 /// [`Error::Foreign`] for another program's file, [`Error::Newer`] for a newer plumm's.
 pub fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
-    // In one statement, which is one view of the file: another process may be making it just now.
+    // One statement has one view of the file, which another process may be making at this moment.
     let sql = "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)
         FROM pragma_user_version, pragma_application_id";
     let row = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-    let (found, application, tables): (i64, i64, i64) = row.map_err(|it| not_ours(it, path))?;
+    let (found, application, tables): (i64, i64, i64) =
+        row.map_err(|it| version_unknown(it, path))?;
     let empty = tables == 0 && found == 0 && application == 0;
     if (!empty && application != APPLICATION_ID) || found < 0 {
         return Err(Error::Foreign(path.to_owned()));
@@ -84,8 +86,8 @@ impl Read<'_> {
 
 /// Takes the steps that the file has not taken yet.
 ///
-/// Foreign keys are not enforced meanwhile, so that a step may replace a table that others refer
-/// to; they are checked before it is committed.
+/// SQLite does not enforce foreign keys meanwhile, so that a step may replace a table that others
+/// refer to; each step checks them before it commits.
 ///
 /// # Errors
 /// As [`version`], and any failure to write; the file then stands at the last whole step.
@@ -103,7 +105,7 @@ fn take_steps(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     for (i, step) in steps().iter().enumerate() {
         let number = i as i64 + 1;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Asked again inside the transaction: another process may have been faster.
+        // The version is read again inside the transaction: another process may have been faster.
         if version(&tx, path)? >= number {
             continue;
         }
@@ -165,10 +167,10 @@ fn fold_anew(tx: &Connection) -> Result<(), Error> {
     Ok(())
 }
 
-fn not_ours(error: rusqlite::Error, path: &Path) -> Error {
+fn version_unknown(error: rusqlite::Error, path: &Path) -> Error {
     match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase) => Error::Foreign(path.to_owned()),
-        // A log cannot be made beside the file.
+        // SQLite cannot make a log beside the file.
         Some(rusqlite::ErrorCode::ReadOnly | rusqlite::ErrorCode::CannotOpen) => {
             Error::ReadOnly(path.to_owned())
         }

@@ -1,10 +1,12 @@
-//! Group commit: changes that come at the same time share one transaction, and so one wait for the
-//! disk.
+//! Group commit: changes that arrive at the same time share one transaction, and so one wait for
+//! the disk.
 //!
-//! Each thread makes its own change on the one writing connection. Who finds that others are
-//! waiting for the connection leaves the transaction open for them, and waits; who finds nobody
-//! commits, and tells the others. So a single writer does what it would do without any of this,
-//! and while one group is on its way to the disk the next one gathers.
+//! Each thread makes its own change on the one writing connection. When other threads wait for the
+//! connection, the thread leaves the transaction open: it is a *follower*, and waits until a later
+//! thread has committed. When no other thread waits, the thread is the *leader*: it commits the
+//! whole *batch*, its own change and those of its followers, and wakes them. So a single writer
+//! does what it would do without group commit, and the next batch gathers while one is on its way
+//! to the disk.
 
 use std::mem;
 use std::ops::Deref;
@@ -16,54 +18,57 @@ use rusqlite::Connection;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::{Read, Write, lock, run};
+use crate::store::mutex::lock;
+use crate::store::transaction::{Read, Write, execute};
 
-/// The most changes in one transaction. More than can be at work at once, so that it only bounds
-/// how long the first of a group waits.
-const CHANGES_MAX: usize = 256;
+/// The most changes in one batch. It is more than the server handles requests at once, so that it
+/// only bounds how long the first follower waits.
+const BATCH_CHANGES_MAX: usize = 256;
 
-/// How often a thread that waits lets others run before it goes to sleep.
-const YIELDS: usize = 100;
+/// How often a thread that waits yields to others before it goes to sleep.
+const YIELDS_MAX: usize = 100;
 
-/// The writing connection, and who waits for it.
+/// The writing connection, and the threads that wait for it.
 pub struct Writer {
-    /// Threads that have come for the connection and do not have it yet.
-    coming: AtomicUsize,
-    desk: Mutex<Desk>,
+    /// How many threads have asked for the connection and do not have it yet.
+    waiting: AtomicUsize,
+    state: Mutex<State>,
 }
 
-struct Desk {
+struct State {
     connection: Connection,
-    /// The changes that were made and not committed yet: the transaction is open as long as there
-    /// are any.
-    group: Option<Arc<Group>>,
+    /// The batch that is not committed yet. A transaction is open for as long as there is one.
+    batch: Option<Arc<Batch>>,
+    /// How many changes the batch has.
     changes: usize,
 }
 
 /// Changes that are committed together.
 #[derive(Default)]
-struct Group {
-    verdict: Mutex<Option<Result<(), Error>>>,
-    given: Condvar,
+struct Batch {
+    /// How the transaction ended, once it has.
+    outcome: Mutex<Option<Result<(), Error>>>,
+    ended: Condvar,
 }
 
-impl Group {
+impl Batch {
+    /// Waits until a leader has ended the transaction.
     fn wait(&self) -> Result<(), Error> {
-        let decided = || lock(&self.verdict).as_ref().map(again);
-        if let Some(verdict) = awaited(decided) {
-            return verdict;
+        let outcome = || lock(&self.outcome).as_ref().map(repeated);
+        if let Some(outcome) = spin(outcome) {
+            return outcome;
         }
-        let verdict = lock(&self.verdict);
-        let verdict = self.given.wait_while(verdict, |it| it.is_none());
-        verdict.unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), again)
+        let outcome = lock(&self.outcome);
+        let outcome = self.ended.wait_while(outcome, |it| it.is_none());
+        outcome.unwrap_or_else(PoisonError::into_inner).as_ref().map_or(Ok(()), repeated)
     }
 }
 
-/// Waits for something for as long as a change usually takes, letting others run meanwhile. To
-/// sleep, and to be woken, would take longer than that.
-fn awaited<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    (0..YIELDS).find_map(|_| {
-        let found = look();
+/// Tries `attempt` for as long as a change usually takes, and yields to other threads between two
+/// attempts. To sleep and to be woken would take longer than that.
+fn spin<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..YIELDS_MAX).find_map(|_| {
+        let found = attempt();
         if found.is_none() {
             thread::yield_now();
         }
@@ -71,224 +76,228 @@ fn awaited<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     })
 }
 
-/// The same verdict for another one of the group.
-fn again(verdict: &Result<(), Error>) -> Result<(), Error> {
-    verdict.as_ref().copied().map_err(Error::again)
+/// The same outcome for one more change of the batch.
+fn repeated(outcome: &Result<(), Error>) -> Result<(), Error> {
+    outcome.as_ref().copied().map_err(Error::for_follower)
 }
 
 impl Writer {
     /// A writer on this connection.
     pub fn new(connection: Connection) -> Writer {
-        let desk = Desk { connection, group: None, changes: 0 };
-        Writer { coming: AtomicUsize::new(0), desk: Mutex::new(desk) }
+        let state = State { connection, batch: None, changes: 0 };
+        Writer { waiting: AtomicUsize::new(0), state: Mutex::new(state) }
     }
 
     /// Makes one change and returns when it is on disk, or is undone.
     ///
     /// # Errors
     /// What the closure returns, and failures of the store: then nothing of it is there. A change
-    /// that fails leaves the others of its group alone.
+    /// that fails does not touch the others of its batch.
     pub fn write<T, E: From<Error>>(
         &self,
         now: Timestamp,
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut turn = self.turn();
-        turn.begin()?;
-        let write = Write { read: Read { connection: &turn.desk.connection }, now };
+        let mut guard = self.lock();
+        guard.begin()?;
+        let write = Write { read: Read { connection: &guard.state.connection }, now };
         let answer = work(&write);
         match answer.is_ok() {
-            true => turn.keep()?,
-            false => turn.undo(),
+            true => guard.join_batch()?,
+            false => guard.undo(),
         }
-        // A refusal too waits for what it was judged by.
-        match turn.close() {
-            Closed::Decided(verdict) => verdict?,
-            Closed::Left(group) => group.wait()?,
+        // A change that was refused waits too: what it was judged by may not be committed yet.
+        match guard.finish() {
+            Role::Leader(outcome) => outcome?,
+            Role::Follower(batch) => batch.wait()?,
         }
         answer
     }
 
-    /// The connection for something that is no change, such as a checkpoint; nothing is open on it.
-    pub fn alone(&self) -> Alone<'_> {
-        let mut turn = self.turn();
-        turn.commit_for_others();
-        Alone { turn }
+    /// The connection without an open transaction, for what is no change, such as a checkpoint.
+    pub fn exclusive(&self) -> ExclusiveConnection<'_> {
+        let mut guard = self.lock();
+        guard.commit_followers();
+        ExclusiveConnection { guard }
     }
 
-    fn turn(&self) -> Turn<'_> {
-        self.coming.fetch_add(1, Ordering::SeqCst);
-        let free = || match self.desk.try_lock() {
-            Ok(desk) => Some(desk),
-            Err(TryLockError::Poisoned(desk)) => Some(desk.into_inner()),
+    fn lock(&self) -> Guard<'_> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let try_lock = || match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(state)) => Some(state.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
-        let desk = awaited(free).unwrap_or_else(|| lock(&self.desk));
-        self.coming.fetch_sub(1, Ordering::SeqCst);
-        Turn { writer: self, desk, part: Part::Nothing }
+        let state = spin(try_lock).unwrap_or_else(|| lock(&self.state));
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        Guard { writer: self, state, begun: Begun::Nothing }
     }
 }
 
-/// The connection in the hands of one thread.
-struct Turn<'a> {
+/// The connection while one thread holds it.
+struct Guard<'a> {
     writer: &'a Writer,
-    desk: MutexGuard<'a, Desk>,
-    part: Part,
+    state: MutexGuard<'a, State>,
+    begun: Begun,
 }
 
-/// What of the transaction is this thread's and not yet ended.
+/// What this thread has begun in the database and not ended yet.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum Begun {
     Nothing,
-    /// All of it.
-    Whole,
-    /// A savepoint after the changes of others.
+    /// The transaction; its change is the first one of a batch.
+    Transaction,
+    /// A savepoint after the other changes of the batch.
     Savepoint,
 }
 
-/// How a turn went out.
-enum Closed {
-    /// The transaction has ended, with this verdict on all that was in it.
-    Decided(Result<(), Error>),
-    /// Somebody else will end it.
-    Left(Arc<Group>),
+/// What a thread is to its batch.
+enum Role {
+    /// It has ended the transaction, with this outcome for the whole batch.
+    Leader(Result<(), Error>),
+    /// A later thread will end the transaction.
+    Follower(Arc<Batch>),
 }
 
-impl Turn<'_> {
+impl Guard<'_> {
     fn begin(&mut self) -> Result<(), Error> {
-        match self.desk.group {
-            None => run(&self.desk.connection, "BEGIN IMMEDIATE")?,
-            Some(_) => run(&self.desk.connection, "SAVEPOINT change")?,
+        match self.state.batch {
+            None => execute(&self.state.connection, "BEGIN IMMEDIATE")?,
+            Some(_) => execute(&self.state.connection, "SAVEPOINT change")?,
         }
-        self.part = if self.desk.group.is_none() { Part::Whole } else { Part::Savepoint };
+        self.begun = match self.state.batch {
+            None => Begun::Transaction,
+            Some(_) => Begun::Savepoint,
+        };
         Ok(())
     }
 
-    /// Adds this thread's change to the group.
-    fn keep(&mut self) -> Result<(), Error> {
-        // SQLite has ended the whole transaction, and the change did not notice.
-        if self.desk.connection.is_autocommit() {
+    /// Adds this thread's change to the batch.
+    fn join_batch(&mut self) -> Result<(), Error> {
+        // SQLite has ended the whole transaction, and the change has ignored the error.
+        if self.state.connection.is_autocommit() {
             return Err(Error::Undone);
         }
-        if self.part == Part::Savepoint {
-            run(&self.desk.connection, "RELEASE change")?;
+        if self.begun == Begun::Savepoint {
+            execute(&self.state.connection, "RELEASE change")?;
         }
-        self.part = Part::Nothing;
-        self.desk.group.get_or_insert_default();
-        self.desk.changes += 1;
+        self.begun = Begun::Nothing;
+        self.state.batch.get_or_insert_default();
+        self.state.changes += 1;
         Ok(())
     }
 
     /// Undoes this thread's change, where there is one.
     fn undo(&mut self) {
-        let part = mem::replace(&mut self.part, Part::Nothing);
-        // SQLite itself has ended the whole transaction after some errors, such as a full disk.
-        if self.desk.connection.is_autocommit() {
-            let _ = self.decide(Err(Error::Undone));
+        let begun = mem::replace(&mut self.begun, Begun::Nothing);
+        // SQLite itself ends the whole transaction after some errors, such as a full disk.
+        if self.state.connection.is_autocommit() {
+            let _ = self.end_batch(Err(Error::Undone));
             return;
         }
-        let undone = match part {
-            Part::Nothing => Ok(()),
-            Part::Whole => run(&self.desk.connection, "ROLLBACK"),
-            Part::Savepoint => run(&self.desk.connection, "ROLLBACK TO change")
-                .and_then(|()| run(&self.desk.connection, "RELEASE change")),
+        let undone = match begun {
+            Begun::Nothing => Ok(()),
+            Begun::Transaction => execute(&self.state.connection, "ROLLBACK"),
+            Begun::Savepoint => execute(&self.state.connection, "ROLLBACK TO change")
+                .and_then(|()| execute(&self.state.connection, "RELEASE change")),
         };
         if let Err(error) = undone {
-            // What cannot be undone alone must not be committed with the others.
+            // A change that cannot be undone alone must not be committed with the others.
             log::error!("a change could not be rolled back: {error}");
             let _ = self.roll_back(Error::Undone);
         }
     }
 
-    /// Ends the turn: commits, unless somebody is coming who will.
-    fn close(mut self) -> Closed {
-        match &self.desk.group {
-            None => Closed::Decided(Ok(())),
-            Some(group) if self.is_left_to_others() => Closed::Left(Arc::clone(group)),
-            Some(_) => Closed::Decided(self.commit()),
+    /// Commits the batch as its leader, unless a waiting thread will.
+    fn finish(mut self) -> Role {
+        match &self.state.batch {
+            None => Role::Leader(Ok(())),
+            Some(batch) if self.is_follower() => Role::Follower(Arc::clone(batch)),
+            Some(_) => Role::Leader(self.commit()),
         }
     }
 
-    fn is_left_to_others(&self) -> bool {
-        // Whoever is counted here will have a turn after this one, since it ends before the lock is
-        // given back.
-        self.writer.coming.load(Ordering::SeqCst) > 0 && self.desk.changes < CHANGES_MAX
+    /// Whether a later thread will commit the batch.
+    fn is_follower(&self) -> bool {
+        // A thread that is counted here gets the connection after this one, which still holds it.
+        self.writer.waiting.load(Ordering::SeqCst) > 0 && self.state.changes < BATCH_CHANGES_MAX
     }
 
-    /// Commits what is there, and tells those who wait for it.
+    /// Commits the batch, and tells its followers.
     fn commit(&mut self) -> Result<(), Error> {
-        if self.desk.group.is_none() {
+        if self.state.batch.is_none() {
             return Ok(());
         }
-        match run(&self.desk.connection, "COMMIT") {
-            Ok(()) => self.decide(Ok(())),
+        match execute(&self.state.connection, "COMMIT") {
+            Ok(()) => self.end_batch(Ok(())),
             Err(error) => self.roll_back(error),
         }
     }
 
-    /// The same for a thread that has no part in it; those who have are told.
-    fn commit_for_others(&mut self) {
+    /// The same for a thread that has no change in the batch: only its followers need the outcome.
+    fn commit_followers(&mut self) {
         let _ = self.commit();
     }
 
     fn roll_back(&mut self, reason: Error) -> Result<(), Error> {
-        if !self.desk.connection.is_autocommit()
-            && let Err(error) = run(&self.desk.connection, "ROLLBACK")
+        if !self.state.connection.is_autocommit()
+            && let Err(error) = execute(&self.state.connection, "ROLLBACK")
         {
             log::error!("changes could not be rolled back: {error}");
         }
-        if let Err(error) = self.bury() {
+        if let Err(error) = self.overwrite_failed_commit() {
             log::error!("what was refused may come back if the program is killed now: {error}");
         }
-        self.decide(Err(reason))
+        self.end_batch(Err(reason))
     }
 
-    /// Sees that a refused change stays refused. A commit whose last step failed has left its pages
-    /// in the log, whole and marked as committed; only this process knows better. The next commit
-    /// overwrites them: here is one that changes nothing.
-    fn bury(&self) -> Result<(), Error> {
-        let connection = &self.desk.connection;
+    /// Makes sure that a refused batch stays refused. A commit whose last step failed has left its
+    /// pages in the write-ahead log, whole and marked as committed; only this process knows that
+    /// they are not. The next commit overwrites them, so this makes one that changes nothing.
+    fn overwrite_failed_commit(&self) -> Result<(), Error> {
+        let connection = &self.state.connection;
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        // The value is the same, and its page is written all the same.
+        // SQLite writes the page of the value although the value stays the same.
         let sql = format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT");
-        let buried = connection.execute_batch(&sql);
-        if buried.is_err() && !connection.is_autocommit() {
-            run(connection, "ROLLBACK")?;
+        let overwritten = connection.execute_batch(&sql);
+        if overwritten.is_err() && !connection.is_autocommit() {
+            execute(connection, "ROLLBACK")?;
         }
-        Ok(buried?)
+        Ok(overwritten?)
     }
 
-    fn decide(&mut self, verdict: Result<(), Error>) -> Result<(), Error> {
-        self.desk.changes = 0;
-        if let Some(group) = self.desk.group.take() {
-            *lock(&group.verdict) = Some(again(&verdict));
-            group.given.notify_all();
+    /// Gives the followers this outcome, and returns it for the leader.
+    fn end_batch(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        self.state.changes = 0;
+        if let Some(batch) = self.state.batch.take() {
+            *lock(&batch.outcome) = Some(repeated(&outcome));
+            batch.ended.notify_all();
         }
-        verdict
+        outcome
     }
 }
 
-impl Drop for Turn<'_> {
-    /// Out of a panic, or an error of the store: what is half done is undone, and what others have
-    /// done is not forgotten.
+impl Drop for Guard<'_> {
+    /// After a panic, or an error of the store, this undoes the change that is half done, and
+    /// commits the batch of the followers unless a waiting thread will.
     fn drop(&mut self) {
         self.undo();
-        if !self.is_left_to_others() {
-            self.commit_for_others();
+        if !self.is_follower() {
+            self.commit_followers();
         }
     }
 }
 
-/// The writing connection with nothing open on it; others wait until it is dropped.
-pub struct Alone<'a> {
-    turn: Turn<'a>,
+/// The writing connection without an open transaction; other threads wait until it is dropped.
+pub struct ExclusiveConnection<'a> {
+    guard: Guard<'a>,
 }
 
-impl Deref for Alone<'_> {
+impl Deref for ExclusiveConnection<'_> {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.turn.desk.connection
+        &self.guard.state.connection
     }
 }
 
@@ -332,7 +341,7 @@ mod tests {
             rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
         }
 
-        /// Adds a number, and holds the connection until this many others have come for it.
+        /// Adds a number, and holds the connection until this many other threads wait for it.
         fn add(&self, x: i64, others: usize) -> Result<Vec<i64>, Error> {
             self.with(others, |tx| {
                 tx.connection.execute("INSERT INTO t VALUES (?)", [x])?;
@@ -340,9 +349,9 @@ mod tests {
             })
         }
 
-        /// Waits until somebody has the connection.
-        fn until_held(&self) {
-            while self.writer.desk.try_lock().is_ok() {
+        /// Waits until a thread holds the connection.
+        fn wait_until_held(&self) {
+            while self.writer.state.try_lock().is_ok() {
                 thread::yield_now();
             }
         }
@@ -354,7 +363,7 @@ mod tests {
         ) -> Result<T, Error> {
             self.writer.write(Timestamp::from_nanoseconds(1), |tx| {
                 let answer = work(tx);
-                while self.writer.coming.load(Ordering::SeqCst) < others {
+                while self.writer.waiting.load(Ordering::SeqCst) < others {
                     thread::yield_now();
                 }
                 answer
@@ -371,14 +380,14 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_together_is_committed_together() {
+    fn changes_that_arrive_together_are_committed_together() {
         let harness = Harness::new();
         assert!(harness.add(1, 0).unwrap().is_empty());
         assert_eq!(harness.committed(), [1]);
         thread::scope(|scope| {
             let first = scope.spawn(|| harness.add(2, 2));
-            harness.until_held();
-            // Nothing of the group can be seen from outside until its last one commits.
+            harness.wait_until_held();
+            // Nothing of the batch is visible to other connections until its leader commits.
             let others = [3, 4].map(|x| {
                 let harness = &harness;
                 scope.spawn(move || harness.add(x, 0))
@@ -395,7 +404,7 @@ mod tests {
         let harness = Harness::new();
         thread::scope(|scope| {
             let first = scope.spawn(|| harness.add(1, 3));
-            harness.until_held();
+            harness.wait_until_held();
             let fails = scope.spawn(|| {
                 harness.with(0, |tx| {
                     tx.connection.execute("INSERT INTO t VALUES (7)", [])?;
@@ -426,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_fails_refuses_the_whole_group_and_the_next_goes_on() {
+    fn a_commit_that_fails_refuses_the_whole_batch_and_the_next_one_succeeds() {
         let harness = Harness::new();
         let dangling = |tx: &Write| {
             tx.connection.execute("INSERT INTO u VALUES (99)", [])?;
@@ -434,7 +443,7 @@ mod tests {
         };
         thread::scope(|scope| {
             let first = scope.spawn(|| harness.with(1, dangling));
-            harness.until_held();
+            harness.wait_until_held();
             let second = scope.spawn(|| harness.add(1, 0));
             assert!(matches!(first.join().unwrap(), Err(Error::Internal(_))));
             assert!(matches!(second.join().unwrap(), Err(Error::Internal(_))));
@@ -445,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_sqlite_has_ended_refuses_the_whole_group() {
+    fn a_transaction_that_sqlite_has_ended_refuses_the_whole_batch() {
         let harness = Harness::new();
         let end = |tx: &Write| {
             tx.connection.execute("INSERT INTO t VALUES (5)", [])?;
@@ -455,29 +464,29 @@ mod tests {
         };
         thread::scope(|scope| {
             let first = scope.spawn(|| harness.add(1, 1));
-            harness.until_held();
+            harness.wait_until_held();
             let second = scope.spawn(|| harness.with(0, end));
             assert!(matches!(first.join().unwrap(), Err(Error::Undone)));
             assert!(second.join().unwrap().is_err());
         });
-        // A change that does not look must not be told that it was made.
-        let blind = harness.with(0, |tx| {
+        // A change that ignores the error must not be told that it was made.
+        let ignored = harness.with(0, |tx| {
             assert!(end(tx).is_err());
             assert!(matches!(tx.savepoint(|_| Ok::<_, Error>(())), Err(Error::Undone)));
             Ok(())
         });
-        assert!(matches!(blind, Err(Error::Undone)));
+        assert!(matches!(ignored, Err(Error::Undone)));
         assert!(harness.committed().is_empty());
         assert!(harness.add(1, 0).is_ok());
     }
 
     #[test]
-    fn who_wants_the_connection_alone_finds_nothing_open() {
+    fn the_exclusive_connection_has_no_open_transaction() {
         let harness = Harness::new();
         thread::scope(|scope| {
             let change = scope.spawn(|| harness.add(1, 1));
-            harness.until_held();
-            assert!(harness.writer.alone().is_autocommit());
+            harness.wait_until_held();
+            assert!(harness.writer.exclusive().is_autocommit());
             assert!(change.join().unwrap().is_ok());
         });
         assert_eq!(harness.committed(), [1]);

@@ -9,9 +9,10 @@ use plumm::auth;
 use plumm::clock::Clock;
 use plumm::http::request::{Method, Request};
 use plumm::scim::datetime::Timestamp;
+use plumm::store::Store;
+use plumm::store::open::Open;
 use plumm::store::tables::org::OrgSettings;
 use plumm::store::tables::token::Scope;
-use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Harness, encoded, user};

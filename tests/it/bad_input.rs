@@ -10,9 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plumm::scim::identity::UsernameFormat;
+use plumm::store::Store;
 use plumm::store::error::Error;
+use plumm::store::open::Open;
 use plumm::store::tables::org::OrgSettings;
-use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Folder, Harness, encoded, user};

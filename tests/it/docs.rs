@@ -97,7 +97,10 @@ fn the_amounts_in_the_architecture_are_those_of_the_source() {
     let work = format!("at most {REQUESTS_AT_WORK_MAX} requests at once");
     let stop = format!("no new connections, {STOP_SECONDS_MAX} seconds for the requests in hand");
     let steps = format!("the number of steps it has taken, {} today", newest());
-    for (name, words) in [("architecture", work), ("architecture", stop), ("file", steps)] {
+    let status = format!("\"schema\":{}}}", newest());
+    for (name, words) in
+        [("architecture", work), ("architecture", stop), ("file", steps), ("operate", status)]
+    {
         let text = document(&format!("docs/{name}.md"));
         assert!(text.contains(&words), "docs/{name}.md has no \"{words}\"");
     }

@@ -15,10 +15,11 @@ use plumm::config::Config;
 use plumm::http::request::{Method, Request};
 use plumm::http::response::Response;
 use plumm::scim::datetime::Timestamp;
+use plumm::store::Store;
 use plumm::store::error::Error;
+use plumm::store::open::Open;
 use plumm::store::tables::org::{Org, OrgSettings};
 use plumm::store::tables::token::Scope;
-use plumm::store::{Open, Store};
 use serde_json::{Value, json};
 
 /// How long a test waits for what must come.

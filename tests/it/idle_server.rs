@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
+use plumm::store::Store;
 use plumm::store::error::Error;
-use plumm::store::{Open, Store};
+use plumm::store::open::Open;
 
 use crate::harness::{Folder, Harness};
 

@@ -310,7 +310,7 @@ fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
         )
         .unwrap();
     drop(connection);
-    let store = plumm::store::Store::open(&file, plumm::store::Open::Existing).unwrap();
+    let store = plumm::store::Store::open(&file, plumm::store::open::Open::Existing).unwrap();
     let orgs = store.read(|tx| tx.orgs()).unwrap();
     assert_eq!(orgs.as_slice(), std::slice::from_ref(&harness.org));
     let census = store.read(|tx| tx.census(orgs[0].key)).unwrap();

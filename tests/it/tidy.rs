@@ -1,5 +1,6 @@
 //! The house rules, checked on the text of `src/`. Standard library only.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,18 +8,22 @@ use std::path::{Path, PathBuf};
 /// A module may only list modules that stand above its own line, so the graph has no cycle.
 const RULES: &[(&str, &[&str], &[&str])] = &[
     ("config", &[], &[]),
+    ("memory", &[], &[]),
     ("metrics", &[], &[]),
-    ("http", &[], &[]),
+    ("http", &["memory"], &[]),
     ("scim", &[], &[]),
     ("id", &[], &["rand"]),
     ("clock", &["scim"], &[]),
     ("store", &["scim"], &["rusqlite"]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
-    ("api", &["auth", "http", "id", "metrics", "scim", "store"], &[]),
+    ("api", &["auth", "http", "id", "memory", "metrics", "scim", "store"], &[]),
     (
         "app",
-        &["api", "auth", "clock", "config", "http", "id", "metrics", "rate", "scim", "store"],
+        &[
+            "api", "auth", "clock", "config", "http", "id", "memory", "metrics", "rate", "scim",
+            "store",
+        ],
         &[],
     ),
     (
@@ -96,6 +101,103 @@ fn source_is_tidy() {
         check_file(&name, &text, &mut faults);
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// Files that import each other cannot be read one after the other. What two need of each other
+/// stands in a third, below both.
+#[test]
+fn no_file_imports_itself_through_others() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files: BTreeMap<String, String> = rust_files(&src)
+        .into_iter()
+        .map(|path| {
+            let name = path.strip_prefix(&src).unwrap().to_str().unwrap().replace('\\', "/");
+            (name, fs::read_to_string(&path).unwrap())
+        })
+        .filter(|(name, _)| !name.ends_with("/tests.rs"))
+        .collect();
+    let circles = circles(&files);
+    assert!(circles.is_empty(), "\n{}\n", circles.join("\n"));
+}
+
+/// The files that can be reached from themselves, each with one way.
+fn circles(files: &BTreeMap<String, String>) -> Vec<String> {
+    let imports: BTreeMap<&String, BTreeSet<String>> =
+        files.iter().map(|(name, text)| (name, imports(name, text, files))).collect();
+    let mut circles = Vec::new();
+    for start in files.keys() {
+        let mut ways = vec![vec![start]];
+        let mut seen = BTreeSet::new();
+        while let Some(way) = ways.pop() {
+            for next in &imports[way[way.len() - 1]] {
+                if next == start {
+                    let names: Vec<&str> = way.iter().map(|it| it.as_str()).collect();
+                    circles.push(format!("{} -> {start}", names.join(" -> ")));
+                    seen.extend(&files.keys().collect::<Vec<_>>());
+                    ways.clear();
+                    break;
+                }
+                if seen.insert(next) {
+                    ways.push([way.as_slice(), &[next]].concat());
+                }
+            }
+        }
+    }
+    circles
+}
+
+/// The files whose items a file names, as `crate::a::b::Item` or in the braces of an import.
+fn imports(name: &str, text: &str, files: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let lines = code.lines().filter(|it| !it.trim_start().starts_with("//"));
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"_:".contains(c));
+        let (path, rest) = rest.split_at(end.unwrap_or(rest.len()));
+        let path: Vec<&str> = path.split("::").filter(|it| !it.is_empty()).collect();
+        let mut paths = vec![path.clone()];
+        if let Some(names) = rest.strip_prefix('{') {
+            let names = names.split('}').next().unwrap().split(',');
+            paths = names
+                .map(|it| it.trim().split([':', ' ']).next().unwrap())
+                .map(|it| path.iter().copied().chain((it != "self").then_some(it)).collect())
+                .collect();
+        }
+        let module_of = |path: &Vec<&str>| {
+            (1..=path.len()).rev().find_map(|n| {
+                let path = path[..n].join("/");
+                [format!("{path}.rs"), format!("{path}/mod.rs")]
+                    .into_iter()
+                    .find(|it| files.contains_key(it))
+            })
+        };
+        found.extend(paths.iter().filter_map(module_of).filter(|it| it != name));
+    }
+    found
+}
+
+#[test]
+fn circles_are_found() {
+    let of = |files: &[(&str, &str)]| {
+        circles(&files.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect())
+    };
+    let (to_b, to_a) = ("use crate::x::b::B;\n", "let a = crate::x::a::new();\n");
+    assert!(of(&[("x/a.rs", to_b), ("x/b.rs", "")]).is_empty());
+    assert_eq!(of(&[("x/a.rs", to_b), ("x/b.rs", to_a)]).len(), 2);
+    assert!(
+        of(&[("x/a.rs", to_b), ("x/b.rs", "// crate::x::a\n#[cfg(test)]\nuse crate::x::a::A;")])
+            .is_empty()
+    );
+    // In braces, over several lines, and through the file of a folder.
+    let braces = "use crate::x::{\n    self,\n    b::B,\n};\n";
+    assert_eq!(of(&[("x/a.rs", braces), ("x/b.rs", to_a)]).len(), 2);
+    assert_eq!(of(&[("x/mod.rs", to_a), ("x/a.rs", "use crate::x::Store;")]).len(), 2);
+    assert_eq!(
+        of(&[("a.rs", "crate::b::f()"), ("b.rs", "crate::c::f()"), ("c.rs", "crate::a::f()")])
+            .len(),
+        3
+    );
 }
 
 fn check_file(name: &str, text: &str, faults: &mut Vec<String>) {

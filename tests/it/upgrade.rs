@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use plumm::store::Store;
 use plumm::store::error::Error;
-use plumm::store::{Open, Store};
+use plumm::store::open::Open;
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 

@@ -2,10 +2,10 @@
 //! and each goes through the code of a request by itself.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::api::body::body_object;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::render::scim_response;
@@ -17,11 +17,14 @@ use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::membership;
 use crate::scim::schema::urn;
-use crate::store::Write;
+use crate::store::transaction::Write;
 
 /// Answers are made and not sent, so they hold as little as possible: the members of a large group
 /// are not looked up for them.
 const QUERY: &str = "attributes=id";
+
+/// How long the operations of one request may take together; those that are left are refused.
+pub const BULK_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// `POST /Bulk`
 ///
@@ -29,7 +32,7 @@ const QUERY: &str = "attributes=id";
 /// 400 for what is no Bulk request, 413 for too many operations, failures of the store. What is
 /// wrong with one operation stands in the answer.
 pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let body = body_object(request)?;
+    let body = context.body(request)?;
     let bulk = BulkRequest::parse(body, &|path| segments(context.base_url, path))?;
     let outcomes = context.write(|tx| {
         let context = Context {
@@ -43,12 +46,26 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             client: context.client.clone(),
             metrics: context.metrics,
             dispatch: context.dispatch,
+            memory: context.memory,
+            taken: context.taken,
+            work_done: context.work_done,
         };
         Work::new(&context, &bulk).run(tx)
     })?;
     let done = bulk.operations.iter().zip(&outcomes);
     let done = done.filter_map(|(operation, outcome)| Some((operation, outcome.as_ref()?)));
     Ok(scim_response(200, bulk::response(done).to_string()))
+}
+
+fn out_of_time() -> Error {
+    let seconds = BULK_TIME_MAX.as_secs();
+    Error::new(
+        503,
+        format!(
+            "The operations before this one took {seconds} seconds, which is all that one Bulk \
+             request may take. Send this operation again, in a request with fewer of them."
+        ),
+    )
 }
 
 struct Work<'a> {
@@ -81,7 +98,15 @@ impl<'a> Work<'a> {
 
     fn run(mut self, tx: &Write) -> Result<Vec<Option<BulkOutcome>>, Failure> {
         let mut errors = 0;
+        let started = Instant::now();
         for part in self.bulk.order() {
+            // What was done stays (RFC 7644 section 3.7): others wait for the database.
+            if started.elapsed() > BULK_TIME_MAX {
+                for i in part {
+                    self.outcomes[i] = Some(self.outcome(i, Err(out_of_time())));
+                }
+                continue;
+            }
             if self.bulk.fail_on_errors.is_some_and(|it| errors >= it) {
                 break;
             }

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use crate::api::body::body_object;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::bookmarks::{End, Total};
 use crate::api::scim::cursor::Cursor;
-use crate::api::scim::render::{View, scim_response};
+use crate::api::scim::render::{Links, View, scim_response};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
@@ -23,7 +22,11 @@ use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::service_provider_config::{COUNT_DEFAULT, COUNT_MAX};
 use crate::scim::strict;
-use crate::store::query::listing::{From, Listing, Page, Part};
+use crate::store::query::listing::{From, Listing, PAGE_BYTES_MAX, Page, Part};
+use crate::store::transaction::Read;
+
+/// A page of so few resources is not counted before it is read.
+const LIMIT_SMALL: i64 = 20;
 
 /// `GET /{type}`, and `GET /` over all types.
 ///
@@ -49,7 +52,7 @@ pub fn search(
     answer(
         context,
         resource_types,
-        &SearchRequest::parse(&body_object(request)?, context.strict())?,
+        &SearchRequest::parse(&context.body(request)?, context.strict())?,
     )
 }
 
@@ -73,6 +76,17 @@ struct Chosen<'a> {
     condition: Option<Condition>,
     sort: Option<Target>,
     projection: Option<Projection>,
+}
+
+impl Chosen<'_> {
+    fn view(&self) -> View<'_> {
+        View {
+            resource_type: self.resource_type,
+            location_base: &self.location_base,
+            projection: self.projection.as_ref(),
+            brief: false,
+        }
+    }
 }
 
 fn answer(
@@ -135,8 +149,13 @@ fn answer(
         // Counted once, with the first page.
         listing.count = false;
     }
-    read(context, listing.is_quick(), |tx| {
-        let page = tx.list(&listing)?;
+    take_page(context, &listing)?;
+    let (page, links) = read(context, listing.is_quick(), |tx| {
+        let mut page = tx.list(&listing)?;
+        let links = links(context, tx, &chosen, &mut page)?;
+        Ok((page, links))
+    })?;
+    {
         let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
         let write = |position, backward| {
             Cursor { position, backward, total, count }.write(&query, context.now)
@@ -150,11 +169,11 @@ fn answer(
             total,
             next_cursor: next.map(|it| write(it.position.clone(), false)),
             previous_cursor: previous.map(|it| write(it.position.clone(), true)),
-            resources: render(context, tx, &chosen, &page)?,
+            resources: print(context, &chosen, &page, &links)?,
             ..ListResponse::default()
         };
         Ok(scim_response(200, list.to_text()))
-    })
+    }
 }
 
 /// A page by `startIndex`. Where the page before it has been sent to the same client a moment ago,
@@ -180,12 +199,17 @@ fn by_index(
     let position = position.filter(|_| listing.limit > 0);
     let from = position.as_ref().map_or(listing.from, From::After);
     let mut listing = Listing { from, ..listing };
-    read(context, quick, |tx| {
+    take_page(context, &listing)?;
+    let (page, links, change, counted) = read(context, quick, |tx| {
         // Counting may take longer than all else, and nobody has to while nothing changes.
         let change = if quick { None } else { Some(tx.last_change()?) };
         let counted = counted.filter(|it| Some(it.change) == change);
         listing.count = counted.is_none();
-        let page = tx.list(&listing)?;
+        let mut page = tx.list(&listing)?;
+        let links = links(context, tx, chosen, &mut page)?;
+        Ok((page, links, change, counted))
+    })?;
+    {
         let total = page.total.or(counted.map(|it| it.count));
         let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
         // Behind the last page too: some clients walk on until a page is empty.
@@ -205,17 +229,25 @@ fn by_index(
         let list = ListResponse {
             total,
             start_index: Some(search.start_index),
-            resources: render(context, tx, chosen, &page)?,
+            resources: print(context, chosen, &page, &links)?,
             ..ListResponse::default()
         };
         Ok(scim_response(200, list.to_text()))
-    })
+    }
+}
+
+/// Takes the memory of a page, before anything of it is read.
+fn take_page(context: &Context, listing: &Listing) -> Result<(), Error> {
+    match listing.limit > LIMIT_SMALL {
+        true => context.take(PAGE_BYTES_MAX),
+        false => Ok(()),
+    }
 }
 
 fn read<T>(
     context: &Context,
     quick: bool,
-    work: impl FnOnce(&crate::store::Read) -> Result<T, Failure>,
+    work: impl FnOnce(&Read) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     if quick { context.read(work) } else { context.read_long(work) }
 }
@@ -289,28 +321,58 @@ fn sort(text: &str, resource_type: &ResourceType) -> Result<Target, Error> {
     Ok(target)
 }
 
-/// The resources of a page as JSON, each as its own type shows it.
-fn render(
+/// The members and groups of the resources of a page. Where the page would be larger than a page
+/// may be, it ends earlier (RFC 7644 section 3.4.2.4 allows fewer than `count`): the next page goes
+/// on behind what was sent.
+fn links(
     context: &Context,
-    tx: &crate::store::Read,
+    tx: &Read,
+    chosen: &[Chosen],
+    page: &mut Page,
+) -> Result<HashMap<i64, Links>, Failure> {
+    let mut all = HashMap::new();
+    let (mut bytes, mut next, mut step) = (0, 0, 1);
+    while next < page.resources.len() {
+        let end = (next + step).min(page.resources.len());
+        let mut found = HashMap::new();
+        for it in chosen {
+            let part = page.resources[next..end].iter();
+            let of_type = part.filter(|of| of.resource_type == it.resource_type.name);
+            let stored: Vec<_> = of_type.map(|it| it.stored.clone()).collect();
+            found.extend(it.view().links(context, tx, &stored)?);
+        }
+        let before = bytes;
+        for (i, it) in page.resources[next..end].iter().enumerate() {
+            let links = found.remove(&it.stored.seq).unwrap_or_default();
+            bytes += it.stored.document.len() + links.bytes();
+            if bytes > PAGE_BYTES_MAX && next + i > 0 {
+                page.resources.truncate(next + i);
+                page.more = true;
+                return Ok(all);
+            }
+            all.insert(it.stored.seq, links);
+        }
+        // Many light ones are asked for at once, heavy ones each by itself.
+        step = if bytes - before < PAGE_BYTES_MAX / 64 { step * 2 } else { 1 };
+        next = end;
+    }
+    Ok(all)
+}
+
+/// The resources of a page as JSON, each as its own type shows it.
+fn print(
+    context: &Context,
     chosen: &[Chosen],
     page: &Page,
+    links: &HashMap<i64, Links>,
 ) -> Result<Vec<String>, Failure> {
-    let mut texts = HashMap::new();
-    for it in chosen {
-        let of_type = page.resources.iter().filter(|of| of.resource_type == it.resource_type.name);
-        let stored: Vec<_> = of_type.map(|it| it.stored.clone()).collect();
-        let view = View {
-            resource_type: it.resource_type,
-            location_base: &it.location_base,
-            projection: it.projection.as_ref(),
-            brief: false,
-        };
-        let seqs = stored.iter().map(|it| it.seq);
-        texts.extend(seqs.zip(view.render(context, tx, &stored)?));
-    }
-    let resources = page.resources.iter();
-    Ok(resources.filter_map(|it| texts.remove(&it.stored.seq)).collect())
+    let none = Links::default();
+    let texts = page.resources.iter().filter_map(|listed| {
+        let it = chosen.iter().find(|it| it.resource_type.name == listed.resource_type)?;
+        let links = links.get(&listed.stored.seq).unwrap_or(&none);
+        Some(it.view().print(context, &listed.stored, links))
+    });
+    Ok(texts.collect::<Result<_, _>>()?)
 }
 
 fn from_url(request: &Request, strict: bool) -> Result<SearchRequest, Error> {

@@ -13,10 +13,10 @@ use crate::scim::resource::{splice, whole};
 use crate::scim::returned::{Projection, shown};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::tables::member::Linked;
 use crate::store::tables::resource::Stored;
+use crate::store::transaction::Read;
 
 /// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a
 /// larger one a change would cost what the group has, and not what it changes.
@@ -43,28 +43,80 @@ impl View<'_> {
     /// These resources as JSON, in their order.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Failures of the store, and 503 when others have the memory that a large group needs.
     pub fn render(
         &self,
         context: &Context,
         tx: &Read,
         stored: &[Stored],
-    ) -> Result<Vec<String>, Error> {
-        let mut computed = self.computed(context, tx, stored)?;
-        let hides = self.resource_type.hides();
-        let mut answers = Vec::with_capacity(stored.len());
-        for it in stored {
-            let computed = computed.remove(&it.seq).unwrap_or_default();
-            let meta = self.meta(it);
-            answers.push(match self.projection {
-                None if !hides => splice(&it.document, &computed, &meta),
-                projection => {
-                    let whole = whole(it.parse()?, computed, &meta);
-                    Value::Object(shown(whole, projection, self.resource_type)).to_string()
-                }
-            });
+    ) -> Result<Vec<String>, Failure> {
+        let mut links = self.links(context, tx, stored)?;
+        let texts = stored.iter().map(|it| {
+            let links = links.remove(&it.seq).unwrap_or_default();
+            Ok(self.print(context, it, &links)?)
+        });
+        texts.collect()
+    }
+
+    /// One resource as JSON, with its members or groups. Needs no transaction.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the file was changed by other hands.
+    pub fn print(
+        &self,
+        context: &Context,
+        stored: &Stored,
+        links: &Links,
+    ) -> Result<String, Error> {
+        let meta = self.meta(stored);
+        let location = |it: &Linked| location(context, it);
+        if self.projection.is_none() && !self.resource_type.hides() {
+            let mut computed = String::new();
+            if let Some(members) = &links.members {
+                membership::write_list(
+                    &mut computed,
+                    MEMBERS,
+                    members.iter().map(|it| {
+                        (
+                            it.id.as_str(),
+                            it.resource_type.as_str(),
+                            it.display.as_deref(),
+                            location(it),
+                        )
+                    }),
+                );
+            }
+            if let Some(groups) = &links.groups {
+                membership::write_list(
+                    &mut computed,
+                    GROUPS,
+                    groups.iter().map(|it| {
+                        (
+                            it.id.as_str(),
+                            membership::nearness(it.direct),
+                            it.display.as_deref(),
+                            location(it),
+                        )
+                    }),
+                );
+            }
+            return Ok(splice(&stored.document, &computed, &meta));
         }
-        Ok(answers)
+        let mut computed = Map::new();
+        if let Some(members) = &links.members {
+            let member = |it: &Linked| {
+                membership::member(&it.id, &it.resource_type, it.display.as_deref(), &location(it))
+            };
+            computed.insert(MEMBERS.to_owned(), members.iter().map(member).collect());
+        }
+        if let Some(groups) = &links.groups {
+            let group = |it: &Linked| {
+                membership::group(&it.id, it.display.as_deref(), &location(it), it.direct)
+            };
+            computed.insert(GROUPS.to_owned(), groups.iter().map(group).collect());
+        }
+        let whole = whole(stored.parse()?, computed, &meta);
+        Ok(Value::Object(shown(whole, self.projection, self.resource_type)).to_string())
     }
 
     /// One resource as a response, with where it is and its version.
@@ -104,43 +156,59 @@ impl View<'_> {
     }
 
     /// What no document holds: `members` of groups, `groups` of members; fetched for all at once.
-    fn computed(
+    ///
+    /// # Errors
+    /// Failures of the store, and 503 when others have the memory that a large group needs.
+    pub fn links(
         &self,
         context: &Context,
         tx: &Read,
         stored: &[Stored],
-    ) -> Result<HashMap<i64, Map<String, Value>>, Error> {
-        let mut computed: HashMap<i64, Map<String, Value>> = HashMap::new();
+    ) -> Result<HashMap<i64, Links>, Failure> {
+        let mut links: HashMap<i64, Links> = HashMap::new();
         let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
         if membership::has_members(self.resource_type) && self.shows(MEMBERS) {
             let brief = self.brief && self.projection.is_none();
             let most = if brief { MEMBERS_IN_PATCH_MAX as i64 + 1 } else { -1 };
+            if !brief {
+                let bytes = if self.projection.is_none() { 400 } else { 1_400 };
+                context.try_take(tx.count_members(&seqs)?.saturating_mul(bytes))?;
+            }
             let mut found = tx.members(&seqs, most)?;
             for seq in &seqs {
                 let members = found.remove(seq).unwrap_or_default();
                 if brief && members.len() > MEMBERS_IN_PATCH_MAX {
                     continue;
                 }
-                let member = |it: &Linked| {
-                    let location = location(context, it);
-                    membership::member(&it.id, &it.resource_type, it.display.as_deref(), &location)
-                };
                 // Always an array, also an empty one: clients add to what they read.
-                let members: Vec<Value> = members.iter().map(member).collect();
-                computed.entry(*seq).or_default().insert(MEMBERS.to_owned(), members.into());
+                links.entry(*seq).or_default().members = Some(members);
             }
         }
         if membership::has_groups(self.resource_type) && self.shows(GROUPS) {
             for (seq, groups) in tx.groups(&seqs)? {
-                let group = |it: &Linked| {
-                    let location = location(context, it);
-                    membership::group(&it.id, it.display.as_deref(), &location, it.direct)
-                };
-                let groups: Vec<Value> = groups.iter().map(group).collect();
-                computed.entry(seq).or_default().insert(GROUPS.to_owned(), groups.into());
+                links.entry(seq).or_default().groups = Some(groups);
             }
         }
-        Ok(computed)
+        Ok(links)
+    }
+}
+
+/// The other ends of a resource's memberships.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// The members of a group; `None` where they are not shown.
+    pub members: Option<Vec<Linked>>,
+    /// The groups of a member; `None` where there are none, or they are not shown.
+    pub groups: Option<Vec<Linked>>,
+}
+
+impl Links {
+    /// About how many bytes they take in an answer.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const LINK_BYTES: usize = 240;
+        let count = |it: &Option<Vec<Linked>>| it.as_ref().map_or(0, Vec::len);
+        (count(&self.members) + count(&self.groups)) * LINK_BYTES
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::api::body::body_object;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::query::projection;
@@ -33,7 +32,7 @@ use crate::scim::validate::{self, Judged};
 use crate::store::tables::member::{Linked, MemberError};
 use crate::store::tables::provisioning_log::LogLine;
 use crate::store::tables::resource::{Kind, Stored};
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// Where a line of the provisioning log says what was asked for and passed over.
 const PASSED_OVER: &str = "passedOver";
@@ -65,7 +64,7 @@ pub fn create_as(
     id: &str,
 ) -> Result<Response, Failure> {
     let projection = projection(request, resource_type)?;
-    let body = body_object(request)?;
+    let body = context.body(request)?;
     let rules = context.principal.org.settings.rules();
     let mut document = validate::create(&body, resource_type, rules)?;
     membership::given(&body, resource_type).map_or(Ok(()), membership::refuse_nameless)?;
@@ -122,7 +121,7 @@ pub fn replace(
     request: &Request,
     id: &str,
 ) -> Result<Response, Failure> {
-    let body = body_object(request);
+    let body = context.body(request);
     let rules = rules(context, resource_type, &body);
     change(context, resource_type, request, id, rules, |before| {
         let body = body?;
@@ -150,12 +149,12 @@ pub fn patch(
     request: &Request,
     id: &str,
 ) -> Result<Response, Failure> {
-    let body = body_object(request);
+    let body = context.body(request);
     let rules = rules(context, resource_type, &body);
     let patch = body.and_then(|it| PatchOp::parse(&it, context.strict()));
     change(context, resource_type, request, id, rules, |before| {
         let Patched { document, members, mut passed_over } =
-            patch?.apply(before, resource_type, rules)?;
+            context.work(|work| patch?.apply(before, resource_type, rules, work))?;
         let judged = validate::judge_change(before, document, resource_type, rules)?;
         passed_over.extend(judged.passed_over);
         Ok(Patched { document: judged.document, members, passed_over })
@@ -317,7 +316,15 @@ fn change_members(
     changes: &mut Value,
 ) -> Result<(), Failure> {
     let mut changed = MembersChanged::default();
-    for it in members {
+    let mut members = members.into_iter().peekable();
+    while let Some(mut it) = members.next() {
+        // Several in a row are decided in one pass over the group.
+        while let (MemberChange::RemoveWhere(one), Some(MemberChange::RemoveWhere(other))) =
+            (&mut it, members.peek())
+        {
+            *one = Condition::Or(vec![one.clone(), other.clone()]);
+            members.next();
+        }
         match it {
             MemberChange::Add(ids) => changed.note(add_members(context, tx, group, &ids)?, 1),
             MemberChange::Remove(ids) => changed.note(tx.remove_members(group.seq, &ids)?, -1),

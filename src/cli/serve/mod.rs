@@ -27,8 +27,9 @@ use crate::scim::datetime::Timestamp;
 use crate::server::Server;
 use crate::server::limits::Limits;
 use crate::server::tls::certificates::{Certificates, Files};
+use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::{Open, Store};
+use crate::store::open::Open;
 
 /// The exit code when a second signal cuts the orderly end short.
 const EXIT_CUT_SHORT: i32 = 1;

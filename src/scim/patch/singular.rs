@@ -70,7 +70,7 @@ fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribut
 }
 
 /// Sets a member, or removes it when there is no value.
-pub fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
+fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
     match (holder, value) {
         (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
         (Some(holder), None) => drop(holder.shift_remove(name)),

@@ -8,24 +8,25 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::connection::{beside, folder_of};
 use crate::store::copies::check::{Report, check};
 use crate::store::copies::view::with_view;
 use crate::store::error::Error;
+use crate::store::migrate;
+use crate::store::paths::{beside, folder_of};
 
-/// What the name of a copy that is not finished adds to the name it will have.
+/// The suffix that the name of an unfinished copy adds to the name it will have.
 pub const PARTIAL_SUFFIX: &str = ".partial";
-/// What SQLite may leave beside a copy that was cut short, by what the name adds.
+/// The suffixes of the files that SQLite may leave beside a copy that was cut short.
 pub const LEFTOVER_SUFFIXES: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-/// Copies a database to a new file, also while a server is at work on it: writers do not wait. The
+/// Copies a database to a new file, also while a server is running on it: writers do not wait. The
 /// copy is checked, and on disk when this returns; until then it has another name.
 ///
 /// # Errors
 /// When `target` exists or cannot be written, and when the database or the copy is not whole; there
 /// is no new file then.
 pub fn backup(database: &Path, target: &Path) -> Result<Report, Error> {
-    let taken = || {
+    let exists = || {
         let error = "is there already, and a backup never replaces a file: choose another name";
         Error::Io(target.to_owned(), io::Error::new(ErrorKind::AlreadyExists, error))
     };
@@ -33,15 +34,15 @@ pub fn backup(database: &Path, target: &Path) -> Result<Report, Error> {
         return Err(Error::Missing(database.to_owned()));
     }
     if fs::symlink_metadata(target).is_ok() {
-        return Err(taken());
+        return Err(exists());
     }
     let partial = Partial::create(target)?;
     let report = partial.fill(database)?;
-    // A hard link takes the name only when nobody else has it by now; not every disk has them.
+    // A hard link fails when another file has the name by now. Not every disk has hard links.
     match fs::hard_link(&partial.path, target) {
         Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
-        Err(_) if fs::symlink_metadata(target).is_ok() => return Err(taken()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists()),
+        Err(_) if fs::symlink_metadata(target).is_ok() => return Err(exists()),
         Err(_) => partial.rename(target)?,
     }
     drop(partial);
@@ -52,7 +53,8 @@ pub fn backup(database: &Path, target: &Path) -> Result<Report, Error> {
 /// A copy in the making, beside the file it will be. It is removed when it is dropped.
 pub struct Partial {
     path: PathBuf,
-    /// Locked, so that two programs do not write one copy. What a killed one has left is not.
+    /// Locked, so that two programs do not write one copy. The file of a killed program is not
+    /// locked, and is used again.
     file: File,
 }
 
@@ -79,17 +81,17 @@ impl Partial {
         let file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken(path)),
+            Err(TryLockError::WouldBlock) => return Err(in_use(path)),
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // Another program may have given the file its final name after it was opened here; and a
-        // symbolic link leads to a file that is none of ours.
+        // Another program may have given the file its final name after this one opened it; and a
+        // symbolic link leads to a file that plumm must not write.
         let ours = file.metadata().map_err(failed)?;
         let named = fs::symlink_metadata(&path);
         if !named.is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
-            return Err(taken(path));
+            return Err(in_use(path));
         }
-        // It may have been there before, with the permissions of somebody else.
+        // The file may have existed before, with other permissions.
         file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
         file.set_len(0).map_err(failed)?;
         let partial = Partial { path, file };
@@ -97,26 +99,26 @@ impl Partial {
         Ok(partial)
     }
 
-    /// Copies a database into it, checks the copy and puts it on disk.
+    /// Copies a database into this file, checks the copy and syncs it.
     ///
     /// # Errors
     /// When the database cannot be read, or the copy is not whole.
     pub fn fill(&self, database: &Path) -> Result<Report, Error> {
         let folder = folder_of(&self.path);
         with_view(database, folder, |source| {
-            // Only of our own files: another program's database is none of our business.
-            crate::store::migrate::version(source, database)?;
+            // plumm copies its own databases only, and not those of other programs.
+            migrate::version(source, database)?;
             self.copy(source)
         })?;
-        self.seal()?;
+        self.leave_wal_mode()?;
         let report = check(&self.path, folder)?;
-        // Whatever is wrong with the copy is wrong with what it was made of.
+        // What is wrong with the copy is wrong with the database, so the error names that.
         let report = report.require_whole(database)?;
         self.file.sync_all().map_err(|it| Error::Io(self.path.clone(), it))?;
         Ok(report)
     }
 
-    /// Gives it its name, in place of a file that may have it now.
+    /// Gives the copy its final name, in place of a file that may have that name now.
     ///
     /// # Errors
     /// Failures of the disk.
@@ -124,7 +126,8 @@ impl Partial {
         fs::rename(&self.path, target).map_err(|it| Error::Io(target.to_owned(), it))
     }
 
-    /// All pages in one step: a backup in small ones begins anew at each write, and never ends.
+    /// Copies all pages in one step. A backup in small steps would begin anew at each write of the
+    /// server, and never end.
     fn copy(&self, source: &Connection) -> Result<(), Error> {
         let mut connection = self.open()?;
         let backup = Backup::new(source, &mut connection)?;
@@ -134,9 +137,9 @@ impl Partial {
         }
     }
 
-    /// Makes it a file of its own: without a write-ahead log, it opens also where nothing can be
-    /// written beside it. The server goes back to the log when it opens the file.
-    fn seal(&self) -> Result<(), Error> {
+    /// Takes the copy out of the write-ahead log's mode, so that it can be opened where nothing can
+    /// be written beside it. A server that opens the file switches the mode back.
+    fn leave_wal_mode(&self) -> Result<(), Error> {
         let connection = self.open()?;
         let sql = "PRAGMA journal_mode = delete";
         let mode: String = connection.query_row(sql, [], |row| row.get(0))?;
@@ -149,7 +152,7 @@ impl Partial {
     fn open(&self) -> Result<Connection, Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
-        // Nobody relies on it yet; it is synced as a whole at the end.
+        // `fill` syncs the finished copy as a whole, so the single writes need no sync.
         connection.pragma_update(None, "synchronous", 0)?;
         Ok(connection)
     }
@@ -161,7 +164,7 @@ impl Partial {
     }
 }
 
-fn taken(path: PathBuf) -> Error {
+fn in_use(path: PathBuf) -> Error {
     Error::Io(path, io::Error::new(ErrorKind::ResourceBusy, "another program writes it"))
 }
 
@@ -172,7 +175,7 @@ impl Drop for Partial {
     }
 }
 
-/// Puts on disk which files the folder of this one has.
+/// Syncs the folder of a file, so that the names in it are on disk.
 ///
 /// # Errors
 /// Failures of the disk.

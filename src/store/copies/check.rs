@@ -8,14 +8,14 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::connection::{beside, resolved};
-use crate::store::copies::view::{PARTS, with_view};
+use crate::store::copies::view::{LOG_SUFFIXES, with_view};
 use crate::store::error::Error;
 use crate::store::migrate;
+use crate::store::paths::{beside, resolved};
 use crate::store::serve_lock::serving;
 use crate::store::tables::resource::{Columns, Stored};
 
-/// The most faults of one kind that are told; a damaged file has thousands.
+/// The most faults of one kind in a report; a damaged file has thousands.
 const FAULTS_MAX: usize = 10;
 /// The length of the header of a SQLite file, in bytes.
 const HEADER_BYTES: usize = 100;
@@ -23,7 +23,7 @@ const HEADER_BYTES: usize = 100;
 /// What a file holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The schema of the file; 0 when that cannot be told.
+    /// The schema of the file; 0 when it is unknown.
     pub schema: i64,
     /// The newest schema this program knows.
     pub known: i64,
@@ -31,7 +31,7 @@ pub struct Report {
     pub orgs: Vec<OrgContent>,
     /// The number and time of the last line of the provisioning log.
     pub last_change: Option<(i64, Timestamp)>,
-    /// What is wrong, in sentences. Without one the file is whole.
+    /// What is wrong, in sentences. A file without faults is whole.
     pub faults: Vec<String>,
 }
 
@@ -67,13 +67,13 @@ impl Report {
     }
 }
 
-/// Examines a file, also while a server is at work on it. The file is not changed, and nothing is
+/// Examines a file, also while a server is running on it. The file is not changed, and nothing is
 /// left beside it. `scratch` is a folder for a private copy, should one be needed.
 ///
 /// # Errors
 /// When the file cannot be read. What is wrong with it is in the report.
 pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
-    // A server at work has judged the header, and its file must not be opened here (see `view`).
+    // A running server has checked the header, and its file must not be opened here (see `view`).
     if serving(path)?.is_none()
         && let Some(fault) = header_fault(path)?
     {
@@ -82,7 +82,7 @@ pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
     with_view(path, scratch, |connection| examine(connection, path))
 }
 
-/// What the first bytes and the length give away, before SQLite sees the file.
+/// The fault that the first bytes or the length of the file show, before SQLite opens it.
 fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let file = File::open(path).map_err(io)?;
@@ -106,10 +106,10 @@ fn header_fault(path: &Path) -> Result<Option<String>, Error> {
         other => other,
     };
     let path = resolved(path);
-    let whole_alone = !PARTS.iter().any(|it| beside(&path, it).exists());
-    // The number of pages counts only when the two change counters agree.
+    let has_no_log = !LOG_SUFFIXES.iter().any(|it| beside(&path, it).exists());
+    // SQLite uses the number of pages in the header only when the two change counters are equal.
     let expected = if number(24) == number(92) { number(28) * page_bytes } else { 0 };
-    if whole_alone && found.len() < expected {
+    if has_no_log && found.len() < expected {
         return Ok(Some(format!(
             "it has {} bytes and should have {expected}: the copy was cut short, or made while \
              the database was being written",
@@ -135,16 +135,16 @@ fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
                  which is needed to check it"
             )));
         }
-        Err(error) => return damaged(error).map(Report::fault),
+        Err(error) => return as_fault(error).map(Report::fault),
     };
     let mut report = Report { schema, known: migrate::newest(), ..Report::default() };
     let checks = [pages, tables, references, counts, documents, members];
     for check in checks {
         match check(connection, schema) {
             Ok(faults) => report.faults.extend(faults),
-            Err(error) => report.faults.push(damaged(error)?),
+            Err(error) => report.faults.push(as_fault(error)?),
         }
-        // What follows from a fault is no second fault.
+        // A fault has others as its consequence, which a report leaves out.
         if !report.is_whole() {
             return Ok(report);
         }
@@ -154,14 +154,14 @@ fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// A failure that says something of the file becomes a fault; any other one stays a failure.
-fn damaged(error: Error) -> Result<String, Error> {
+/// Turns a failure that is due to the file into a fault; any other one stays a failure.
+fn as_fault(error: Error) -> Result<String, Error> {
     match error {
         Error::Internal(inner) => match inner.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Ok(format!("it is damaged ({inner})"))
             }
-            // A statement does not fit the tables, or a column does not hold what it should.
+            // A statement does not fit the tables, or a column has a value of another type.
             Some(ErrorCode::Unknown) | None => Ok(format!("it is damaged ({inner})")),
             _ => Err(Error::Internal(inner)),
         },
@@ -189,7 +189,7 @@ fn pages(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
 /// program that replicates the file may have added some.
 fn tables(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let model = Connection::open_in_memory()?;
-    migrate::make_former(&model, schema)?;
+    migrate::make_schema(&model, schema)?;
     let expected = definitions(&model)?;
     let found = definitions(connection)?;
     let differing = expected.iter().filter(|(name, sql)| found.get(*name) != Some(*sql));
@@ -218,8 +218,8 @@ fn references(connection: &Connection, _schema: i64) -> Result<Vec<String>, Erro
     Ok(faults)
 }
 
-/// How many resources there are, against the counters that lists answer from. Copies made with `cp`
-/// under writes have been seen to pass every check of SQLite and to fail this one.
+/// Compares how many resources there are with the table of counts, from which lists are answered.
+/// Copies that `cp` made during writes have passed every check of SQLite and failed this one.
 fn counts(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
     let sql = "SELECT org, type, sum(counted), sum(present) FROM (
             SELECT org, type, count AS counted, 0 AS present FROM resource_count
@@ -238,7 +238,7 @@ fn counts(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What the columns and the e-mail rows repeat, against the documents.
+/// Compares the columns and the email rows with the documents, which they repeat.
 fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let display = if schema >= 2 { "display" } else { "NULL" };
     let sql = format!(
@@ -247,7 +247,8 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
     );
     let mut resources = connection.prepare(&sql)?;
     let mut resources = resources.query([])?;
-    // Beside the rows in the same order, so that no row is looked up.
+    // Both statements have the same order, so that one walk through both finds what belongs
+    // together.
     let mut emails =
         connection.prepare("SELECT resource, org, value FROM email ORDER BY resource")?;
     let mut emails = emails.query([])?;
@@ -319,8 +320,8 @@ fn is_shared(
     Ok(statement.query_row(rusqlite::params![org, columns.user_name, seq], |row| row.get(0))?)
 }
 
-/// That members and their group belong to one organisation, and are not deleted. That they are
-/// there at all is a reference.
+/// Checks that members and their group belong to one organisation, and are not deleted. Whether
+/// they exist is checked by `references`.
 fn members(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     if schema < 2 {
         return Ok(Vec::new());

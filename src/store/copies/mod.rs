@@ -1,4 +1,4 @@
-//! Copies of the database file: made, judged, read, and put in its place.
+//! Copies of the database file: making, checking, reading and restoring them.
 
 pub mod backup;
 pub mod check;

@@ -1,4 +1,4 @@
-//! Puts a copy in the place of the database, and keeps what was there.
+//! Puts a copy in the place of the database, and keeps the old database.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -9,14 +9,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::scim::datetime::Timestamp;
-use crate::store::connection::{beside, folder_of, resolved};
 use crate::store::copies::backup::{Partial, sync_folder};
 use crate::store::copies::check::{Report, check};
-use crate::store::copies::view::PARTS;
+use crate::store::copies::view::LOG_SUFFIXES;
 use crate::store::error::Error;
-use crate::store::serve_lock::{ServeLock, is_checkpointed_elsewhere};
+use crate::store::paths::{beside, folder_of, resolved};
+use crate::store::serve_lock::{ServeLock, is_checkpointed_externally};
 
-/// How long another program that has the database open is waited for.
+/// How long this waits for another program that has the database open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What was put in place.
@@ -28,12 +28,12 @@ pub struct Restored {
     pub kept: Option<PathBuf>,
 }
 
-/// Replaces the database by a copy of `source`, once that has been found whole. A crash leaves the
-/// old database or the new one.
+/// Replaces the database by a copy of `source`, after a check that `source` is whole. A crash
+/// leaves the old database or the new one.
 ///
 /// # Errors
-/// When `source` is not whole, when there is a database and not `force`, when a program is at work
-/// on it, and failures of the disk. The database is as it was then.
+/// When `source` is not whole, when there is a database and not `force`, when another program uses
+/// the database, and failures of the disk. The database is as it was then.
 pub fn restore(
     database: &Path,
     source: &Path,
@@ -53,34 +53,35 @@ pub fn restore(
             "is there already: add --force to replace it (it is kept under another name)",
         ));
     }
-    // No server can start on the old file until the new one is in its place; and no two of these
-    // write one copy. Who checkpoints stays as it was.
-    let lock = ServeLock::take(database, is_checkpointed_elsewhere(database))?;
+    // With this lock no server starts on the old file before the new one is in its place, and no
+    // second restore writes the same copy. The note about checkpoints stays as it was.
+    let lock = ServeLock::take(database, is_checkpointed_externally(database))?;
     let partial = Partial::create(place)?;
     let report = partial.fill(source)?;
-    let held = if is_there { hold(database)? } else { None };
+    let old = if is_there { lock_old(database)? } else { None };
     let kept = set_aside(place, now)?;
     partial.rename(place)?;
     sync_folder(place)?;
-    drop((held, lock));
+    drop((old, lock));
     Ok(Restored { report, kept })
 }
 
-/// Takes the old database for itself, and folds its log in. Nothing is returned for a file that
-/// SQLite cannot use; it is kept all the same, with what stands beside it.
-fn hold(database: &Path) -> Result<Option<Connection>, Error> {
+/// Locks the old database against other programs, and folds its log in. Returns `None` for a file
+/// that SQLite cannot use; that file is kept all the same, with the files beside it.
+fn lock_old(database: &Path) -> Result<Option<Connection>, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let held = || -> Result<Connection, Error> {
+    let lock = || -> Result<Connection, Error> {
         let connection = Connection::open_with_flags(database, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // Else closing it would remove the log of the database that has the name by then.
+        // Otherwise closing the connection would remove the log of the new database, which has the
+        // name by then.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         let sql = "PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE; COMMIT;";
         connection.execute_batch(sql)?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(connection)
     };
-    match held() {
+    match lock() {
         Ok(it) => Ok(Some(it)),
         Err(Error::Busy) => {
             let error = io::Error::other("another program has it open: end that one first");
@@ -93,18 +94,18 @@ fn hold(database: &Path) -> Result<Option<Connection>, Error> {
     }
 }
 
-/// Gives the old database a second name, and takes away what stands beside it: a log that is left
-/// would be applied to the new one. Returns the second name, if there was anything.
+/// Gives the old database a second name, and removes the files beside it: SQLite would apply a log
+/// that is left to the new database. Returns the second name, if there was an old database.
 fn set_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>, Error> {
     let kept = beside(database, &format!(".replaced-{}", now.stamp()));
-    let mut any = false;
-    for suffix in [""].iter().chain(&PARTS) {
+    let mut found = false;
+    for suffix in [""].iter().chain(&LOG_SUFFIXES) {
         let (from, to) = (beside(database, suffix), beside(&kept, suffix));
         match fs::metadata(&from) {
             // An empty log holds nothing.
             Ok(it) if it.len() > 0 || suffix.is_empty() => {
-                second_name(&from, &to).map_err(|it| Error::Io(to.clone(), it))?;
-                any = true;
+                link_or_copy(&from, &to).map_err(|it| Error::Io(to.clone(), it))?;
+                found = true;
             }
             _ => {}
         }
@@ -120,10 +121,10 @@ fn set_aside(database: &Path, now: Timestamp) -> Result<Option<PathBuf>, Error> 
         }
     }
     sync_folder(database)?;
-    Ok(any.then_some(kept))
+    Ok(found.then_some(kept))
 }
 
-fn second_name(from: &Path, to: &Path) -> io::Result<()> {
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             // Not every disk has hard links.

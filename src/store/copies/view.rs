@@ -1,4 +1,4 @@
-//! Reading a database file as it is: nothing is changed, and nothing is left beside it.
+//! Reading a database file without changing it or leaving files beside it.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -9,19 +9,20 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::connection::{beside, resolved};
 use crate::store::error::Error;
+use crate::store::paths::{beside, resolved};
 use crate::store::serve_lock::{is_served, serving};
 
-/// How often a file that another program changed meanwhile is read.
-const ATTEMPTS: u32 = 3;
+/// How often a file is read again when another program has changed it meanwhile, the first time
+/// counted.
+const ATTEMPTS_MAX: u32 = 3;
 /// How long a statement waits for the server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// The files that hold a part of the database, by what their names add.
-pub const PARTS: [&str; 2] = ["-wal", "-journal"];
+/// The suffixes of the files beside a database that may hold a part of its content.
+pub const LOG_SUFFIXES: [&str; 2] = ["-wal", "-journal"];
 
 /// Does work on one consistent view of a file. `scratch` is a folder for a private copy, which is
-/// needed when changes of a killed program wait beside the file.
+/// needed when a killed program has left a log beside the file.
 ///
 /// # Errors
 /// What the work returns; [`Error::Busy`] when another program keeps changing the file, and any
@@ -32,23 +33,23 @@ pub fn with_view<T>(
     work: impl Fn(&Connection) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let path = &resolved(path);
-    for _ in 0..ATTEMPTS {
-        // Asked first: within the server itself, opening and closing the file by other means than
-        // SQLite would drop the locks of its connections.
+    for _ in 0..ATTEMPTS_MAX {
+        // The lock is checked first: inside the server's own process, opening and closing the file
+        // by other means than SQLite would drop the locks of its connections.
         if serving(path)?.is_some() {
-            // The server holds the files beside the database open, so that none is made here.
+            // The files beside the database exist while the server runs, so this makes none.
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             return on_one_view(&connection, &work);
         }
-        let before = Traces::of(path)?;
-        let answer = if before.parts.iter().any(|it| it.is_some_and(|part| part.bytes > 0)) {
-            Copied::of(path, scratch).and_then(|it| on_one_view(&it.open()?, &work))
+        let before = Fingerprints::of(path)?;
+        let answer = if before.logs.iter().any(|it| it.is_some_and(|log| log.bytes > 0)) {
+            PrivateCopy::of(path, scratch).and_then(|it| on_one_view(&it.open()?, &work))
         } else {
             open_immutable(path).and_then(|it| on_one_view(&it, &work))
         };
-        // What was read while it changed says nothing, good or bad.
-        if Traces::of(path).is_ok_and(|it| it == before) && !is_served(path) {
+        // An answer from a file that changed meanwhile is worth nothing, good or bad.
+        if Fingerprints::of(path).is_ok_and(|it| it == before) && !is_served(path) {
             return answer;
         }
     }
@@ -64,7 +65,7 @@ fn on_one_view<T>(
     work(&tx)
 }
 
-/// SQLite then neither locks the file nor looks for others beside it.
+/// Opens a file as immutable: SQLite neither locks it nor reads files beside it.
 fn open_immutable(path: &Path) -> Result<Connection, Error> {
     let absolute = std::path::absolute(path).map_err(|it| Error::Io(path.to_owned(), it))?;
     let bytes = absolute.as_os_str().as_bytes().iter();
@@ -81,46 +82,49 @@ fn open_immutable(path: &Path) -> Result<Connection, Error> {
     Ok(Connection::open_with_flags(format!("file://{name}?immutable=1"), flags)?)
 }
 
-/// What changes when another program writes.
+/// The marks of the file and its logs that change when another program writes.
 #[derive(PartialEq, Eq)]
-struct Traces {
-    main: Trace,
-    parts: [Option<Trace>; 2],
+struct Fingerprints {
+    main: Fingerprint,
+    logs: [Option<Fingerprint>; 2],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Trace {
+struct Fingerprint {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl Traces {
-    fn of(path: &Path) -> Result<Traces, Error> {
-        let main = Trace::of(path).map_err(|it| Error::Io(path.to_owned(), it))?;
-        Ok(Traces { main, parts: PARTS.map(|it| Trace::of(&beside(path, it)).ok()) })
+impl Fingerprints {
+    fn of(path: &Path) -> Result<Fingerprints, Error> {
+        let main = Fingerprint::of(path).map_err(|it| Error::Io(path.to_owned(), it))?;
+        Ok(Fingerprints {
+            main,
+            logs: LOG_SUFFIXES.map(|it| Fingerprint::of(&beside(path, it)).ok()),
+        })
     }
 }
 
-impl Trace {
-    fn of(path: &Path) -> io::Result<Trace> {
+impl Fingerprint {
+    fn of(path: &Path) -> io::Result<Fingerprint> {
         let found = fs::metadata(path)?;
         let modified = (found.mtime(), found.mtime_nsec());
-        Ok(Trace { inode: found.ino(), bytes: found.len(), modified })
+        Ok(Fingerprint { inode: found.ino(), bytes: found.len(), modified })
     }
 }
 
-/// A private copy of a database with the files that hold a part of it; gone when it is dropped.
-struct Copied {
+/// A private copy of a database and its logs; dropping it removes it.
+struct PrivateCopy {
     folder: PathBuf,
 }
 
-impl Copied {
-    fn of(path: &Path, scratch: &Path) -> Result<Copied, Error> {
+impl PrivateCopy {
+    fn of(path: &Path, scratch: &Path) -> Result<PrivateCopy, Error> {
         let folder = new_folder(scratch)?;
-        let copied = Copied { folder };
+        let copied = PrivateCopy { folder };
         let main = copied.main();
-        for suffix in [""].iter().chain(&PARTS) {
+        for suffix in [""].iter().chain(&LOG_SUFFIXES) {
             let to = beside(&main, suffix);
             match fs::copy(beside(path, suffix), &to) {
                 Ok(_) => {
@@ -140,19 +144,19 @@ impl Copied {
     }
 
     fn open(&self) -> Result<Connection, Error> {
-        // Not read-only: a change that was cut short must be rolled back in the copy.
+        // The connection may write, since SQLite must roll back a change that was cut short.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Ok(Connection::open_with_flags(self.main(), flags)?)
     }
 }
 
-impl Drop for Copied {
+impl Drop for PrivateCopy {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Makes a folder that nobody else can look into.
+/// Makes a folder that only its owner can read.
 fn new_folder(scratch: &Path) -> Result<PathBuf, Error> {
     let mut number = 0;
     loop {

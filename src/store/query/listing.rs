@@ -1,4 +1,4 @@
-//! Pages of lists: which resources, in which order, from where on.
+//! Pages of lists: which resources, in which order, and where the page begins.
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Row, params_from_iter};
@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::path::Target;
-use crate::store::Read;
 use crate::store::error::Error;
-use crate::store::query::filter_sql::{self, SqlFilter};
+use crate::store::query::filter_sql;
+use crate::store::query::fragment::Fragment;
 use crate::store::query::selective::{is_part_of_text, is_selective};
 use crate::store::query::sort_sql::sort_key;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::resource::{COLUMNS, Stored, from_row};
+use crate::store::transaction::Read;
 
 /// One resource type's part in a list.
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +22,23 @@ pub struct Part<'a> {
     pub resource_type: &'a str,
     /// What the URL of such a resource is without its id.
     pub location_base: &'a str,
-    /// What they must meet; all of them are listed when there is nothing.
+    /// The condition that the resources must meet; without one all of them are listed.
     pub condition: Option<&'a Condition>,
-    /// What they are sorted by, where the type has it.
+    /// The attribute that they are sorted by, where the type has it.
     pub sort: Option<&'a Target>,
 }
 
-/// A question for a page of a list.
+/// A request for a page of a list.
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     /// The organisation.
     pub org: OrgKey,
     /// The resource types.
     pub parts: Vec<Part<'a>>,
-    /// All resource types by name, each with what the URL of such a resource is without its id:
-    /// where members and groups are.
+    /// All resource types by name, each with what the URL of such a resource is without its id;
+    /// the `$ref` of members and groups is made of it.
     pub locations: &'a [(String, String)],
-    /// Whether the list is sorted by the parts' `sort`; else it is in order of creation.
+    /// Whether the list is sorted by the parts' `sort`; otherwise it is in order of creation.
     pub sorted: bool,
     /// Whether the largest comes first. Without a value a resource is last, or first when the list
     /// is descending (RFC 7644 section 3.4.2.3).
@@ -53,11 +54,11 @@ pub struct Listing<'a> {
 /// Where a page begins.
 #[derive(Clone, Copy, Debug)]
 pub enum From<'a> {
-    /// Behind this many resources.
+    /// After this many resources.
     Offset(i64),
-    /// Behind this place.
+    /// After this place.
     After(&'a Position),
-    /// Before this place; the page is what stands just before it.
+    /// Before this place; the page holds the resources just before it.
     Before(&'a Position),
     /// Before this many resources at the end of the list.
     End(i64),
@@ -70,12 +71,13 @@ impl From<'_> {
     }
 }
 
-/// A place in a list: that of a resource which is or was there. Finding it costs the same anywhere.
+/// The place in a list that a resource has, or had before it was changed. Every place costs the
+/// same to find.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// What the list is sorted by: text, a number or null.
+    /// The resource's sort key: text, a number or null.
     pub key: Value,
-    /// The order of creation, which decides among equals.
+    /// The order of creation, which decides among equal keys.
     pub seq: i64,
 }
 
@@ -90,19 +92,23 @@ pub struct Listed {
     pub position: Position,
 }
 
-/// Part of a list.
-#[derive(Clone, Debug)]
+/// The most of one page, in bytes of documents, members and groups. A page that would be larger has
+/// fewer resources than were asked for, and one at least (RFC 7644 section 3.4.2.4).
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The resources, in the order of the list.
     pub resources: Vec<Listed>,
-    /// Whether the list goes on where the page ends: behind it, or for [`From::Before`] before it.
+    /// Whether the list goes on after the page; for [`From::Before`], before it.
     pub more: bool,
-    /// How many resources the list has in all, where that was asked or costs nothing.
+    /// How many resources the list has in all, where the request asks for it or it costs nothing.
     pub total: Option<i64>,
 }
 
 impl Listing<'_> {
-    /// Whether indexes lead to the page and to the total without a look at many resources.
+    /// Whether indexes find the page and the total, so that few resources are read.
     #[must_use]
     pub fn is_quick(&self) -> bool {
         !self.sorted && self.parts.iter().all(|it| it.condition.is_none_or(is_selective))
@@ -120,11 +126,24 @@ impl Read<'_> {
             false => None,
         };
         let from_end = all.and_then(|total| from_end(listing, total));
-        let listing = from_end.as_ref().unwrap_or(listing);
+        let nearer = from_end.as_ref().unwrap_or(listing);
+        match self.list_from(nearer, all)? {
+            Some(page) => Ok(page),
+            None => Ok(self.list_from(listing, all)?.unwrap_or_default()),
+        }
+    }
+
+    /// The page, unless it is read from its end and cut: then it lacks its beginning.
+    fn list_from(&self, listing: &Listing, all: Option<i64>) -> Result<Option<Page>, Error> {
         let nothing = listing.limit <= 0 || listing.parts.is_empty();
-        let mut resources = if nothing { vec![] } else { self.rows(listing)? };
+        let (mut resources, cut) = if nothing { (vec![], false) } else { self.rows(listing)? };
+        if cut && matches!(listing.from, From::End(_)) {
+            // Read from its end, a page that is cut lacks its beginning.
+            return Ok(None);
+        }
         let limit = usize::try_from(listing.limit).unwrap_or(usize::MAX);
         let more = match listing.from {
+            _ if cut => true,
             From::End(behind) => behind > 0,
             _ => resources.len() > limit,
         };
@@ -142,14 +161,25 @@ impl Read<'_> {
             _ if listing.count => Some(self.count(listing)?),
             _ => None,
         };
-        Ok(Page { resources, more, total })
+        Ok(Some(Page { resources, more, total }))
     }
 
-    fn rows(&self, listing: &Listing) -> Result<Vec<Listed>, Error> {
-        let SqlFilter { sql, values } = page(listing);
+    /// The rows of a page, and whether there are fewer than the page has room for, since their
+    /// documents are large.
+    fn rows(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
+        let Fragment { sql, values } = page(listing);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params_from_iter(values), listed)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query(params_from_iter(values))?;
+        let (mut listed_rows, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            let it = listed(row)?;
+            bytes += it.stored.document.len();
+            if bytes > PAGE_BYTES_MAX && !listed_rows.is_empty() {
+                return Ok((listed_rows, true));
+            }
+            listed_rows.push(it);
+        }
+        Ok((listed_rows, false))
     }
 
     fn count_all(&self, listing: &Listing) -> Result<i64, Error> {
@@ -173,8 +203,8 @@ impl Read<'_> {
     }
 }
 
-/// The same page counted from the end of the list, where that is nearer: what an offset passes over
-/// is read. Beyond the end there is nothing to read.
+/// The same page counted from the end of the list, where that is nearer: SQLite reads all the rows
+/// that an offset skips. A page beyond the end reads nothing.
 fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
     let From::Offset(offset) = listing.from else {
         return None;
@@ -187,8 +217,8 @@ fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
     })
 }
 
-/// The statement that reads a page, and one resource more where the list goes on.
-fn page(listing: &Listing) -> SqlFilter {
+/// The statement that reads a page and one more resource, which says whether the list goes on.
+fn page(listing: &Listing) -> Fragment {
     let place = place(listing);
     let order = order(listing);
     let offset = match listing.from {
@@ -197,20 +227,21 @@ fn page(listing: &Listing) -> SqlFilter {
     };
     let mut values = vec![SqlValue::from(listing.org.0)];
     // Each type has a query of its own, whose plan suits its condition; in one query over all of
-    // them no index would have the order of the list. SQLite merges them as far as the page needs.
+    // them no index would have the order of the list. SQLite merges the queries, and reads each
+    // only as far as the page needs.
     let mut queries = Vec::new();
     for part in &listing.parts {
         let key = match part.sort.filter(|_| listing.sorted) {
             Some(sort) => sort_key(sort, part.resource_type),
-            None => SqlFilter { sql: "NULL".to_owned(), values: Vec::new() },
+            None => Fragment { sql: "NULL".to_owned(), values: Vec::new() },
         };
         let filter = filter(part, listing);
-        // In the order of the list each resource would have to be read for its text. The plus hides
-        // that order, and SQLite takes the index of the text; but not for a client that walks on,
-        // whose next page is near.
-        let narrow =
+        // In the order of the list, SQLite would read each resource for its text. The plus hides
+        // that order, so that SQLite reads the index of the text. A client that walks from page to
+        // page keeps the order, since its next page is near.
+        let by_text =
             matches!(listing.from, From::Offset(_)) && part.condition.is_some_and(is_part_of_text);
-        let seq = if narrow { "+resource.seq" } else { "resource.seq" };
+        let seq = if by_text { "+resource.seq" } else { "resource.seq" };
         queries.push(format!(
             "SELECT {seq} AS seq, {} AS sort FROM resource
              WHERE resource.org = ?1 AND resource.deleted IS NULL AND {} AND {}",
@@ -221,8 +252,8 @@ fn page(listing: &Listing) -> SqlFilter {
         values.extend(place.values.iter().cloned());
     }
     values.extend([SqlValue::from(listing.limit + 1), offset.into()]);
-    // The organisation is named first, so that it is ?1 for the filter, wherever that stands.
-    // The inner query finds the page in narrow indexes; only the outer one reads documents.
+    // The first part names the organisation, so that it is ?1 wherever the filter stands. The inner
+    // query finds the page in narrow indexes, and only the outer one reads documents.
     let sql = format!(
         "WITH arguments (org) AS (SELECT ?1), page (seq, sort) AS (
             {} ORDER BY {order} LIMIT ? OFFSET ?)
@@ -231,12 +262,12 @@ fn page(listing: &Listing) -> SqlFilter {
         queries.join(" UNION ALL "),
         order.replace("seq", "page.seq"),
     );
-    SqlFilter { sql, values }
+    Fragment { sql, values }
 }
 
-/// Which resources of a type are in the list.
-fn filter(part: &Part, listing: &Listing) -> SqlFilter {
-    let mut filter = SqlFilter {
+/// The condition for a resource of one type to be in the list.
+fn filter(part: &Part, listing: &Listing) -> Fragment {
+    let mut filter = Fragment {
         sql: "resource.type = ?".to_owned(),
         values: vec![part.resource_type.to_owned().into()],
     };
@@ -265,11 +296,11 @@ fn order(listing: &Listing) -> &'static str {
     }
 }
 
-/// That a resource stands behind, or before, a place in the list.
-fn place(listing: &Listing) -> SqlFilter {
+/// The condition for a resource to stand after, or before, a place in the list.
+fn place(listing: &Listing) -> Fragment {
     let (position, backward) = match listing.from {
         From::Offset(_) | From::End(_) => {
-            return SqlFilter { sql: "1".to_owned(), values: Vec::new() };
+            return Fragment { sql: "1".to_owned(), values: Vec::new() };
         }
         From::After(position) => (position, false),
         From::Before(position) => (position, true),
@@ -281,10 +312,10 @@ fn place(listing: &Listing) -> SqlFilter {
         it => Some(it.as_i64().map_or_else(|| it.as_f64().into(), SqlValue::from)),
     };
     let beyond = if backward { "resource.seq < ?" } else { "resource.seq > ?" };
-    // Smaller keys lie ahead when a descending list is read forward, or an ascending one backward.
+    // The keys grow smaller when a descending list is read forward, or an ascending one backward.
     let (sql, values) = match (listing.sorted, key, listing.descending != backward) {
         (false, _, _) => (beyond.to_owned(), vec![seq]),
-        // What has no key is last among the ascending.
+        // In ascending order the resources without a key come last.
         (true, None, false) => (format!("(sort IS NULL AND {beyond})"), vec![seq]),
         (true, None, true) => (format!("(sort IS NOT NULL OR {beyond})"), vec![seq]),
         (true, Some(key), false) => (
@@ -295,7 +326,7 @@ fn place(listing: &Listing) -> SqlFilter {
             (format!("(sort < ? OR (sort = ? AND {beyond}))"), vec![key.clone(), key, seq])
         }
     };
-    SqlFilter { sql, values }
+    Fragment { sql, values }
 }
 
 fn listed(row: &Row) -> rusqlite::Result<Listed> {
@@ -323,9 +354,10 @@ mod tests {
     use crate::scim::identity::IdentityChanges;
     use crate::scim::schema::definitions::Definitions;
     use crate::scim::schema::resource_type::ResourceType;
+    use crate::store::Store;
+    use crate::store::open::Open;
     use crate::store::tables::org::OrgSettings;
     use crate::store::tables::resource::Kind;
-    use crate::store::{Open, Store};
 
     struct Harness {
         folder: PathBuf,
@@ -345,7 +377,8 @@ mod tests {
             Harness { folder, store, org: org.key, types }
         }
 
-        /// A list of `types` types, asked with this filter and sorted by this; empty for none.
+        /// Does `work` on a listing of the first `types` types with this filter and this sort key;
+        /// an empty text means none.
         fn with<T>(
             &self,
             types: usize,
@@ -450,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_quick_is_found_in_an_index_of_its_own() {
+    fn every_quick_listing_is_found_in_an_index() {
         let harness = Harness::new("quick");
         let one = "INDEX sqlite_autoindex_resource_1 (id=?)";
         let email = "PRIMARY KEY (org=? AND value=?)";
@@ -493,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_the_second_half_are_those_of_the_first_way() {
+    fn pages_read_from_the_end_are_the_same_as_from_the_start() {
         let harness = Harness::new("halves");
         let kind = |it| Kind { org: harness.org, resource_type: it, location_base: "" };
         let now = Timestamp::from_nanoseconds(0);

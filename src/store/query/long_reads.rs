@@ -1,70 +1,99 @@
-//! Reads that may take long: few at once, few that wait, none without an end. What is short never
-//! stands behind them.
+//! Permits for reads that may take long: few run at once, few wait, and the others are refused, so
+//! that short reads always find a free connection.
 
+use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::store::error::Error;
-use crate::store::lock;
+use crate::store::mutex::lock;
+use crate::store::tables::org::OrgKey;
 
-/// The most long reads at once: less than half of the reading connections.
+/// The most long reads that run at once: less than half of the reading connections.
 pub const LONG_READS_MAX: usize = 3;
-/// The most long reads that wait for their turn; one more is refused at once. With those at work
-/// they are less than a third of the requests that may be at work.
+/// The most of them that one organisation has: the others always find one.
+pub const LONG_READS_OF_ORG_MAX: usize = LONG_READS_MAX - 1;
+/// The most long reads of one organisation that wait for a permit.
+pub const WAITING_OF_ORG_MAX: usize = WAITING_MAX / 2;
+/// The most long reads that wait for a permit; one more is refused at once. Together with those
+/// that run they are less than a third of the requests that the server handles at once.
 pub const WAITING_MAX: usize = 16;
-/// How long one waits for its turn.
+/// How long a read waits for a permit.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How long one may take, from the moment it begins. An identity provider waits a minute at most.
+/// How long a read may take from the moment it begins. Identity providers wait a minute at most.
 pub const LONG_READ_MAX: Duration = Duration::from_secs(20);
 
-/// The turns.
+/// The permits.
 #[derive(Debug, Default)]
 pub(crate) struct LongReads {
-    now: Mutex<Now>,
+    counts: Mutex<Counts>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Now {
-    at_work: usize,
+struct Counts {
+    running: usize,
     waiting: usize,
+    /// Of those that run and wait, how many each organisation has.
+    of_org: HashMap<OrgKey, (usize, usize)>,
 }
 
-impl LongReads {
-    /// Waits for a turn, which ends when it is dropped.
-    ///
-    /// # Errors
-    /// [`Error::Crowded`] when too many wait already, or the wait was too long.
-    pub(crate) fn enter(&self, wait: Duration) -> Result<Turn<'_>, Error> {
-        let mut now = lock(&self.now);
-        if now.at_work >= LONG_READS_MAX {
-            if now.waiting >= WAITING_MAX {
-                return Err(Error::Crowded);
-            }
-            now.waiting += 1;
-            let full = |now: &mut Now| now.at_work >= LONG_READS_MAX;
-            let waited = self.ended.wait_timeout_while(now, wait, full);
-            now = waited.unwrap_or_else(PoisonError::into_inner).0;
-            now.waiting -= 1;
-            if now.at_work >= LONG_READS_MAX {
-                return Err(Error::Crowded);
-            }
+impl Counts {
+    fn is_full_for(&self, org: OrgKey) -> bool {
+        let running = self.of_org.get(&org).map_or(0, |(running, _)| *running);
+        self.running >= LONG_READS_MAX || running >= LONG_READS_OF_ORG_MAX
+    }
+
+    fn add(&mut self, org: OrgKey, running: isize, waiting: isize) {
+        self.running = self.running.saturating_add_signed(running);
+        self.waiting = self.waiting.saturating_add_signed(waiting);
+        let of_org = self.of_org.entry(org).or_default();
+        of_org.0 = of_org.0.saturating_add_signed(running);
+        of_org.1 = of_org.1.saturating_add_signed(waiting);
+        if *of_org == (0, 0) {
+            self.of_org.remove(&org);
         }
-        now.at_work += 1;
-        Ok(Turn { of: self })
     }
 }
 
-/// A long read at work.
-#[derive(Debug)]
-pub(crate) struct Turn<'a> {
-    of: &'a LongReads,
+impl LongReads {
+    /// Waits for a permit, which is given back when it is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Crowded`] when too many reads wait already, or none ended within this time.
+    pub(crate) fn acquire(&self, org: OrgKey, wait: Duration) -> Result<Permit<'_>, Error> {
+        let mut counts = lock(&self.counts);
+        if counts.is_full_for(org) {
+            let waiting = counts.of_org.get(&org).map_or(0, |(_, waiting)| *waiting);
+            if counts.waiting >= WAITING_MAX || waiting >= WAITING_OF_ORG_MAX {
+                return Err(Error::Crowded);
+            }
+            counts.add(org, 0, 1);
+            let full = |counts: &mut Counts| counts.is_full_for(org);
+            let waited = self.ended.wait_timeout_while(counts, wait, full);
+            counts = waited.unwrap_or_else(PoisonError::into_inner).0;
+            counts.add(org, 0, -1);
+            if counts.is_full_for(org) {
+                return Err(Error::Crowded);
+            }
+        }
+        counts.add(org, 1, 0);
+        Ok(Permit { of: self, org })
+    }
 }
 
-impl Drop for Turn<'_> {
+/// The right to run one long read.
+#[derive(Debug)]
+pub(crate) struct Permit<'a> {
+    of: &'a LongReads,
+    org: OrgKey,
+}
+
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        lock(&self.of.now).at_work -= 1;
-        self.of.ended.notify_one();
+        lock(&self.of.counts).add(self.org, -1, 0);
+        // Whoever wakes may be of an organisation that has enough.
+        self.of.ended.notify_all();
     }
 }
 
@@ -75,26 +104,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_are_at_work_few_wait_and_the_rest_is_refused() {
+    fn few_long_reads_run_few_wait_and_the_others_are_refused() {
         let reads = LongReads::default();
         let moment = Duration::from_millis(5);
-        let enter = |wait| reads.enter(wait).map_err(|it| it.to_string());
-        let mut turns: Vec<_> = (0..LONG_READS_MAX).map(|_| enter(moment).unwrap()).collect();
-        assert!(enter(moment).unwrap_err().contains("too many long lists"));
-        assert_eq!(lock(&reads.now).waiting, 0, "who gave up waits no more");
+        let [a, b, c] = [1, 2, 3].map(OrgKey);
+        let acquire = |org, wait| reads.acquire(org, wait).map_err(|it| it.to_string());
+        let mut permits = vec![acquire(a, moment).unwrap(), acquire(a, moment).unwrap()];
+        // One organisation never has all of them.
+        assert!(acquire(a, moment).unwrap_err().contains("too many long lists"));
+        permits.push(acquire(b, moment).unwrap());
+        assert!(acquire(c, moment).is_err());
+        assert_eq!(lock(&reads.counts).waiting, 0, "a read that gave up waits no more");
         thread::scope(|scope| {
-            let waiters: Vec<_> =
-                (0..WAITING_MAX).map(|_| scope.spawn(|| enter(WAIT_MAX).map(drop))).collect();
-            while lock(&reads.now).waiting < WAITING_MAX {
+            let wait = |org| scope.spawn(move || acquire(org, WAIT_MAX).map(drop));
+            let mut waiters: Vec<_> = (0..WAITING_OF_ORG_MAX).map(|_| wait(a)).collect();
+            while lock(&reads.counts).waiting < WAITING_OF_ORG_MAX {
                 thread::yield_now();
             }
-            // Would take as long as the test may, if it were to wait.
-            assert!(enter(Duration::MAX).is_err(), "no room to wait");
-            // One turn that ends lets all of them through, one after the other.
-            turns.pop();
+            // This call would take as long as the test may, if it were to wait.
+            assert!(acquire(a, Duration::MAX).is_err(), "no room for more of one organisation");
+            waiters.extend((0..WAITING_MAX - WAITING_OF_ORG_MAX).map(|_| wait(b)));
+            while lock(&reads.counts).waiting < WAITING_MAX {
+                thread::yield_now();
+            }
+            assert!(acquire(c, Duration::MAX).is_err(), "no room to wait");
+            // Permits that are given back let all of them through, one after the other.
+            permits.clear();
             assert!(waiters.into_iter().all(|it| it.join().unwrap().is_ok()));
         });
-        drop(turns);
-        assert_eq!(lock(&reads.now).at_work, 0);
+        let counts = lock(&reads.counts);
+        assert_eq!((counts.running, counts.waiting, counts.of_org.len()), (0, 0, 0));
     }
 }

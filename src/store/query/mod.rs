@@ -1,6 +1,9 @@
 //! Lists and filters as SQL.
 
+mod expression;
 pub mod filter_sql;
+pub mod fragment;
+mod holder;
 pub mod listing;
 pub mod long_reads;
 pub mod member_sql;

@@ -1,17 +1,17 @@
-//! What an index does for a condition: leads to few resources, or is a short text to look through.
+//! How an index helps a condition: it finds the few resources, or is short enough to be read whole.
 
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::CompareOp;
 use crate::scim::filter::path::Target;
-use crate::store::query::filter_sql::{is_email_value, necessary_value, text_column};
+use crate::store::query::filter_sql::indexed::{is_email_value, necessary_value, text_column};
 
-/// Whether an index leads straight to the resources that can meet a condition: it asks for one
-/// `id`, `userName`, `externalId`, `displayName` or e-mail address, whatever else it asks for.
+/// Whether an index finds the resources that can meet a condition: the condition asks for one `id`,
+/// `userName`, `externalId`, `displayName` or email address, whatever else it asks for.
 #[must_use]
 pub fn is_selective(condition: &Condition) -> bool {
     match condition {
         Condition::And(terms) => terms.iter().any(is_selective),
-        // Where each of several would do, SQLite may prefer the order of the list to their indexes.
+        // SQLite may prefer the order of the list to the indexes of several alternatives.
         Condition::Or(terms) => terms.is_empty(),
         Condition::Not(_) => false,
         Condition::Test(Place::Resource(target), Test::Compare(CompareOp::Eq, operand)) => {
@@ -29,8 +29,8 @@ pub fn is_selective(condition: &Condition) -> bool {
     }
 }
 
-/// Whether a condition asks for a part of a text that has an index: `co` or `ew`. The index is read
-/// from end to end, in a fraction of the time that the resources take.
+/// Whether a condition asks for a part of a text that has an index: `co` or `ew`. SQLite reads the
+/// whole index then, in a fraction of the time that the resources would take.
 #[must_use]
 pub fn is_part_of_text(condition: &Condition) -> bool {
     match condition {

@@ -1,17 +1,16 @@
-//! Writes what a list is sorted by as SQL (RFC 7644 section 3.4.2.3).
+//! Compiles what a list is sorted by to SQL (RFC 7644 section 3.4.2.3).
 
 use rusqlite::types::Value;
 
 use crate::scim::filter::path::Target;
 use crate::scim::schema::attribute::{Attribute, Type};
-use crate::store::query::filter_sql::SqlFilter;
+use crate::store::query::fragment::Fragment;
 
-/// The expression a list is sorted by: NULL for a resource without a value. Text is compared as the
-/// attribute's `caseExact` says; of several values the primary one counts, else the first.
-///
-/// As in `filter_sql.rs`, the text comes from literals of this file and names are bound.
+/// The expression that a list is sorted by; it is NULL for a resource without a value. Text is
+/// compared as the attribute's `caseExact` says; of several values the primary one counts, or the
+/// first where none is primary.
 #[must_use]
-pub fn sort_key(target: &Target, resource_type: &str) -> SqlFilter {
+pub fn sort_key(target: &Target, resource_type: &str) -> Fragment {
     if let Some(key) = column(target, resource_type) {
         return key;
     }
@@ -28,12 +27,12 @@ pub fn sort_key(target: &Target, resource_type: &str) -> SqlFilter {
         path.push_str(&sub);
         return typed("json_extract(resource.document, ?)", vec![path.into()], leaf);
     }
-    // A value that is no object stands for itself.
+    // A value that is no object is its own sort key.
     let element = "CASE v.type WHEN 'object' THEN json_extract(v.value, ?) ELSE v.value END";
     let key = typed(element, vec![format!("${sub}").into()], leaf);
     let mut values = key.values;
     values.push(path.into());
-    SqlFilter {
+    Fragment {
         sql: format!(
             "(SELECT {} FROM json_each(resource.document, ?) AS v
               ORDER BY CASE v.type WHEN 'object' THEN json_extract(v.value, '$.primary') IS 1
@@ -45,7 +44,7 @@ pub fn sort_key(target: &Target, resource_type: &str) -> SqlFilter {
     }
 }
 
-fn column(target: &Target, resource_type: &str) -> Option<SqlFilter> {
+fn column(target: &Target, resource_type: &str) -> Option<Fragment> {
     if target.extension.is_some() || target.attribute.multi_valued {
         return None;
     }
@@ -59,19 +58,19 @@ fn column(target: &Target, resource_type: &str) -> Option<SqlFilter> {
         ("meta", Some("created")) => ("resource.created", vec![]),
         ("meta", Some("lastModified")) => ("resource.last_modified", vec![]),
         ("meta", Some("version")) => ("resource.version", vec![]),
-        // All that differs between two locations of a type is the id.
+        // Two locations of one type differ in the id alone.
         ("meta", Some("location")) => ("resource.id", vec![]),
         ("meta", Some("resourceType")) => ("?", vec![Value::from(resource_type.to_owned())]),
         _ => return None,
     };
-    Some(SqlFilter { sql: sql.to_owned(), values })
+    Some(Fragment { sql: sql.to_owned(), values })
 }
 
-fn typed(expression: &str, values: Vec<Value>, leaf: &Attribute) -> SqlFilter {
+fn typed(expression: &str, values: Vec<Value>, leaf: &Attribute) -> Fragment {
     let sql = match leaf.kind {
         Type::DateTime => format!("instant({expression})"),
         Type::String if !leaf.case_exact => format!("fold({expression})"),
         _ => expression.to_owned(),
     };
-    SqlFilter { sql, values }
+    Fragment { sql, values }
 }

@@ -1,15 +1,12 @@
-//! How many accounts and groups an organisation has, and when it was last pushed to.
+//! How many accounts and groups an organisation has.
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::scim::datetime::Timestamp;
-use crate::store::Read;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::provisioning_log::CLI;
-use crate::store::tables::token::Token;
+use crate::store::transaction::Read;
 
-/// What there is of an organisation, deleted resources not counted.
+/// The counts of an organisation, without deleted resources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Census {
     /// Accounts that may log in.
@@ -21,13 +18,13 @@ pub struct Census {
 }
 
 impl Read<'_> {
-    /// Counts an organisation's accounts and groups. Takes no longer the more active accounts there
-    /// are.
+    /// Counts an organisation's accounts and groups. The time does not grow with the number of
+    /// active accounts.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn census(&self, org: OrgKey) -> Result<Census, Error> {
-        // The very condition of the index `resource_inactive`.
+        // This is exactly the condition of the index `resource_inactive`.
         let sql = "SELECT count(*) FROM resource WHERE org = ?
             AND deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1";
         let inactive: i64 =
@@ -40,7 +37,7 @@ impl Read<'_> {
         })
     }
 
-    /// How many resources of a type an organisation has; looked up, not counted.
+    /// How many resources of a type an organisation has. A table holds the count.
     ///
     /// # Errors
     /// Failures of the store.
@@ -49,27 +46,5 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let count = statement.query_row(params![org.0, resource_type], |row| row.get(0));
         Ok(count.optional()?.unwrap_or(0))
-    }
-
-    /// When a token last changed something, as far back as the log goes.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn last_push(&self, org: OrgKey) -> Result<Option<Timestamp>, Error> {
-        let sql = "SELECT time FROM provisioning_log WHERE org = ? AND actor <> ?
-            ORDER BY seq DESC LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let time = statement.query_row(params![org.0, CLI], |row| row.get(0)).optional()?;
-        Ok(time.map(Timestamp::from_nanoseconds))
-    }
-
-    /// The tokens of an organisation that are accepted at this time, the oldest first.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn valid_tokens(&self, org: OrgKey, now: Timestamp) -> Result<Vec<Token>, Error> {
-        let mut tokens = self.tokens(org)?;
-        tokens.retain(|it| it.revoked.is_none() && it.expires.is_none_or(|at| at > now));
-        Ok(tokens)
     }
 }

@@ -1,5 +1,5 @@
-//! Who is a member of which group. Reading and writing costs what is asked for, not what the group
-//! has.
+//! The members of groups. The cost of reading and writing depends on how many members a request
+//! names, not on how many the group has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The other end of a membership: a member of a group, or a group of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn members(&self, groups: &[i64], most: i64) -> Result<HashMap<i64, Vec<Linked>>, Error> {
-        // Asked of each group: that walks the index in order and ends at the limit. Asked of all at
-        // once, the limit is looked up again for each member.
+        // A query for each group walks the index in order and ends at the limit. One query for all
+        // groups would check the limit again for each member.
         let sql = "SELECT resource.id, resource.type, resource.display
             FROM member JOIN resource ON resource.seq = member.resource
             WHERE member.grp = ?1 ORDER BY member.resource LIMIT ?2";
@@ -51,13 +51,27 @@ impl Read<'_> {
         Ok(found)
     }
 
+    /// How many direct members these groups have together.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn count_members(&self, groups: &[i64]) -> Result<usize, Error> {
+        let sql = "SELECT count(*) FROM member WHERE grp = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut total = 0;
+        for group in groups {
+            total += statement.query_row([group], |row| row.get::<_, i64>(0))?;
+        }
+        Ok(usize::try_from(total).unwrap_or_default())
+    }
+
     /// The groups each of these resources is in, directly or through other groups, in order of
     /// creation. A cycle of groups ends where it meets itself.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn groups(&self, resources: &[i64]) -> Result<HashMap<i64, Vec<Linked>>, Error> {
-        // Most accounts are in no group, and that is known at a tenth of the cost.
+        // Most accounts are in no group, and this query finds that out at a tenth of the cost.
         let sql = "SELECT EXISTS (SELECT 1 FROM member WHERE resource = ?)";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut members = Vec::new();
@@ -189,7 +203,8 @@ impl Write<'_> {
         Ok(added)
     }
 
-    /// Removes members from a group; strangers are no failure. Returns the ids that were removed.
+    /// Removes members from a group; an id that is no member is no failure. Returns the ids that
+    /// were removed.
     ///
     /// # Errors
     /// Failures of the store.

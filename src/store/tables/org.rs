@@ -6,12 +6,12 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::filter::comparison::fold;
 use crate::scim::identity::{IdentityChanges, Rules, UsernameFormat};
 use crate::store::error::Error;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// The longest name of an organisation, in characters.
 pub const NAME_CHARS_MAX: usize = 200;
-/// How many requests a minute an organisation may send unless support says otherwise: more than any
-/// identity provider does.
+/// How many requests a minute an organisation may send unless support says otherwise. No identity
+/// provider sends as many.
 pub const RATE_DEFAULT: u32 = 6_000_000;
 
 /// The key of an organisation within the file. Never shown.
@@ -25,7 +25,8 @@ pub struct OrgSettings {
     pub username_format: UsernameFormat,
     /// Whether userName and primary e-mail address may change.
     pub identity_changes: IdentityChanges,
-    /// Whether what the interoperability profile forbids is refused; identity providers send it.
+    /// Whether requests that the interoperability profile forbids are refused, although identity
+    /// providers send them.
     pub strict: bool,
     /// How many requests a minute it may send.
     pub rate: u32,

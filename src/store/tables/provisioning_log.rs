@@ -1,19 +1,19 @@
-//! What changed, by whom: one line per change, written in the change's own transaction.
+//! The provisioning log: one line per change, written in the transaction of the change.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
-/// Lines removed in one transaction when old ones are trimmed, so that writers do not wait long.
+/// How many old lines one transaction removes at most, so that writers do not wait long.
 const TRIM_ROWS: i64 = 5_000;
 
-/// Lines older than a time, among as many of the first ones as are removed at once. They stand in
-/// the order of time, unless the clock was set back. The newest line stays: the next one is
-/// numbered after it.
+/// The lines older than a time, among the first lines, as many as one transaction removes. The
+/// lines are in the order of time, unless the clock was set back. The newest line always stays,
+/// because the next one is numbered after it.
 const OLD_LINES: &str = "SELECT seq FROM (
         SELECT seq, time FROM provisioning_log
         WHERE seq < (SELECT max(seq) FROM provisioning_log) ORDER BY seq LIMIT ?2)
@@ -44,7 +44,7 @@ impl Actor {
 pub struct LogLine<'a> {
     /// The organisation.
     pub org: OrgKey,
-    /// Who.
+    /// Who made the change.
     pub actor: &'a Actor,
     /// The HTTP method, or the command.
     pub method: &'a str,
@@ -58,15 +58,15 @@ pub struct LogLine<'a> {
     pub changes: &'a Value,
 }
 
-/// Where the log speaks of a resource, as far as it was read.
+/// The lines of the log about one resource, up to the newest line at that time.
 #[derive(Clone, Debug)]
 pub struct Lines {
     seqs: Vec<i64>,
-    read_to: i64,
+    newest: i64,
 }
 
 impl Read<'_> {
-    /// Whether there is a line to trim that is older than this, among the first ones.
+    /// Whether [`Write::trim_log`] would find a line older than this.
     ///
     /// # Errors
     /// Failures of the store.
@@ -76,7 +76,7 @@ impl Read<'_> {
         Ok(statement.query_row(params![time.nanoseconds(), TRIM_ROWS], |row| row.get(0))?)
     }
 
-    /// The number of the newest line, or 0. While it stays the same, no resource has changed.
+    /// The number of the newest line, or 0. As long as it stays the same, no resource has changed.
     ///
     /// # Errors
     /// Failures of the store.
@@ -85,8 +85,20 @@ impl Read<'_> {
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
-    /// The lines about a resource. Reads the whole log: there is no index, which every change would
-    /// have to keep, for a purge now and then.
+    /// When a token last changed something, as far back as the log goes.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_push(&self, org: OrgKey) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT time FROM provisioning_log WHERE org = ? AND actor <> ?
+            ORDER BY seq DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let time = statement.query_row(params![org.0, CLI], |row| row.get(0)).optional()?;
+        Ok(time.map(Timestamp::from_nanoseconds))
+    }
+
+    /// The lines about a resource. This reads the whole log: every change would have to write an
+    /// index, and only a rare purge would use it.
     ///
     /// # Errors
     /// Failures of the store.
@@ -95,11 +107,11 @@ impl Read<'_> {
     }
 
     fn lines_about_after(&self, resource: &str, after: i64) -> Result<Lines, Error> {
-        let read_to = self.last_change()?;
+        let newest = self.last_change()?;
         let sql = "SELECT seq FROM provisioning_log WHERE seq > ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         let seqs = statement.query_map(params![after, resource], |row| row.get(0))?;
-        Ok(Lines { seqs: seqs.collect::<Result<_, _>>()?, read_to })
+        Ok(Lines { seqs: seqs.collect::<Result<_, _>>()?, newest })
     }
 }
 
@@ -128,13 +140,13 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases what the log says of a resource's values: in the lines that were found before, and in
-    /// those written since. That something happened, and when, stays.
+    /// Erases the values of a resource from the log: in the lines that were found before, and in
+    /// those written since. The lines still say that something happened, and when.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn forget_changes(&self, resource: &str, found: &Lines) -> Result<(), Error> {
-        let since = self.lines_about_after(resource, found.read_to)?;
+        let since = self.lines_about_after(resource, found.newest)?;
         let sql = "UPDATE provisioning_log SET changes = '{}' WHERE seq = ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         for seq in found.seqs.iter().chain(&since.seqs) {

@@ -6,12 +6,10 @@ use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::filter::comparison::fold;
-use crate::scim::filter::condition::Condition;
 use crate::store::error::Error;
-use crate::store::query::filter_sql::{self, SqlFilter};
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::Lines;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// A resource as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,12 +34,12 @@ impl Stored {
     /// The document as a value.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the file was changed by other hands.
+    /// [`Error::Invalid`] when another program has changed the file.
     pub fn parse(&self) -> Result<Map<String, Value>, Error> {
         Stored::parse_text(&self.id, &self.document)
     }
 
-    /// The same for a document that was read alone, of the resource with this id.
+    /// The same for a document that was read without its row; the id is for the error.
     ///
     /// # Errors
     /// As [`Stored::parse`].
@@ -51,7 +49,7 @@ impl Stored {
     }
 }
 
-/// Which resources of a type a question is about.
+/// The resources that a query is about: those of one type in one organisation.
 #[derive(Clone, Copy, Debug)]
 pub struct Kind<'a> {
     /// The organisation. No query leaves it out.
@@ -62,7 +60,7 @@ pub struct Kind<'a> {
     pub location_base: &'a str,
 }
 
-/// What an application asks about an account at login.
+/// What an application needs to know of an account at login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The id.
@@ -103,30 +101,7 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
-    /// The id of a resource that meets a condition, other than the one with this id. The condition
-    /// asks for no `$ref` of members or groups.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn holder(
-        &self,
-        kind: Kind,
-        condition: &Condition,
-        except: &str,
-    ) -> Result<Option<String>, Error> {
-        let filter = filter_sql::compile(condition, kind.resource_type, kind.location_base, &[]);
-        let sql = format!(
-            "SELECT id FROM resource
-             WHERE org = ? AND type = ? AND deleted IS NULL AND {} AND id <> ? LIMIT 1",
-            filter.sql
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut values = of_kind(kind, &filter);
-        values.push(SqlValue::from(except.to_owned()));
-        Ok(statement.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
-    }
-
-    /// The account with this userName, in any letter case, for the question at login.
+    /// The account with this userName, in any letter case, for an application at login.
     ///
     /// # Errors
     /// Failures of the store.
@@ -136,7 +111,7 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let values = params![kind.org.0, kind.resource_type, fold(user_name)];
         let found = statement.query_row(values, |row| {
-            // No value is no permission.
+            // An account without a value may not log in.
             let active: Option<bool> = row.get(1)?;
             Ok(Account { id: row.get(0)?, active: active == Some(true), document: row.get(2)? })
         });
@@ -235,7 +210,7 @@ impl Write<'_> {
         })
     }
 
-    /// Replaces the document of a resource, which is `stored` and says `before`.
+    /// Replaces the document of the resource `stored`; `before` is its document until now.
     ///
     /// # Errors
     /// [`Error::Conflict`] when its userName is taken, and failures of the store.
@@ -254,8 +229,9 @@ impl Write<'_> {
         let mut values: Vec<SqlValue> = vec![modified.nanoseconds().into(), text.clone().into()];
         let mut sql =
             "UPDATE resource SET last_modified = ?, version = version + 1, document = ?".to_owned();
-        // A column that is named has its index written, also when its value stays.
-        for (column, new, old) in columns.beside(&before) {
+        // SQLite writes the index of every column that the statement names, even when the value
+        // stays the same; so the statement names those that change.
+        for (column, new, old) in columns.compared_with(&before) {
             if new != old {
                 sql = sql + ", " + column + " = ?";
                 values.push(new);
@@ -312,8 +288,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases a resource for good: its row, its addresses, and what the log says of its values, in
-    /// these lines and in later ones.
+    /// Erases a resource for good: its row, its addresses, and its values in the log, both in these
+    /// lines and in those written since.
     ///
     /// # Errors
     /// Failures of the store.
@@ -326,7 +302,8 @@ impl Write<'_> {
     ) -> Result<(), Error> {
         self.leave_groups(stored.seq)?;
         for sql in [
-            // All of them, whatever the document says: the number may be given again.
+            // This removes addresses that the document does not have, too: SQLite may give the
+            // number to another resource.
             "DELETE FROM email WHERE resource = ?",
             "DELETE FROM member WHERE grp = ?",
             "DELETE FROM resource WHERE seq = ?",
@@ -365,13 +342,13 @@ impl Write<'_> {
     }
 }
 
-/// What the row repeats of the document, for the indexes.
+/// The parts of a document that columns and the table `email` repeat, for the indexes.
 pub(crate) struct Columns {
     pub(crate) user_name: Option<String>,
     pub(crate) external_id: Option<String>,
     pub(crate) display_name: Option<String>,
     pub(crate) active: Option<bool>,
-    /// What members and groups are called in answers.
+    /// The name that answers show for the resource as a member or group.
     pub(crate) display: Option<String>,
     pub(crate) emails: Vec<String>,
 }
@@ -392,8 +369,8 @@ impl Columns {
         }
     }
 
-    /// The columns of the row itself, each with its value here and its value there.
-    fn beside(&self, other: &Columns) -> [(&'static str, SqlValue, SqlValue); 5] {
+    /// The columns of the row, each with its value here and its value in `other`.
+    fn compared_with(&self, other: &Columns) -> [(&'static str, SqlValue, SqlValue); 5] {
         let value = |name, get: fn(&Columns) -> SqlValue| (name, get(self), get(other));
         [
             value("user_name", |it| it.user_name.clone().into()),
@@ -403,12 +380,6 @@ impl Columns {
             value("display", |it| it.display.clone().into()),
         ]
     }
-}
-
-fn of_kind(kind: Kind, filter: &SqlFilter) -> Vec<SqlValue> {
-    let mut values = vec![SqlValue::from(kind.org.0), kind.resource_type.to_owned().into()];
-    values.extend(filter.values.iter().cloned());
-    values
 }
 
 fn state_sql(state: State) -> &'static str {

@@ -8,7 +8,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// A schema of an organisation, and what it extends.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Read<'_> {
     /// The schemas of an organisation, the oldest first.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when the file was changed by other hands, and failures of the store.
+    /// [`Error::Invalid`] when another program has changed the file, and failures of the store.
     pub fn schemas(&self, org: OrgKey) -> Result<Vec<Registered>, Error> {
         let sql = "SELECT urn, type, document, created FROM schema WHERE org = ?
             ORDER BY created, urn";
@@ -84,7 +84,7 @@ impl Write<'_> {
         Ok(removed > 0)
     }
 
-    /// A running server reads the number with every token.
+    /// Counts the change: a running server reads the number with every token.
     fn schemas_changed(&self, org: OrgKey) -> Result<(), Error> {
         let sql = "UPDATE org SET schemas = schemas + 1 WHERE id = ?";
         self.connection.prepare_cached(sql)?.execute([org.0])?;

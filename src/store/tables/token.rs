@@ -1,4 +1,4 @@
-//! API tokens: which organisation each opens, for what, and until when.
+//! API tokens: the organisation, scope and expiry of each.
 
 use std::fmt;
 
@@ -7,14 +7,14 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::org::{self, Org, OrgKey};
-use crate::store::{Read, Write};
+use crate::store::transaction::{Read, Write};
 
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Provisioning: the identity provider.
     Scim,
-    /// Asking who may log in: the application. Reads only.
+    /// The question who may log in: the application. It only reads.
     Access,
     /// The web page and the metrics: the operator.
     Admin,
@@ -43,11 +43,11 @@ impl Scope {
 pub struct Token {
     /// The public id.
     pub id: String,
-    /// The organisation it opens.
+    /// The organisation it belongs to.
     pub org: OrgKey,
     /// What it may be used for.
     pub scope: Scope,
-    /// What support calls it.
+    /// The name that support gave it.
     pub label: String,
     /// The argon2id hash of the secret, in PHC form.
     pub hash: String,
@@ -101,6 +101,16 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([org.0], from_row)?;
         rows.map(|it| it?).collect()
+    }
+
+    /// The tokens of an organisation that are accepted at this time, the oldest first.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn valid_tokens(&self, org: OrgKey, now: Timestamp) -> Result<Vec<Token>, Error> {
+        let mut tokens = self.tokens(org)?;
+        tokens.retain(|it| it.revoked.is_none() && it.expires.is_none_or(|at| at > now));
+        Ok(tokens)
     }
 }
 

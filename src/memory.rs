@@ -1,0 +1,126 @@
+//! The memory that requests may take, all of them together: bodies once they are parsed, and
+//! answers until they are written.
+
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What all parsed bodies and unwritten answers may take together, in bytes. With what a server
+/// has besides, its peak stays below 512 MiB.
+pub const MEMORY_BYTES_MAX: usize = 288 * 1024 * 1024;
+/// What is not worth counting, in bytes: nearly every request is smaller.
+pub const MEMORY_BYTES_FREE: usize = 64 * 1024;
+/// How long a request waits for memory that others give back.
+pub const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The owner of the budget. Cheap to clone: all clones are the same budget.
+#[derive(Clone)]
+pub struct Memory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    left: Mutex<usize>,
+    total: usize,
+    given_back: Condvar,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory::new(MEMORY_BYTES_MAX)
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({} of {} bytes in use)", self.in_use(), self.inner.total)
+    }
+}
+
+impl Memory {
+    /// A budget of this many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Memory {
+        let inner = Inner { left: Mutex::new(bytes), total: bytes, given_back: Condvar::new() };
+        Memory { inner: Arc::new(inner) }
+    }
+
+    /// Takes this many bytes until the returned value is dropped, by a panic too. What is free of
+    /// charge takes none. Waits while others have them; `None` when that takes too long.
+    ///
+    /// What is larger than the whole budget waits until it is alone.
+    #[must_use]
+    pub fn take(&self, bytes: usize) -> Option<Taken> {
+        self.take_within(bytes, MEMORY_WAIT_MAX)
+    }
+
+    /// The same without waiting.
+    #[must_use]
+    pub fn try_take(&self, bytes: usize) -> Option<Taken> {
+        self.take_within(bytes, Duration::ZERO)
+    }
+
+    fn take_within(&self, bytes: usize, wait: Duration) -> Option<Taken> {
+        if bytes <= MEMORY_BYTES_FREE {
+            return Some(Taken { memory: self.clone(), bytes: 0 });
+        }
+        let bytes = bytes.min(self.inner.total);
+        let left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |left: &mut usize| *left < bytes;
+        let waited = self.inner.given_back.wait_timeout_while(left, wait, full);
+        let (mut left, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() && *left < bytes {
+            return None;
+        }
+        *left -= bytes;
+        Some(Taken { memory: self.clone(), bytes })
+    }
+
+    /// How many bytes are taken now.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        let left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inner.total - *left
+    }
+}
+
+/// Bytes that one request has taken.
+#[derive(Debug)]
+pub struct Taken {
+    memory: Memory,
+    bytes: usize,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let mut left = self.memory.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
+            *left += self.bytes;
+            drop(left);
+            self.memory.inner.given_back.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let memory = Memory::new(MEMORY_BYTES_FREE * 4);
+        let small = memory.take(MEMORY_BYTES_FREE).unwrap();
+        assert_eq!(memory.in_use(), 0);
+        let large = memory.take(MEMORY_BYTES_FREE * 3).unwrap();
+        assert_eq!(memory.in_use(), MEMORY_BYTES_FREE * 3);
+        std::thread::scope(|scope| {
+            // More than all there is takes all there is, once it is alone.
+            let waiting = scope.spawn(|| memory.take(usize::MAX).is_some());
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            drop((small, large));
+            assert!(waiting.join().unwrap());
+        });
+        assert_eq!(memory.in_use(), 0);
+    }
+}

@@ -1,0 +1,185 @@
+//! The pool of reading connections: each is lent to one thread at a time.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::store::connection;
+use crate::store::error::Error;
+use crate::store::mutex::lock;
+use crate::store::transaction::{Read, execute};
+
+/// The most connections that read at once; a further reader waits for one.
+const READERS_MAX: usize = 8;
+/// How many steps of SQLite lie between two checks of a deadline: some tenths of a millisecond.
+const STEPS_PER_DEADLINE_CHECK: i32 = 10_000;
+
+/// The pool. Connections are opened when they are first needed, and then kept.
+pub struct Readers {
+    path: PathBuf,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// How many connections there are, idle ones and borrowed ones.
+    open: usize,
+}
+
+impl Readers {
+    /// An empty pool for the database at this path.
+    pub fn new(path: &Path) -> Readers {
+        Readers { path: path.to_owned(), pool: Mutex::default(), returned: Condvar::new() }
+    }
+
+    /// Runs queries on one consistent view of the database.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store itself.
+    pub fn read<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.borrow()?.read(work)
+    }
+
+    /// The same with a deadline, counted from the moment the connection is borrowed.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] at the deadline, what the closure returns, and failures of the store
+    /// itself.
+    pub fn read_within<T, E: From<Error>>(
+        &self,
+        time: Duration,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut borrowed = self.borrow()?;
+        borrowed.set_deadline(time)?;
+        borrowed.read(work)
+    }
+
+    fn borrow(&self) -> Result<Borrowed<'_>, Error> {
+        let mut pool = lock(&self.pool);
+        loop {
+            if let Some(connection) = pool.idle.pop() {
+                return Ok(Borrowed {
+                    readers: self,
+                    connection: Some(connection),
+                    has_deadline: false,
+                });
+            }
+            if pool.open < READERS_MAX {
+                pool.open += 1;
+                break;
+            }
+            let woken = self.returned.wait(pool);
+            pool = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(pool);
+        // From here on, dropping `borrowed` gives the place in the pool back, whether or not the
+        // file opens.
+        let mut borrowed = Borrowed { readers: self, connection: None, has_deadline: false };
+        borrowed.connection = Some(connection::open_reader(&self.path)?);
+        Ok(borrowed)
+    }
+}
+
+/// A connection on loan from the pool. It is given back when this is dropped, also by a panic.
+struct Borrowed<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+    has_deadline: bool,
+}
+
+impl Borrowed<'_> {
+    /// Makes every query end with [`Error::TooLong`] once this much time has passed.
+    fn set_deadline(&mut self, time: Duration) -> Result<(), Error> {
+        let connection = self.connection.as_mut().ok_or(Error::Busy)?;
+        let started = Instant::now();
+        let is_over = move || started.elapsed() >= time;
+        connection.progress_handler(STEPS_PER_DEADLINE_CHECK, Some(is_over))?;
+        self.has_deadline = true;
+        Ok(())
+    }
+
+    fn read<T, E: From<Error>>(&self, work: impl FnOnce(&Read) -> Result<T, E>) -> Result<T, E> {
+        let connection = self.connection.as_ref().ok_or(Error::Busy)?;
+        execute(connection, "BEGIN")?;
+        let answer = work(&Read { connection });
+        // Nothing was written, so nothing can be lost; but a COMMIT that fails must not leave the
+        // transaction open for the next reader.
+        let ended = execute(connection, "COMMIT").or_else(|_| execute(connection, "ROLLBACK"));
+        let answer = answer?;
+        ended?;
+        Ok(answer)
+    }
+
+    /// Removes the deadline and ends the transaction; says whether the next reader can use the
+    /// connection.
+    fn reset(&self, connection: &mut Connection) -> bool {
+        let without_deadline =
+            !self.has_deadline || connection.progress_handler(0, None::<fn() -> bool>).is_ok();
+        without_deadline && (connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok())
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection.take();
+        let connection = connection.and_then(|mut it| self.reset(&mut it).then_some(it));
+        let mut pool = lock(&self.readers.pool);
+        match connection {
+            Some(it) => pool.idle.push(it),
+            None => pool.open -= 1,
+        }
+        drop(pool);
+        self.readers.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_read_ends_at_its_deadline_and_leaves_none_behind() {
+        let folder = std::env::temp_dir().join(format!("plumm-long-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("plumm.db");
+        std::fs::File::create(&path).unwrap();
+        let _writer = connection::open_writer(&path, false).unwrap();
+        let readers = Readers::new(&path);
+        let count = |rows: &str| {
+            let sql = format!(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {rows})
+                 SELECT count(*) FROM n"
+            );
+            move |tx: &Read| Ok(tx.connection.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
+        };
+        let moment = Duration::from_millis(20);
+        // Without a deadline this query would never end.
+        let ended: Result<i64, Error> = readers.read_within(moment, count("-1"));
+        assert!(matches!(ended, Err(Error::TooLong)), "{ended:?}");
+        std::thread::sleep(moment);
+        // The same connection is used again, after the deadline of the first query.
+        assert_eq!(lock(&readers.pool).open, 1);
+        let steps = i64::from(STEPS_PER_DEADLINE_CHECK) * 3;
+        let counted: Result<i64, Error> = readers.read(count(&steps.to_string()));
+        assert_eq!(counted.unwrap(), steps);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _: Result<(), Error> = readers.read_within(moment, |_| {
+                std::panic::resume_unwind(Box::new("no message on stderr"))
+            });
+        }));
+        assert!(panicked.is_err());
+        std::thread::sleep(moment);
+        let counted: Result<i64, Error> = readers.read(count(&steps.to_string()));
+        assert_eq!(counted.unwrap(), steps);
+        assert_eq!(lock(&readers.pool).open, 1);
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+}
