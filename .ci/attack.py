@@ -1,6 +1,10 @@
 """Attacks from this host, one after the other, while an honest client is served.
 
     python3 .ci/attack.py BINARY [--seconds S] [ATTACK ...]
+    python3 .ci/attack.py BINARY tokens [--seconds S] [--rss-mib M] [--json FILE] [ATTACK ...]
+
+The first form attacks without a token, or with a client that does not read; the second one with the
+token of another organisation, and is described in attack_tokens.py. Of the first one:
 
 Each attack meets a server of its own, on loopback. Meanwhile an honest client looks a user up and
 changes it, as Okta does on a kept connection, comes again on a new one, and asks who may log in.
@@ -28,6 +32,7 @@ import time
 sys.dont_write_bytecode = True
 from plumm import Server, command, patch, user  # noqa: E402
 
+SECONDS = 15
 MEMORY_MIB_MAX = 150
 # How long a server may take to let go of what an attack held: longer than any deadline but that
 # for idle connections, which end with the attacker.
@@ -350,11 +355,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binary")
     parser.add_argument("attacks", nargs="*", metavar="ATTACK", help=", ".join(ATTACKS))
-    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--seconds", type=float, help="how long each attack goes on")
+    parser.add_argument("--rss-mib", type=int, help="with tokens: kill a server that takes more")
+    parser.add_argument("--json", metavar="FILE", help="with tokens: write the figures there too")
     options = parser.parse_intermixed_args()
     binary = os.path.abspath(options.binary)
     multiprocessing.set_start_method("fork")
     limited(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1])()
+    if options.attacks[:1] == ["tokens"]:
+        end(with_tokens(binary, options))
+    options.seconds = options.seconds or SECONDS
     failures = []
     print("| attack | honest requests | lost | opened again | slowest ms | peak MiB "
           "| threads before, during, after | descriptors before, during, after |\n"
@@ -366,6 +376,19 @@ def main():
                 print(f"| {name} | not tried: it needs root |")
                 continue
             failures += run(binary, folder, name, ATTACKS[name], options.seconds)
+    end(failures)
+
+
+def with_tokens(binary, options):
+    # Not above: it uses what stands here.
+    import attack_tokens
+    del options.attacks[0]
+    options.seconds = options.seconds or attack_tokens.SECONDS
+    options.rss_mib = options.rss_mib or attack_tokens.RSS_MIB
+    return attack_tokens.main(binary, options)
+
+
+def end(failures):
     for failure in failures:
         print(failure)
     sys.exit(bool(failures))

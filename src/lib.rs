@@ -19,6 +19,7 @@
 //! cli/token.rs                   `plumm token`
 //! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
+//! cli/resource_type.rs           `plumm resource-type`
 //! cli/user.rs                    `plumm user`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
@@ -100,6 +101,8 @@
 //! scim/schema/attribute.rs       an attribute and its characteristics
 //! scim/schema/document.rs        a schema document, and what one of an extension must be
 //! scim/schema/resource_type.rs   a resource type, and how a name finds its attribute
+//! scim/schema/own_type.rs        a resource type of an organisation, and what it must be
+//! scim/schema/type_conflicts.rs   what it must be beside all others
 //! scim/schema/definitions.rs     all schemas and resource types of an organisation
 //! scim/schema/service_provider_config.rs  what this server supports
 //! scim/filter/mod.rs             filters and paths
@@ -145,6 +148,7 @@
 //! store/tables/token.rs          API tokens
 //! store/tables/resource.rs       resources of every type
 //! store/tables/schema.rs         schemas of an organisation
+//! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
 //! store/tables/census.rs         how many accounts and groups there are

@@ -133,7 +133,7 @@ impl Context<'_> {
     pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read(work),
+            None => self.store.read_shared(work),
         }
     }
 

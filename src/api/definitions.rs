@@ -1,4 +1,5 @@
-//! The definitions of each organisation: the built-in ones, and its own schemas, kept in memory.
+//! The definitions of each organisation, kept in memory: the built-in ones, and its own resource
+//! types and schemas.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +10,12 @@ use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::{Org, OrgKey};
 
-/// What the schemas of every organisation mean, read once for each change of them.
+/// What the resource types and schemas of every organisation mean, read once for each change.
 #[derive(Debug)]
 pub struct DefinitionsCache {
     /// The built-in definitions, for each way an organisation can be set.
     builtin: [(Settings, Arc<Definitions>); 4],
-    /// Those of each organisation that has schemas of its own.
+    /// Those of each organisation that has some of its own.
     own: Mutex<HashMap<OrgKey, Entry>>,
 }
 
@@ -55,8 +56,8 @@ impl DefinitionsCache {
         &self.builtin[0].1
     }
 
-    /// The definitions of an organisation: the built-in ones, and its own schemas as they were when
-    /// its number of changes was read.
+    /// The definitions of an organisation: the built-in ones, and its own as they were when their
+    /// number of changes was read.
     ///
     /// # Errors
     /// Failures of the store.
@@ -75,15 +76,8 @@ impl DefinitionsCache {
         if let Some(definitions) = known(&self.own.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(definitions);
         }
-        let registered = store.read(|tx| tx.schemas(org.key))?;
-        let definitions = match registered.as_slice() {
-            [] => Arc::clone(builtin),
-            registered => {
-                let each = registered.iter();
-                let each = each.map(|it| (it.resource_type.as_str(), Arc::clone(&it.schema)));
-                Arc::new(builtin.with_extensions(each))
-            }
-        };
+        let own = store.read(|tx| tx.definitions(org.key, builtin))?;
+        let definitions = own.map_or_else(|| Arc::clone(builtin), Arc::new);
         let made = Arc::clone(&definitions);
         let entry = Entry { schemas: org.schemas, settings, definitions: made };
         self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(org.key, entry);

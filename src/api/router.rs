@@ -318,6 +318,7 @@ fn segments_of(path: &str) -> Vec<&str> {
 mod tests {
     use super::*;
     use crate::scim::identity::IdentityChanges;
+    use crate::scim::schema::own_type::FIXED_ENDPOINTS;
 
     fn router() -> Router {
         Router::new(&Definitions::builtin(IdentityChanges::Refuse))
@@ -368,6 +369,16 @@ mod tests {
             assert_eq!(route.scopes.is_empty(), open, "{path}");
             let scopes = located.scopes(&method).unwrap();
             assert_eq!(scopes, route.scopes, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_resource_type_can_stand_where_another_route_does() {
+        for route in ROUTES {
+            let rest = route.path.strip_prefix(SCIM_BASE).unwrap_or_default();
+            let Some(first) = segments_of(rest).first().copied() else { continue };
+            let fixed = FIXED_ENDPOINTS.contains(&first) || first == "{type}";
+            assert!(fixed, "{}", route.path);
         }
     }
 

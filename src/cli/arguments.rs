@@ -1,4 +1,14 @@
-//! What arguments of several commands must be.
+//! What arguments of several commands must be, and the text of the file that one names.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::cli::error::CliError;
+use crate::cli::text::printable;
+
+/// What stands for standard input where a file is read.
+const STDIN: &str = "-";
 
 /// Reads a number of days.
 ///
@@ -22,4 +32,38 @@ pub fn checked_text(text: &str, chars_max: usize) -> Result<String, String> {
         return Err(format!("it is longer than {chars_max} characters"));
     }
     Ok(text.to_owned())
+}
+
+/// What messages call a file that is read.
+#[must_use]
+pub fn file_named(file: &Path) -> String {
+    if file.as_os_str() == STDIN {
+        return "standard input".to_owned();
+    }
+    printable(&file.display().to_string())
+}
+
+/// The text of a file, or of standard input. No more of it is read than `bytes_max` and one byte: a
+/// longer text is refused by its length, wherever it was cut.
+///
+/// # Errors
+/// Why it cannot be read.
+pub fn text_of(file: &Path, bytes_max: usize) -> Result<String, CliError> {
+    let read = || -> io::Result<String> {
+        let mut bytes = Vec::new();
+        let most = bytes_max as u64 + 1;
+        match file.as_os_str() == STDIN {
+            true => io::stdin().lock().take(most).read_to_end(&mut bytes)?,
+            false => File::open(file)?.take(most).read_to_end(&mut bytes)?,
+        };
+        if bytes.len() > bytes_max {
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
+        String::from_utf8(bytes).map_err(no_text)
+    };
+    read().map_err(|it| {
+        let what = if file.as_os_str() == STDIN { "" } else { "the file " };
+        CliError::Failed(format!("{what}{} cannot be read: {it}", file_named(file)))
+    })
 }

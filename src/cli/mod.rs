@@ -4,6 +4,7 @@ mod arguments;
 pub mod backup;
 pub mod error;
 pub mod org;
+pub mod resource_type;
 pub mod schema;
 pub mod serve;
 pub mod session;
@@ -75,6 +76,9 @@ enum Command {
     /// Extension schemas: attributes of an organisation's own
     #[command(subcommand)]
     Schema(schema::Command),
+    /// Resource types of an organisation's own, beside users and groups
+    #[command(subcommand)]
+    ResourceType(resource_type::Command),
     /// User accounts: look at them, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
@@ -101,6 +105,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {
             schema::run(&command, &session).and_then(|it| session.print(&it))
+        }
+        Command::ResourceType(command) => {
+            resource_type::run(&command, &session).and_then(|it| session.print(&it))
         }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),

@@ -1,12 +1,11 @@
 //! `plumm schema`: the extension schemas of an organisation.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
@@ -14,8 +13,10 @@ use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::document::{BYTES_MAX, Schema};
+use crate::scim::schema::urn;
 use crate::store::tables::org::Org;
 use crate::store::tables::schema::Registered;
+use crate::store::transaction::Read;
 
 /// The most schemas of an organisation: each takes part in every request.
 const SCHEMAS_MAX: usize = 50;
@@ -30,10 +31,10 @@ pub enum Command {
         /// The organisation
         #[arg(value_parser = org::name)]
         org: String,
-        /// The schema document
+        /// The schema document; - reads standard input
         file: PathBuf,
-        /// What it extends, such as User or Group
-        #[arg(long, value_name = "TYPE", default_value = "User", value_parser = resource_type)]
+        /// What it extends: User, Group or a resource type of the organisation's own
+        #[arg(long, value_name = "TYPE", default_value = "User")]
         resource_type: String,
     },
     /// List the schemas that were registered for an organisation
@@ -67,15 +68,16 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
 }
 
 fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Answer, CliError> {
-    let shown = printable(&file.display().to_string());
-    let text = text_of(file)
-        .map_err(|it| CliError::Failed(format!("the file {shown} cannot be read: {it}")))?;
+    let shown = file_named(file);
+    let text = text_of(file, BYTES_MAX)?;
     let schema = Schema::of_extension(&text)
         .map_err(|it| CliError::Failed(format!("{shown} is no schema to register: {it}")))?;
     let store = session.open()?;
-    let (org, replaced, registered) = store.write(session.now(), |write| {
+    let (org, extended, replaced, registered) = store.write(session.now(), |write| {
         let org = org::find(write, name, session)?;
-        let replaced = write.add_schema(org.key, extended, &schema)?;
+        let extended = resource_type(write, &org, extended, session)?;
+        refuse_taken(write, &org, &schema)?;
+        let replaced = write.add_schema(org.key, &extended, &schema)?;
         let all = write.schemas(org.key)?;
         if all.len() > SCHEMAS_MAX {
             return Err(CliError::Failed(format!(
@@ -85,7 +87,7 @@ fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Ans
             )));
         }
         let same = |it: &Registered| it.schema.id == schema.id;
-        Ok::<_, CliError>((org, replaced, all.into_iter().find(same)))
+        Ok::<_, CliError>((org, extended, replaced, all.into_iter().find(same)))
     })?;
     let _ = store.checkpoint();
     let (urn, name) = (&schema.id, &org.name);
@@ -147,6 +149,14 @@ fn remove(name: &str, urn: &str, session: &Session) -> Result<Answer, CliError> 
                 printable(urn)
             )));
         };
+        let types = write.resource_types(org.key)?;
+        if let Some(it) = types.iter().find(|it| it.own.extension(&found.schema.id).is_some()) {
+            return Err(CliError::Failed(format!(
+                "the resource type {} names the schema {}: replace or remove the resource type \
+                 first",
+                it.own.name, found.schema.id
+            )));
+        }
         write.remove_schema(org.key, &found.schema.id)?;
         Ok((org, found))
     })?;
@@ -157,18 +167,6 @@ fn remove(name: &str, urn: &str, session: &Session) -> Result<Answer, CliError> 
         removed.schema.id, org.name
     );
     Ok(Answer { json: as_json(&removed, &org), text })
-}
-
-/// The text of a file. No more of it is read than a schema may have, and one byte.
-fn text_of(file: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(file)?.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > BYTES_MAX {
-        // Refused by its length, wherever it was cut.
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
-    }
-    let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text");
-    String::from_utf8(bytes).map_err(no_text)
 }
 
 fn attributes(schema: &Schema) -> String {
@@ -188,16 +186,43 @@ fn as_json(registered: &Registered, org: &Org) -> Value {
     })
 }
 
-/// The name of a resource type, in any letter case.
-///
-/// # Errors
-/// Which there are.
-fn resource_type(text: &str) -> Result<String, String> {
-    let definitions = Definitions::builtin(IdentityChanges::Refuse);
-    let found = definitions.resource_type(text).map(|it| it.name.clone());
-    found.ok_or_else(|| {
-        let names: Vec<&str> =
-            definitions.resource_types.iter().map(|it| it.name.as_str()).collect();
-        format!("it must be {}", names.join(" or "))
+/// The name of a resource type of the organisation as it is spelled, found in any letter case.
+fn resource_type(
+    read: &Read,
+    org: &Org,
+    name: &str,
+    session: &Session,
+) -> Result<String, CliError> {
+    let definitions = definitions(read, org)?;
+    if let Some(it) = definitions.resource_type(name) {
+        return Ok(it.name.clone());
+    }
+    let names: Vec<&str> = definitions.resource_types.iter().map(|it| it.name.as_str()).collect();
+    Err(CliError::Misused {
+        message: format!(
+            "organisation {} has no resource type {}: --resource-type is one of {}",
+            org.name,
+            printable(name),
+            names.join(", ")
+        ),
+        instead: session.command(&format!("resource-type list {}", quoted(&org.name))),
     })
+}
+
+/// Refuses a schema whose URN is one that a resource type of the organisation brought along.
+fn refuse_taken(read: &Read, org: &Org, schema: &Schema) -> Result<(), CliError> {
+    for it in read.resource_types(org.key)? {
+        if let Some(own) = it.own.schemas.iter().find(|it| urn::alike(&it.id, &schema.id)) {
+            return Err(CliError::Failed(format!(
+                "the schema {} came with the resource type {}, and is changed there",
+                own.id, it.own.name
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn definitions(read: &Read, org: &Org) -> Result<Definitions, CliError> {
+    let builtin = Definitions::builtin(IdentityChanges::Refuse);
+    Ok(read.definitions(org.key, &builtin)?.unwrap_or(builtin))
 }

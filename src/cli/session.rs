@@ -56,6 +56,18 @@ impl Session {
         Ok(Store::open(&self.db, Open::Existing)?)
     }
 
+    /// Folds the log of the database into the file after an erasure, and says when it could not.
+    pub fn fold_in_erasure(&self, store: &Store) {
+        if !store.checkpoint().unwrap_or(false) {
+            log::warn!(
+                "the erased data may remain in {}-wal until the log is folded into the file: by \
+                 plumm when the file has been idle for a moment, or by the program that replicates \
+                 it",
+                store.path().display()
+            );
+        }
+    }
+
     /// A command to type next, on the same database.
     #[must_use]
     pub fn command(&self, rest: &str) -> String {

@@ -275,13 +275,7 @@ fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<
         let another = find(write, &org, who, State::Deleted)?;
         Ok((org, user, another))
     })?;
-    if !store.checkpoint().unwrap_or(false) {
-        log::warn!(
-            "the erased data may remain in {}-wal until the log is folded into the file: by plumm \
-             when the file has been idle for a moment, or by the program that replicates it",
-            store.path().display()
-        );
-    }
+    session.fold_in_erasure(store);
     let mut text = format!("User {} of organisation {} is erased.", user.named(), org.name);
     if let Some(it) = another {
         text += &format!(

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value, json};
 
 use crate::scim::error::{Error, quoted};
+use crate::scim::filter::grammar::FILTER_BYTES_MAX;
 use crate::scim::membership::is_members;
 use crate::scim::message::judge_schemas;
 use crate::scim::schema::resource_type::ResourceType;
@@ -311,6 +312,10 @@ fn replace_in_parts(
     step: usize,
     with: &mut dyn FnMut(&str) -> Option<String>,
 ) -> Option<String> {
+    // No address and no path that could be read is longer.
+    if text.len() > FILTER_BYTES_MAX * 2 {
+        return None;
+    }
     let mut parts: Vec<String> = text.split(separator).map(str::to_owned).collect();
     let mut any = false;
     for part in parts.iter_mut().skip(step - 1).step_by(step) {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::scim::coerce::coerce;
+use crate::scim::identity::is_account;
 use crate::scim::patch::message::member;
 use crate::scim::patch::path::PatchPath;
 use crate::scim::schema::name::ACTIVE;
@@ -12,7 +13,7 @@ use crate::scim::schema::resource_type::{Name, ResourceType};
 /// several values the last one counts.
 #[must_use]
 pub fn is_meant(body: &Map<String, Value>, resource_type: &ResourceType) -> bool {
-    if resource_type.core.attribute(ACTIVE).is_none() {
+    if !is_account(resource_type) {
         return false;
     }
     let active = match member(body, "Operations") {

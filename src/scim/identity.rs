@@ -1,5 +1,5 @@
 //! The product rules about who an account is: its userName, its primary e-mail address, and whether
-//! it is active. They hold for every resource type whose core schema has these attributes.
+//! it is active. Accounts are the resources of every type whose core schema has userName.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -58,6 +58,12 @@ impl Rules {
     }
 }
 
+/// Whether resources of this type are accounts: they have a userName and may log in.
+#[must_use]
+pub fn is_account(resource_type: &ResourceType) -> bool {
+    resource_type.core.attribute(USER_NAME).is_some()
+}
+
 /// Judges a new account, and makes it active unless the client says otherwise.
 ///
 /// # Errors
@@ -67,9 +73,10 @@ pub fn judge_new(
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<(), Error> {
-    if resource_type.core.attribute(USER_NAME).is_some() {
-        judge_format(document, rules)?;
+    if !is_account(resource_type) {
+        return Ok(());
     }
+    judge_format(document, rules)?;
     if resource_type.core.attribute(ACTIVE).is_some() {
         document.entry(ACTIVE).or_insert(Value::Bool(true));
     }
@@ -93,15 +100,16 @@ pub fn judge_change(
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     let mut passed_over = Map::new();
+    if !is_account(resource_type) {
+        return Ok(passed_over);
+    }
     if resource_type.core.attribute(ACTIVE).is_some()
         && !after.contains_key(ACTIVE)
         && let Some(active) = before.get(ACTIVE)
     {
         after.insert(ACTIVE.to_owned(), active.clone());
     }
-    if resource_type.core.attribute(USER_NAME).is_some()
-        && before.get(USER_NAME) != after.get(USER_NAME)
-    {
+    if before.get(USER_NAME) != after.get(USER_NAME) {
         if rules.keeps_identity() && is_tombstone(before, after) {
             // Else the old name would be free, and the person's return would meet a stranger.
             let old = before.get(USER_NAME).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A resource on its way out: its document with what is computed put in.
+//! The representation of a resource: its stored document, its computed attributes and `meta`.
 
 use std::collections::HashSet;
 
@@ -53,9 +53,17 @@ pub fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Value
     Value::Object(changes)
 }
 
-/// What differs between two values of an attribute: of two lists the elements that only one of them
-/// has, so that the record of a change grows with the change and not with the list.
+/// What differs between two values of an attribute: of two objects the members that differ, of two
+/// lists the elements that only one of them has, so that the record of a change grows with the
+/// change and not with the list.
 fn differing(old: Option<&Value>, new: Option<&Value>) -> (Value, Value) {
+    if let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new) {
+        let only = |one: &Map<String, Value>, other: &Map<String, Value>| {
+            let differs = one.iter().filter(|(name, value)| other.get(*name) != Some(value));
+            differs.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
+        };
+        return (only(old, new).into(), only(new, old).into());
+    }
     let (Some(Value::Array(old)), Some(Value::Array(new))) = (old, new) else {
         let owned = |it: Option<&Value>| it.cloned().unwrap_or(Value::Null);
         return (owned(old), owned(new));

@@ -12,6 +12,9 @@ use crate::scim::schema::attribute::{Attribute, Returned, Type};
 use crate::scim::schema::resource_type::{Extension, Name, ResourceType};
 use crate::scim::schema::urn;
 
+/// The most names in `attributes` or `excludedAttributes`.
+pub const NAMES_MAX: usize = 20_000;
+
 /// What a client asked to see.
 #[derive(Clone, Debug)]
 pub enum Projection {
@@ -95,12 +98,19 @@ impl Projection {
     /// ignored, as unknown attributes of a body are.
     ///
     /// # Errors
-    /// 400 `invalidValue` when both are given.
+    /// 400 `invalidValue` when both are given, or too many names.
     pub fn new(
         attributes: Option<&str>,
         excluded: Option<&str>,
         resource_type: &ResourceType,
     ) -> Result<Option<Projection>, Error> {
+        let commas = [attributes, excluded].into_iter().flatten().map(|it| it.matches(',').count());
+        if commas.sum::<usize>() >= NAMES_MAX {
+            return Err(Error::invalid_value(format!(
+                "More than {NAMES_MAX} attributes are named. Leave attributes out to get all of \
+                 them."
+            )));
+        }
         let said = |it: &&str| !it.trim().is_empty();
         match (attributes.filter(said), excluded.filter(said)) {
             (None, None) => Ok(None),

@@ -109,6 +109,18 @@ impl Store {
         self.readers.read(work)
     }
 
+    /// The same for what may take a while, such as a page or a group with its members: it never has
+    /// all connections, so that tokens are checked and logins are answered meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub fn read_shared<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.readers.read_shared(work)
+    }
+
     /// The same for queries that may read very many resources: few of them run at once, so that
     /// connections stay free for all others, and each has a deadline.
     ///

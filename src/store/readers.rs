@@ -13,6 +13,9 @@ use crate::store::transaction::{Read, execute};
 
 /// The most connections that read at once; a further reader waits for one.
 const READERS_MAX: usize = 8;
+/// The most of them that lists, and resources with their members, are read with at once: the others
+/// stay for tokens and logins.
+const SHARED_READERS_MAX: usize = READERS_MAX - 2;
 /// How many steps of SQLite lie between two checks of a deadline: some tenths of a millisecond.
 const STEPS_PER_DEADLINE_CHECK: i32 = 10_000;
 
@@ -28,6 +31,17 @@ struct Pool {
     idle: Vec<Connection>,
     /// How many connections there are, idle ones and borrowed ones.
     open: usize,
+    /// How many of them are borrowed by what may take a while.
+    shared: usize,
+}
+
+/// What a connection is borrowed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A row or two: a token, a login.
+    Quick,
+    /// What may take a while.
+    Shared,
 }
 
 impl Readers {
@@ -44,7 +58,18 @@ impl Readers {
         &self,
         work: impl FnOnce(&Read) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.borrow()?.read(work)
+        self.borrow(Purpose::Quick)?.read(work)
+    }
+
+    /// The same for what may take a while: some connections are never lent for that.
+    ///
+    /// # Errors
+    /// As [`Readers::read`].
+    pub fn read_shared<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.borrow(Purpose::Shared)?.read(work)
     }
 
     /// The same with a deadline, counted from the moment the connection is borrowed.
@@ -57,24 +82,31 @@ impl Readers {
         time: Duration,
         work: impl FnOnce(&Read) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut borrowed = self.borrow()?;
+        let mut borrowed = self.borrow(Purpose::Shared)?;
         borrowed.set_deadline(time)?;
         borrowed.read(work)
     }
 
-    fn borrow(&self) -> Result<Borrowed<'_>, Error> {
+    fn borrow(&self, purpose: Purpose) -> Result<Borrowed<'_>, Error> {
         let mut pool = lock(&self.pool);
         loop {
-            if let Some(connection) = pool.idle.pop() {
-                return Ok(Borrowed {
-                    readers: self,
-                    connection: Some(connection),
-                    has_deadline: false,
-                });
-            }
-            if pool.open < READERS_MAX {
-                pool.open += 1;
-                break;
+            if purpose == Purpose::Quick || pool.shared < SHARED_READERS_MAX {
+                let idle = pool.idle.pop();
+                let is_new = idle.is_none() && pool.open < READERS_MAX;
+                if idle.is_some() || is_new {
+                    pool.open += usize::from(is_new);
+                    pool.shared += usize::from(purpose == Purpose::Shared);
+                    if idle.is_some() {
+                        let readers = self;
+                        return Ok(Borrowed {
+                            readers,
+                            purpose,
+                            connection: idle,
+                            has_deadline: false,
+                        });
+                    }
+                    break;
+                }
             }
             let woken = self.returned.wait(pool);
             pool = woken.unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +114,8 @@ impl Readers {
         drop(pool);
         // From here on, dropping `borrowed` gives the place in the pool back, whether or not the
         // file opens.
-        let mut borrowed = Borrowed { readers: self, connection: None, has_deadline: false };
+        let mut borrowed =
+            Borrowed { readers: self, purpose, connection: None, has_deadline: false };
         borrowed.connection = Some(connection::open_reader(&self.path)?);
         Ok(borrowed)
     }
@@ -91,6 +124,7 @@ impl Readers {
 /// A connection on loan from the pool. It is given back when this is dropped, also by a panic.
 struct Borrowed<'a> {
     readers: &'a Readers,
+    purpose: Purpose,
     connection: Option<Connection>,
     has_deadline: bool,
 }
@@ -136,8 +170,10 @@ impl Drop for Borrowed<'_> {
             Some(it) => pool.idle.push(it),
             None => pool.open -= 1,
         }
+        pool.shared -= usize::from(self.purpose == Purpose::Shared);
         drop(pool);
-        self.readers.returned.notify_one();
+        // All of them: one that may not have this connection would keep it from one that may.
+        self.readers.returned.notify_all();
     }
 }
 

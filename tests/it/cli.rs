@@ -391,9 +391,10 @@ fn a_schema_that_cannot_be_registered_is_refused_with_its_fault() {
         "s.json is no schema to register: the attribute \"a\" has the type \"text\"; it must be \
          string, boolean, decimal, integer, dateTime, binary, reference, complex",
     );
+    file(r#"{"id": "urn:a:b", "attributes": [{"name": "a"}]}"#);
     place.plumm(&["schema", "add", "acme", "s.json", "--resource-type", "Device"]).is_misuse(
-        "invalid value 'Device' for '--resource-type <TYPE>': it must be User or Group",
-        "plumm schema add --help",
+        "organisation acme has no resource type Device: --resource-type is one of User, Group",
+        "plumm resource-type list acme",
     );
     place
         .plumm(&["schema", "list", "acm"])

@@ -12,6 +12,9 @@ use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
 use plumm::scim::patch::message::OPERATIONS_MAX;
 use plumm::scim::schema::document::{ATTRIBUTES_MAX, BYTES_MAX};
+use plumm::scim::schema::own_type::{
+    FILE_BYTES_MAX, TYPE_EXTENSIONS_MAX, TYPE_SCHEMAS_MAX, TYPES_MAX,
+};
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
 use plumm::server::budget::BODY_BYTES_FREE;
 use plumm::server::limits::{
@@ -89,7 +92,14 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
     }
     let own = document("docs/own-attributes.md");
     let row = format!("At most {ATTRIBUTES_MAX} attributes and {} a schema", size(BYTES_MAX));
-    assert!(own.contains(&row), "docs/own-attributes.md has no \"{row}\"");
+    let types = format!(
+        "At most {} a file, {TYPE_SCHEMAS_MAX} schemas in it, {TYPE_EXTENSIONS_MAX} extensions a \
+         type, {TYPES_MAX} types an organisation",
+        size(FILE_BYTES_MAX)
+    );
+    for row in [row, types] {
+        assert!(own.contains(&row), "docs/own-attributes.md has no \"{row}\"");
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod product_rules;
 mod properties;
 mod purge;
 mod requirements;
+mod resource_types;
 mod rfc;
 mod schemas;
 mod secrets;

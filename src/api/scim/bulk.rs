@@ -23,6 +23,8 @@ use crate::store::transaction::Write;
 /// are not looked up for them.
 const QUERY: &str = "attributes=id";
 
+/// The longest path and the longest version of an operation, in bytes.
+const PATH_BYTES_MAX: usize = 16 * 1024;
 /// How long the operations of one request may take together; those that are left are refused.
 pub const BULK_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -184,6 +186,10 @@ impl<'a> Work<'a> {
         request.path = path;
         request.query = QUERY.to_owned();
         let version = operation.version.filter(|_| request.method != Method::Post);
+        if version.as_ref().is_some_and(|it| it.len() > PATH_BYTES_MAX) {
+            let detail = "\"version\" of an operation is too long to be one.";
+            return Err(Error::invalid_value(detail));
+        }
         request.headers.extend(version.map(|it| ("If-Match".to_owned(), it)));
         if request.method != Method::Delete {
             request.body = operation.data.to_string().into_bytes();
@@ -258,6 +264,12 @@ impl<'a> Work<'a> {
 
 /// The segments of an operation's path behind `/scim/v2`; there is one at least.
 fn segments(base_url: &str, path: &str) -> Result<Vec<String>, Error> {
+    if path.len() > PATH_BYTES_MAX {
+        return Err(Error::invalid_syntax(format!(
+            "A path has {} bytes; at most {PATH_BYTES_MAX} are read.",
+            path.len()
+        )));
+    }
     let wrong = |why: &str| {
         Error::invalid_syntax(format!(
             "The path \"{}\" {why} Send one such as /Users or /Users/{{id}}.",

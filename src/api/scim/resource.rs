@@ -18,7 +18,7 @@ use crate::scim::filter::condition::Condition;
 use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
 use crate::scim::filter::matching::value_matches;
 use crate::scim::filter::path::AttrPath;
-use crate::scim::identity::Rules;
+use crate::scim::identity::{self, Rules};
 use crate::scim::membership::{self, MemberChange};
 use crate::scim::meta::Precondition;
 use crate::scim::patch::apply::Patched;
@@ -73,6 +73,7 @@ pub fn create_as(
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     context.write(|tx| {
+        refuse_outdated(context, tx)?;
         refuse_duplicate(tx, kind, resource_type, &Map::new(), &document, id)?;
         refuse_repeated(context, tx, kind, resource_type, &document)?;
         let stored = tx.add_resource(kind, id, &document)?;
@@ -197,7 +198,8 @@ pub fn delete(
         log(context, tx, "DELETE", kind, id, 204, &changes)?;
         Ok(Response::empty(204))
     });
-    deleted.map_err(|it| still_active(context, kind, id, it))
+    let is_account = identity::is_account(resource_type);
+    deleted.map_err(|it| if is_account { still_active(context, kind, id, it) } else { it })
 }
 
 /// A refusal of what would have taken login away, which says that it did not.
@@ -425,6 +427,18 @@ fn load(tx: &Read, kind: Kind, id: &str) -> Result<Stored, Failure> {
         )
         .into()),
     }
+}
+
+/// Refuses what was judged by resource types that have been changed since: the type may be gone,
+/// and nobody would find the resource again.
+fn refuse_outdated(context: &Context, tx: &Write) -> Result<(), Failure> {
+    let org = &context.principal.org;
+    if org.schemas == 0 || tx.has_schemas_of(org.key, org.schemas)? {
+        return Ok(());
+    }
+    let detail = "The schemas of the organisation were changed at this moment; send the request \
+                  again.";
+    Err(Error::new(503, detail).into())
 }
 
 fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {

@@ -135,6 +135,14 @@ impl Condition {
         judge(filter, &Scope::Values(attribute))
     }
 
+    /// How many comparisons there are in it.
+    #[must_use]
+    pub fn terms(&self) -> usize {
+        let mut size = ConditionSize::default();
+        size.add(self);
+        size.terms
+    }
+
     /// What one test comes to where its place has no value.
     fn without_value(&self) -> Condition {
         match self {

@@ -202,7 +202,8 @@ impl Patch<'_> {
         }
         self.count_work(&path, &target, value)?;
         // In a request that takes login away the address is kept whatever becomes of the entries.
-        let free = self.rules.identity_changes == IdentityChanges::Allow;
+        let free = self.rules.identity_changes == IdentityChanges::Allow
+            || !identity::is_account(self.resource_type);
         if !target.is_core(EMAILS) || free || self.rules.keeps_identity() {
             return self.change(op, &path, &target, value, text);
         }
@@ -288,7 +289,7 @@ impl Patch<'_> {
                 quoted(attribute.name.as_str())
             )));
         } else {
-            singular::apply(holder, attribute, target.sub.as_deref(), op, value, text, strict)?;
+            singular::apply(holder, attribute, target.sub.as_ref(), op, value, text, strict)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
@@ -427,7 +428,7 @@ impl Patch<'_> {
         let whole = target.sub.is_none() && !filtered;
         let fixed = leaf.mutability == Mutability::Immutable && !filtered;
         let required = leaf.required && (whole || target.sub.is_some());
-        if (whole && target.is_core(ACTIVE)) || fixed || required {
+        if (whole && self.decides_login(target)) || fixed || required {
             return Err(Error::mutability(format!(
                 "\"{}\" cannot be removed: a {} always has it.",
                 quoted(text),
@@ -440,7 +441,13 @@ impl Patch<'_> {
     /// Whether an attribute keeps its value when a client sends null, "" or [], as in a PUT.
     fn keeps(&self, target: &Target) -> bool {
         let whole = target.sub.is_none();
-        whole && (target.is_core(ACTIVE) || target.leaf().mutability == Mutability::Immutable)
+        let immutable = target.leaf().mutability == Mutability::Immutable;
+        whole && (self.decides_login(target) || immutable)
+    }
+
+    /// Whether this is the attribute that says whether an account may log in.
+    fn decides_login(&self, target: &Target) -> bool {
+        target.is_core(ACTIVE) && identity::is_account(self.resource_type)
     }
 
     /// The primary e-mail address must be the same after the change. Where it is lost because the

@@ -320,6 +320,10 @@ fn change_selected(
     for i in &selected {
         let Value::Object(element) = &mut values[*i] else { continue };
         match &new {
+            Some(_) if op == Op::Add && sub.multi_valued => {
+                let all = Selection::new(sub, None, None, selection.strict)?;
+                apply(element, sub, &all, op, value, text)?;
+            }
             Some(new) => drop(element.insert(sub.name.clone(), new.clone())),
             None => drop(element.shift_remove(&sub.name)),
         }

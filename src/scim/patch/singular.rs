@@ -1,10 +1,13 @@
 //! PATCH on an attribute with one value, or on a sub-attribute of one (RFC 7644 section 3.5.2).
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::scim::coerce::coerce;
 use crate::scim::error::Error;
 use crate::scim::patch::message::Op;
+use crate::scim::patch::multi_valued::{self, Selection};
 use crate::scim::schema::attribute::{Attribute, Type};
 
 /// Applies one operation to an attribute of `holder`, or to its sub-attribute.
@@ -14,7 +17,7 @@ use crate::scim::schema::attribute::{Attribute, Type};
 pub fn apply(
     holder: &mut Map<String, Value>,
     attribute: &Attribute,
-    sub: Option<&Attribute>,
+    sub: Option<&Arc<Attribute>>,
     op: Op,
     value: &Value,
     text: &str,
@@ -53,7 +56,14 @@ pub fn apply(
     let Some(Value::Object(object)) = holder.get_mut(&attribute.name) else {
         return Ok(());
     };
-    set(Some(object), &sub.name, kept);
+    // A sub-attribute with several values takes on more of them as an attribute does.
+    match sub.multi_valued && (op == Op::Add || !value.is_null()) {
+        true => {
+            let all = Selection::new(sub, None, None, strict)?;
+            multi_valued::apply(object, sub, &all, op, value, text)?;
+        }
+        false => set(Some(object), &sub.name, kept),
+    }
     if object.is_empty() {
         holder.shift_remove(&attribute.name);
     }

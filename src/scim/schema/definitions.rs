@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::document::Schema;
+use crate::scim::schema::own_type::OwnType;
 use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// The published schemas, one file each. A new resource type is one more file here and one more
@@ -29,6 +30,10 @@ pub struct Definitions {
     pub schemas: Vec<Arc<Schema>>,
     /// Every resource type.
     pub resource_types: Vec<ResourceType>,
+    /// The attributes every resource has.
+    common: Arc<Schema>,
+    /// Whether names are taken to the letter.
+    strict: bool,
 }
 
 #[derive(Deserialize)]
@@ -88,25 +93,26 @@ impl Definitions {
                 extensions,
                 common: Arc::clone(&common),
                 document,
-                elsewhere: Vec::new(),
+                urns_of_other_types: Vec::new(),
                 strict: false,
             });
         }
-        let mut definitions = Definitions { schemas, resource_types };
-        definitions.tell_types_apart();
+        let mut definitions = Definitions { schemas, resource_types, common, strict: false };
+        definitions.note_urns_of_other_types();
         Ok(definitions)
     }
 
     /// These definitions with names taken to the letter, or as clients mean them.
     #[must_use]
     pub fn with_strict(mut self, strict: bool) -> Definitions {
+        self.strict = strict;
         self.resource_types.iter_mut().for_each(|it| it.strict = strict);
         self
     }
 
     /// Tells each resource type the URNs of the others, so that none of them is taken for an
-    /// extension that nobody registered.
-    fn tell_types_apart(&mut self) {
+    /// extension that is not registered.
+    fn note_urns_of_other_types(&mut self) {
         let of_type = |it: &ResourceType| {
             let extensions = it.extensions.iter().map(|it| it.schema.id.clone());
             std::iter::once(it.core.id.clone()).chain(extensions).collect::<Vec<String>>()
@@ -115,8 +121,58 @@ impl Definitions {
         for (i, it) in self.resource_types.iter_mut().enumerate() {
             let others = urns.iter().enumerate().filter(|(j, _)| *j != i);
             let others = others.flat_map(|(_, urns)| urns).filter(|it| !urns[i].contains(it));
-            it.elsewhere = others.cloned().collect();
+            it.urns_of_other_types = others.cloned().collect();
         }
+    }
+
+    /// These definitions, which are the built-in ones, with the resource types of an organisation.
+    /// An extension is one of the schemas that came with its type, else a built-in one, else one of
+    /// the `registered`.
+    #[must_use]
+    pub fn with_types<'a>(
+        &self,
+        types: impl IntoIterator<Item = &'a OwnType>,
+        registered: &[Arc<Schema>],
+    ) -> Definitions {
+        let mut extended = self.clone();
+        for own in types {
+            let extensions = own.extensions.iter().filter_map(|it| {
+                let schema = own.schema(&it.urn).or_else(|| self.shared(&it.urn, registered))?;
+                Some(Extension { schema: Arc::clone(schema), required: it.required })
+            });
+            extended.resource_types.push(ResourceType {
+                name: own.name.clone(),
+                endpoint: own.endpoint.clone(),
+                core: Arc::clone(&own.core),
+                extensions: extensions.collect(),
+                common: Arc::clone(&self.common),
+                document: own.published().clone(),
+                urns_of_other_types: Vec::new(),
+                strict: self.strict,
+            });
+            extended.schemas.extend(own.schemas.iter().cloned());
+        }
+        extended.note_urns_of_other_types();
+        extended
+    }
+
+    /// The schema that a resource type of an organisation may name without bringing it along: an
+    /// extension of a built-in type, or one that was registered.
+    #[must_use]
+    pub fn shared<'a>(
+        &'a self,
+        urn: &str,
+        registered: &'a [Arc<Schema>],
+    ) -> Option<&'a Arc<Schema>> {
+        let builtin = self.resource_types.iter().flat_map(|it| &it.extensions);
+        let mut all = builtin.map(|it| &it.schema).chain(registered);
+        all.find(|it| it.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// The attributes every resource has, whatever its type.
+    #[must_use]
+    pub fn common(&self) -> &Schema {
+        &self.common
     }
 
     /// These definitions with further schemas, each an extension of the resource type it stands
@@ -132,13 +188,16 @@ impl Definitions {
             let Some(it) = types.iter_mut().find(|it| it.name.eq_ignore_ascii_case(name)) else {
                 continue;
             };
-            if let Some(listed) = it.document["schemaExtensions"].as_array_mut() {
-                listed.push(json!({ "schema": schema.id, "required": false }));
+            // A type of the organisation may have named it already.
+            if it.extension(&schema.id).is_none() {
+                if let Some(listed) = it.document["schemaExtensions"].as_array_mut() {
+                    listed.push(json!({ "schema": schema.id, "required": false }));
+                }
+                it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
             }
-            it.extensions.push(Extension { schema: Arc::clone(&schema), required: false });
             extended.schemas.push(schema);
         }
-        extended.tell_types_apart();
+        extended.note_urns_of_other_types();
         extended
     }
 

@@ -70,7 +70,16 @@ impl Schema {
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let given = serde_json::from_str(text).map_err(|it| format!("it is not JSON ({it})"))?;
-        Schema::from_document(completed(&given)?)
+        Schema::of_document(&given, false)
+    }
+
+    /// The same for a document that is JSON already, with `is_core` the core schema of a resource
+    /// type: that one may have a URN below that of SCIM's core schemas.
+    ///
+    /// # Errors
+    /// As [`Schema::of_extension`].
+    pub fn of_document(given: &Value, is_core: bool) -> Result<Schema, String> {
+        Schema::from_document(completed(given, is_core)?)
     }
 
     /// Reads a schema document.
@@ -89,7 +98,7 @@ impl Schema {
     }
 }
 
-fn completed(given: &Value) -> Result<Value, String> {
+fn completed(given: &Value, is_core: bool) -> Result<Value, String> {
     let Value::Object(given) = given else {
         return Err("it is JSON, but no object with \"id\" and \"attributes\"".to_owned());
     };
@@ -102,7 +111,7 @@ fn completed(given: &Value) -> Result<Value, String> {
     }
     let id = text_of(given, "id", "the schema")?;
     let id = id.ok_or_else(|| "it has no \"id\", which is the URN of the schema".to_owned())?;
-    judge_id(id)?;
+    judge_id(id, is_core)?;
     let mut count = 0;
     let attributes = attributes(given.get("attributes"), None, &mut count)?;
     Ok(json!({
@@ -114,7 +123,7 @@ fn completed(given: &Value) -> Result<Value, String> {
     }))
 }
 
-fn judge_id(id: &str) -> Result<(), String> {
+fn judge_id(id: &str, is_core: bool) -> Result<(), String> {
     let shown = quoted(id);
     let fits = |it: char| it.is_ascii_alphanumeric() || "-_.:".contains(it);
     let parts: Vec<&str> = id.split(':').collect();
@@ -127,7 +136,7 @@ fn judge_id(id: &str) -> Result<(), String> {
              \"-\", \"_\" and \".\", in parts that colons join, at most {URN_BYTES_MAX} characters"
         ));
     }
-    if urn::is_reserved(id) {
+    if urn::is_reserved(id) && !(is_core && urn::is_of_core(id)) {
         return Err(format!(
             "the id \"{shown}\" belongs to SCIM or to plumm itself; choose a URN of your own"
         ));
@@ -265,7 +274,15 @@ fn attribute_named(path: &str) -> String {
     format!("the attribute \"{}\"", quoted(path))
 }
 
-fn known_members(given: &Map<String, Value>, known: &[&str], of: &str) -> Result<(), String> {
+/// Refuses members that the RFC does not give to an object.
+///
+/// # Errors
+/// Which one, and what it may have.
+pub(crate) fn known_members(
+    given: &Map<String, Value>,
+    known: &[&str],
+    of: &str,
+) -> Result<(), String> {
     match given.keys().find(|it| !known.contains(&it.as_str())) {
         None => Ok(()),
         Some(name) => Err(format!(
@@ -276,7 +293,11 @@ fn known_members(given: &Map<String, Value>, known: &[&str], of: &str) -> Result
     }
 }
 
-fn text_of<'a>(
+/// A member that is text; nothing where it is missing or null.
+///
+/// # Errors
+/// When it is anything else.
+pub(crate) fn text_of<'a>(
     given: &'a Map<String, Value>,
     member: &str,
     of: &str,
@@ -288,7 +309,15 @@ fn text_of<'a>(
     }
 }
 
-fn flag(given: &Map<String, Value>, member: &str, of: &str) -> Result<Option<bool>, String> {
+/// A member that is true or false; nothing where it is missing or null.
+///
+/// # Errors
+/// When it is anything else.
+pub(crate) fn flag(
+    given: &Map<String, Value>,
+    member: &str,
+    of: &str,
+) -> Result<Option<bool>, String> {
     match given.get(member) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(it)) => Ok(Some(*it)),

@@ -23,6 +23,9 @@ pub const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 /// What the schema URNs of SCIM 1.1 begin with; a client that sends one speaks the older protocol.
 pub const SCIM_1_PREFIX: &str = "urn:scim:schemas:";
 
+/// What the URNs of core schemas begin with.
+const CORE_PREFIX: &str = "urn:ietf:params:scim:schemas:core:";
+
 /// Whether this member name is a schema URN and not an attribute name: attribute names have no
 /// colon (RFC 7643 section 2.1), schema URIs always have one.
 #[must_use]
@@ -33,7 +36,7 @@ pub fn is_urn(name: &str) -> bool {
 /// The prefixes of URNs that only RFC 7643 gives a meaning to, in lower case: below one of these, a
 /// name that no schema defines is a mistake, and never an extension.
 const SCIM_PREFIXES: &[&str] = &[
-    "urn:ietf:params:scim:schemas:core:",
+    CORE_PREFIX,
     "urn:ietf:params:scim:schemas:extension:enterprise:",
     "urn:ietf:params:scim:api:",
     SCIM_1_PREFIX,
@@ -76,7 +79,7 @@ pub fn behind<'a>(text: &'a str, urn: &str, to_the_letter: bool) -> Option<&'a s
 
 /// The prefixes of URNs that belong to SCIM or to this program, in lower case.
 const RESERVED: &[&str] = &[
-    "urn:ietf:params:scim:schemas:core:",
+    CORE_PREFIX,
     "urn:ietf:params:scim:schemas:extension:enterprise:",
     "urn:ietf:params:scim:api:",
     SCIM_1_PREFIX,
@@ -88,6 +91,19 @@ const RESERVED: &[&str] = &[
 pub fn is_reserved(urn: &str) -> bool {
     let urn = urn.to_ascii_lowercase();
     RESERVED.iter().any(|it| urn.starts_with(it))
+}
+
+/// Whether this URN is in the room where RFC 7643 section 10.3.1 registers core schemas.
+#[must_use]
+pub fn is_of_core(urn: &str) -> bool {
+    urn.to_ascii_lowercase().starts_with(CORE_PREFIX)
+}
+
+/// Whether a client that errs may take one of these URNs for the other: letter case makes no
+/// difference, and colons, dots and slashes are as good as each other.
+#[must_use]
+pub fn alike(one: &str, other: &str) -> bool {
+    behind(one, other, false).is_some_and(str::is_empty)
 }
 
 #[cfg(test)]

@@ -8,17 +8,22 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::identity::IdentityChanges;
+use crate::scim::schema::definitions::Definitions;
 use crate::store::copies::view::{LOG_SUFFIXES, with_view};
 use crate::store::error::Error;
 use crate::store::migrate;
 use crate::store::paths::{beside, resolved};
 use crate::store::serve_lock::serving;
 use crate::store::tables::resource::{Columns, Stored};
+use crate::store::tables::resource_type;
 
 /// The most faults of one kind in a report; a damaged file has thousands.
 const FAULTS_MAX: usize = 10;
 /// The length of the header of a SQLite file, in bytes.
 const HEADER_BYTES: usize = 100;
+/// The schema from which on organisations have resource types of their own.
+const WITH_TYPES: i64 = 4;
 
 /// What a file holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -138,7 +143,7 @@ fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
         Err(error) => return as_fault(error).map(Report::fault),
     };
     let mut report = Report { schema, known: migrate::newest(), ..Report::default() };
-    let checks = [pages, tables, references, counts, documents, members];
+    let checks = [pages, tables, references, counts, types, documents, members];
     for check in checks {
         match check(connection, schema) {
             Ok(faults) => report.faults.extend(faults),
@@ -236,6 +241,40 @@ fn counts(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
         ))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// That resource types can be read, and that each resource is of one that is there. That their
+/// organisation is there is a reference.
+fn types(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    let builtin = Definitions::builtin(IdentityChanges::Refuse);
+    let mut known = BTreeSet::new();
+    let mut faults = Vec::new();
+    if schema >= WITH_TYPES {
+        let sql = "SELECT org, name, document FROM resource_type ORDER BY org, name";
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (org, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            if let Err(error) = resource_type::parse(&name, &row.get::<_, String>(2)?) {
+                faults.push(format!("organisation {org}: {}", as_fault(error)?));
+            }
+            known.insert((org, name));
+        }
+    }
+    let sql = "SELECT org, type, count(*) FROM resource GROUP BY org, type";
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (of, resources): ((i64, String), i64) = ((row.get(0)?, row.get(1)?), row.get(2)?);
+        if builtin.resource_type(&of.1).is_none() && !known.contains(&of) {
+            let (org, name) = of;
+            faults.push(format!(
+                "organisation {org} has {resources} resources of type {name}, and no such type"
+            ));
+        }
+    }
+    faults.truncate(FAULTS_MAX);
+    Ok(faults)
 }
 
 /// Compares the columns and the email rows with the documents, which they repeat.

@@ -1,7 +1,7 @@
 //! Pages of lists: which resources, in which order, and where the page begins.
 
 use rusqlite::types::Value as SqlValue;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{Row, Statement, params_from_iter};
 use serde_json::Value;
 
 use crate::scim::filter::condition::Condition;
@@ -92,6 +92,12 @@ pub struct Listed {
     pub position: Position,
 }
 
+/// The most comparisons of a filter that counts as quick: an index may lead to very many resources
+/// that share a displayName, and each of them is compared with all.
+const QUICK_TERMS_MAX: usize = 32;
+/// The longest statement that is kept prepared, in bytes: long filters are seldom sent twice.
+const KEPT_SQL_BYTES_MAX: usize = 4 * 1024;
+
 /// The most of one page, in bytes of documents, members and groups. A page that would be larger has
 /// fewer resources than were asked for, and one at least (RFC 7644 section 3.4.2.4).
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -111,7 +117,8 @@ impl Listing<'_> {
     /// Whether indexes find the page and the total, so that few resources are read.
     #[must_use]
     pub fn is_quick(&self) -> bool {
-        !self.sorted && self.parts.iter().all(|it| it.condition.is_none_or(is_selective))
+        let quick = |it: &Condition| is_selective(it) && it.terms() <= QUICK_TERMS_MAX;
+        !self.sorted && self.parts.iter().all(|it| it.condition.is_none_or(quick))
     }
 }
 
@@ -168,7 +175,17 @@ impl Read<'_> {
     /// documents are large.
     fn rows(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
         let Fragment { sql, values } = page(listing);
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        let (mut kept, mut once);
+        let statement: &mut Statement = match sql.len() <= KEPT_SQL_BYTES_MAX {
+            true => {
+                kept = self.connection.prepare_cached(&sql)?;
+                &mut kept
+            }
+            false => {
+                once = self.connection.prepare(&sql)?;
+                &mut once
+            }
+        };
         let mut rows = statement.query(params_from_iter(values))?;
         let (mut listed_rows, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
@@ -196,8 +213,13 @@ impl Read<'_> {
             );
             let mut values = vec![SqlValue::from(listing.org.0)];
             values.extend(filter.values);
-            let mut statement = self.connection.prepare_cached(&sql)?;
-            total += statement.query_row(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+            let count = |statement: &mut Statement, values: Vec<SqlValue>| {
+                statement.query_row(params_from_iter(values), |row| row.get::<_, i64>(0))
+            };
+            total += match sql.len() <= KEPT_SQL_BYTES_MAX {
+                true => count(&mut *self.connection.prepare_cached(&sql)?, values)?,
+                false => count(&mut self.connection.prepare(&sql)?, values)?,
+            };
         }
         Ok(total)
     }

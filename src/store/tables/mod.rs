@@ -5,5 +5,6 @@ pub mod member;
 pub mod org;
 pub mod provisioning_log;
 pub mod resource;
+pub mod resource_type;
 pub mod schema;
 pub mod token;

@@ -68,7 +68,7 @@ pub struct Org {
     pub active: bool,
     /// Its rules.
     pub settings: OrgSettings,
-    /// How often its schemas have been changed; 0 when it has none of its own.
+    /// How often its schemas and resource types have been changed; 0 when it has none of its own.
     pub schemas: i64,
     /// When it was created.
     pub created: Timestamp,

@@ -85,7 +85,7 @@ impl Write<'_> {
     }
 
     /// Counts the change: a running server reads the number with every token.
-    fn schemas_changed(&self, org: OrgKey) -> Result<(), Error> {
+    pub(super) fn schemas_changed(&self, org: OrgKey) -> Result<(), Error> {
         let sql = "UPDATE org SET schemas = schemas + 1 WHERE id = ?";
         self.connection.prepare_cached(sql)?.execute([org.0])?;
         Ok(())
