@@ -14,6 +14,8 @@ PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 BULK = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 SECONDS_MAX = 30
+# Until a server listens, also where something that slows it down runs it.
+START_SECONDS_MAX = 120
 
 
 class Cut(Exception):
@@ -21,23 +23,28 @@ class Cut(Exception):
 
 
 class Server:
-    """`plumm serve` on a file, on a port of its own; `before` is called in its process first."""
+    """`plumm serve` on a file, on a port of its own; `before` is called in its process first, and
+    `under` is a program with its arguments that runs it."""
 
-    def __init__(self, binary, database, arguments=(), before=None):
-        command = [binary, "--db", database, "serve", "--listen", "127.0.0.1:0", *arguments]
+    def __init__(self, binary, database, arguments=(), before=None, under=()):
+        command = [*under, binary, "--db", database, "serve", "--listen", "127.0.0.1:0", *arguments]
         environment = {**os.environ, "PLUMM_LOG": "info"}
         self.process = subprocess.Popen(command, env=environment, text=True,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         preexec_fn=before)
         self.complaints = []
+        watchdog = threading.Timer(START_SECONDS_MAX, self.process.kill)
+        watchdog.start()
         for line in self.process.stderr:
             found = re.search(r"listening on https?://(\S+):(\d+)", line)
             if found:
+                watchdog.cancel()
                 self.address = (found.group(1), int(found.group(2)))
                 self.complaints = []
                 threading.Thread(target=self._read, daemon=True).start()
                 return
             self.complaints.append(line)
+        watchdog.cancel()
         raise SystemExit("the server ended before it listened: " + "".join(self.complaints))
 
     def _read(self):

@@ -145,6 +145,8 @@ pub enum Refusal {
     Missing,
     /// What was sent is no token of plumm.
     Malformed,
+    /// The token has a blank or a line break inside: it was copied over the end of a line.
+    Broken,
     /// The token's checksum does not match: it was cut or mistyped.
     Mistyped,
     /// There is no such token.
@@ -211,7 +213,7 @@ impl Auth {
         if text.is_empty() {
             return Err(Refusal::Missing);
         }
-        let (id, secret) = parts(&text).ok_or(Refusal::Malformed)?;
+        let (id, secret) = parts(&text).ok_or_else(|| malformed(&text))?;
         let (body, check) = text.split_at(text.len() - CHECKSUM_CHARS);
         // Both come from the client, so the time this takes reveals nothing of any token here.
         if check != checksum(body) {
@@ -357,6 +359,17 @@ fn parts(text: &str) -> Option<(&str, &str)> {
     let plain = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric());
     let long = secret.len() > CHECKSUM_CHARS && secret.len() < HEADER_BYTES_MAX;
     (!id.is_empty() && plain(id) && plain(secret) && long).then_some((id, secret))
+}
+
+/// Why a text that does not have the parts of a token is none.
+fn malformed(text: &str) -> Refusal {
+    // The whole capacity at once: a text that grows would leave copies behind.
+    let mut joined = Zeroizing::new(String::with_capacity(text.len()));
+    text.split_whitespace().for_each(|it| joined.push_str(it));
+    match parts(&joined) {
+        Some(_) => Refusal::Broken,
+        None => Refusal::Malformed,
+    }
 }
 
 fn checksum(body: &str) -> String {

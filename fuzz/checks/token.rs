@@ -57,7 +57,13 @@ pub fn check(bytes: &[u8]) {
             assert!(carries(header), "{header:?}");
             assert_eq!(principal.org.name, "acme");
         }
-        Err(Refusal::Missing | Refusal::Malformed | Refusal::Mistyped | Refusal::Wrong) => {
+        Err(
+            Refusal::Missing
+            | Refusal::Malformed
+            | Refusal::Broken
+            | Refusal::Mistyped
+            | Refusal::Wrong,
+        ) => {
             assert!(!is_plain(header), "{header:?}");
         }
         Err(other) => panic!("{other:?}"),

@@ -205,9 +205,17 @@ pub fn unauthorized(refusal: Refusal) -> Failure {
              field."
                 .to_owned()
         }
-        Refusal::Malformed => "What was sent is no API token of plumm: those begin with plm_. \
+        Refusal::Malformed => {
+            "What was sent is no API token of plumm: those are plm_, an id, _ and a secret of \
+             letters and digits. \
              Paste the whole API token into the identity provider's API token field."
-            .to_owned(),
+                .to_owned()
+        }
+        Refusal::Broken => {
+            "The API token has a blank or a line break inside. Paste it as one line, \
+             from plm_ to its last letter."
+                .to_owned()
+        }
         Refusal::Mistyped => "The API token is incomplete or mistyped. Copy the whole text, from \
              plm_ to its last letter."
             .to_owned(),

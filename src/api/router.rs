@@ -178,8 +178,14 @@ fn answer(
     let Some(fit) = fit(room, path, Some(context.definitions)) else {
         return Err(nothing_here(request, Some((path, context.definitions))).into());
     };
-    let row = fit.row(room, &request.method)?;
     let last = path.last().copied().unwrap_or_default();
+    if let Some(resource_type) = fit.resource_type
+        && path.len() == SCIM_BASE_SEGMENTS + 2
+        && is_endpoint(last, context.definitions)
+    {
+        return Err(wrong_base(request, resource_type, last).into());
+    }
+    let row = fit.row(room, &request.method)?;
     let wrong_row = || Failure::from(nothing_here(request, None));
     match row.handler {
         Handler::Open(answer) => answer(context.store),
@@ -274,6 +280,26 @@ fn nothing_here(request: &Request, asked: Option<(&[&str], &Definitions)>) -> Er
             )
         }
     };
+    Error::new(404, detail)
+}
+
+/// Whether a segment names what stands directly below `/scim/v2`; no id is such a name.
+fn is_endpoint(segment: &str, definitions: &Definitions) -> bool {
+    let fixed = ROUTES.iter().filter_map(|it| it.path.strip_prefix(SCIM_BASE)?.strip_prefix('/'));
+    let mut fixed = fixed.filter(|it| !it.contains(['/', '{', '.']));
+    definitions.at_endpoint(segment).is_some() || fixed.any(|it| it.eq_ignore_ascii_case(segment))
+}
+
+/// 404 for a connector whose base URL goes on behind `/scim/v2`.
+fn wrong_base(request: &Request, resource_type: &ResourceType, last: &str) -> Error {
+    let detail = format!(
+        "There is nothing at {}: \"{}\" stands where the id of a {} belongs. The base URL of the \
+         connector must end with {SCIM_BASE}, without /{} behind it.",
+        quoted(&request.path),
+        quoted(last),
+        resource_type.name,
+        resource_type.endpoint
+    );
     Error::new(404, detail)
 }
 

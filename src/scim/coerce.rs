@@ -165,14 +165,32 @@ fn judge_primary(
     path: &str,
     strict: bool,
 ) -> Result<(), Error> {
-    let case_exact = attribute.sub_attribute("value").is_some_and(|it| it.case_exact);
+    let value = attribute.sub_attribute("value");
+    let case_exact = value.is_some_and(|it| it.case_exact);
+    let nothing = |it: &Value| value.is_some() && (it["value"].is_null() || it["value"] == "");
+    // Addresses have no `value`: what they say is.
+    let said = |it: &Value| match (value, it) {
+        (None, Value::Object(members)) => {
+            let beside = |name: &String| name != "primary" && name != "type";
+            let said = members.iter().filter(|(name, _)| beside(name));
+            Value::Object(said.map(|(name, it)| (name.clone(), it.clone())).collect())
+        }
+        _ => it["value"].clone(),
+    };
+    // An entry without a value is not the primary one beside an entry that has one.
+    let is_primary = |it: &Value| it["primary"] == true;
+    if !strict && values.iter().any(|it| is_primary(it) && !nothing(it)) {
+        for it in values.iter_mut().filter(|it| is_primary(it) && nothing(it)) {
+            it["primary"] = false.into();
+        }
+    }
     let mut first: Option<Value> = None;
-    for it in values.iter_mut().filter(|it| it["primary"] == true) {
+    for it in values.iter_mut().filter(|it| is_primary(it)) {
         let Some(first) = &first else {
-            first = Some(it["value"].clone());
+            first = Some(said(it));
             continue;
         };
-        let alike = match (first, &it["value"]) {
+        let alike = match (first, &said(it)) {
             (Value::String(a), Value::String(b)) => same(a, b, case_exact),
             (a, b) => a == b,
         };
@@ -249,8 +267,14 @@ fn coerce_one(
             Value::String(it) if it.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
             Value::String(it) if it.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
             Value::String(it) if it.is_empty() => Ok(None),
-            Value::String(it) if !strict && (it == "0" || it == "1") => {
-                Ok(Some((it == "1").into()))
+            Value::String(it) if !strict && matches!(it.trim(), "0" | "1") => {
+                Ok(Some((it.trim() == "1").into()))
+            }
+            Value::String(it) if !strict && it.trim().eq_ignore_ascii_case("true") => {
+                Ok(Some(true.into()))
+            }
+            Value::String(it) if !strict && it.trim().eq_ignore_ascii_case("false") => {
+                Ok(Some(false.into()))
             }
             Value::Number(it) if !strict && matches!(it.as_f64(), Some(0.0 | 1.0)) => {
                 Ok(Some((it.as_f64() == Some(1.0)).into()))

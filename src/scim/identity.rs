@@ -227,6 +227,9 @@ pub fn primary_email(document: &Map<String, Value>) -> Option<&str> {
 /// The refusal of another userName.
 #[must_use]
 pub fn user_name_change_refused(old: &str, new: &str) -> Error {
+    if new != new.trim() && same(new.trim(), old, false) {
+        return blank_at_an_end(new);
+    }
     let (old, new) = (quoted(old), quoted(new));
     Error::mutability(format!(
         "userName cannot be changed from \"{old}\" to \"{new}\": an account keeps the username it \
@@ -236,24 +239,29 @@ pub fn user_name_change_refused(old: &str, new: &str) -> Error {
     ))
 }
 
+fn blank_at_an_end(name: &str) -> Error {
+    Error::invalid_value(format!(
+        "userName \"{}\" begins or ends with a blank. Take the blank away where the identity \
+         provider has the username, then send it again.",
+        quoted(name)
+    ))
+}
+
 fn judge_format(document: &Map<String, Value>, rules: Rules) -> Result<(), Error> {
     let Some(name) = document.get(USER_NAME).and_then(Value::as_str) else {
         return Ok(());
     };
+    let any = rules.username_format == UsernameFormat::Any;
     if name != name.trim() && !name.trim().is_empty() {
-        return Err(Error::invalid_value(format!(
-            "userName \"{}\" begins or ends with a blank. Take the blank away where the identity \
-             provider has the username, then send it again.",
-            quoted(name)
-        )));
+        return Err(blank_at_an_end(name));
     }
-    if rules.username_format == UsernameFormat::Any && name.trim().is_empty() {
+    if any && name.trim().is_empty() {
         return Err(Error::invalid_value(
             "userName is empty. Map it in the identity provider's attribute mappings to what \
              names each user.",
         ));
     }
-    if rules.username_format == UsernameFormat::Any || is_email_address(name) {
+    if any || is_email_address(name) {
         return Ok(());
     }
     Err(Error::invalid_value(format!(

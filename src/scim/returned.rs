@@ -64,7 +64,8 @@ impl Names {
         let known = match part {
             None => std::mem::replace(&mut entry.whole, true),
             Some(target) => {
-                let parts = entry.parts.entry(target.attribute.name.clone()).or_default();
+                let parts =
+                    entry.parts.entry(target.attribute.name.to_ascii_lowercase()).or_default();
                 let sub = |it: &Target| it.sub.as_ref().map(|it| it.name.clone());
                 let known = parts.iter().any(|it| sub(it) == sub(target));
                 if !known {
@@ -304,7 +305,8 @@ fn requested_part(
         let Value::Object(members) = value else { return None };
         let mut kept = Map::new();
         for (member, value) in members {
-            let named: Vec<&Target> = parts.get(&member).into_iter().flatten().collect();
+            let named: Vec<&Target> =
+                parts.get(&member.to_ascii_lowercase()).into_iter().flatten().collect();
             if named.iter().any(|it| it.sub.is_none()) || is_always_returned(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
@@ -337,7 +339,7 @@ fn remove_unregistered(
         let mut kept = Map::new();
         for (member, value) in std::mem::take(members) {
             kept.insert(member.clone(), value);
-            for target in named.parts.get(&member).into_iter().flatten() {
+            for target in named.parts.get(&member.to_ascii_lowercase()).into_iter().flatten() {
                 remove_attribute(&mut kept, &member, target.sub.as_deref());
             }
         }
@@ -359,7 +361,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     let keep = |name: &str| {
         let always =
             attribute.sub_attribute(name).is_some_and(|it| it.returned == Returned::Always);
-        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| sub.name == name))
+        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| has_name_of(sub, name)))
     };
     let filter = |object: Map<String, Value>| -> Map<String, Value> {
         object.into_iter().filter(|(name, _)| keep(name)).collect()
@@ -413,14 +415,36 @@ fn remove_excluded(
         return;
     };
     if resource_type.extension(urn).is_none() {
-        resource.shift_remove(&format!("{urn}:{name}"));
+        resource.retain(|it, _| !is_joined(it, urn, name));
     }
-    if let Some(Value::Object(members)) = resource.get_mut(urn) {
-        remove_attribute(members, name, target.sub.as_deref());
+    let Some(urn) = resource.keys().find(|it| it.eq_ignore_ascii_case(urn)).cloned() else {
+        return;
+    };
+    if let Some(Value::Object(members)) = resource.get_mut(&urn) {
+        let spelled = members.keys().find(|it| has_name_of(&target.attribute, it)).cloned();
+        remove_attribute(members, &spelled.unwrap_or_default(), target.sub.as_deref());
         if members.is_empty() {
-            resource.shift_remove(urn);
+            resource.shift_remove(&urn);
         }
     }
+}
+
+/// Whether a member of a document has the name of an attribute. A document spells the names of a
+/// schema as the schema does, and names that no schema registers as a client sent them.
+fn has_name_of(attribute: &Attribute, member: &str) -> bool {
+    match attribute.kind {
+        Type::Any => attribute.name.eq_ignore_ascii_case(member),
+        _ => attribute.name == member,
+    }
+}
+
+/// Whether a name is a URN and, behind a colon, an attribute.
+fn is_joined(name: &str, urn: &str, attribute: &str) -> bool {
+    let (Some(head), Some(rest)) = (name.get(..urn.len()), name.get(urn.len()..)) else {
+        return false;
+    };
+    let behind = rest.strip_prefix(':').is_some_and(|it| it.eq_ignore_ascii_case(attribute));
+    behind && head.eq_ignore_ascii_case(urn)
 }
 
 fn remove_attribute(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {

@@ -11,7 +11,8 @@ use crate::scim::filter::grammar::Filter;
 use crate::scim::filter::path::AttrPath;
 use crate::scim::patch::path::PatchPath;
 use crate::scim::schema::attribute::{Attribute, Type, find};
-use crate::scim::schema::resource_type::ResourceType;
+use crate::scim::schema::name::SCHEMAS;
+use crate::scim::schema::resource_type::{Extension, ResourceType};
 use crate::scim::schema::urn;
 
 /// Judges the names in the body of a POST or PUT.
@@ -20,10 +21,10 @@ use crate::scim::schema::urn;
 /// 400 `invalidSyntax` that names what no schema defines.
 pub fn judge_body(body: &Map<String, Value>, resource_type: &ResourceType) -> Result<(), Error> {
     for (name, value) in body {
-        if name.eq_ignore_ascii_case("schemas") {
+        if name.eq_ignore_ascii_case(SCHEMAS) {
             judge_schemas(value, resource_type)?;
         } else if let Some(extension) = resource_type.extension(name) {
-            judge_members(&extension.schema.attributes, value, name)?;
+            judge_extension(extension, value, name)?;
         } else if let Some(attribute) = resource_type.attribute(name) {
             judge_value(attribute, value, name)?;
         } else {
@@ -47,7 +48,7 @@ pub fn judge_operation(
     resource_type: &ResourceType,
 ) -> Result<(), Error> {
     if let Some(extension) = resource_type.extension(path) {
-        return judge_members(&extension.schema.attributes, value, path);
+        return judge_extension(extension, value, path);
     }
     let Ok(parsed) = PatchPath::parse(path) else {
         return Ok(());
@@ -98,6 +99,20 @@ fn judge_schemas(value: &Value, resource_type: &ResourceType) -> Result<(), Erro
         Some(unknown) => Err(undefined(unknown)),
         None => Ok(()),
     }
+}
+
+/// An extension may name itself once more in a `schemas` of its own.
+fn judge_extension(extension: &Extension, value: &Value, path: &str) -> Result<(), Error> {
+    let (schema, mut members) = (&extension.schema, value.clone());
+    if let Value::Object(members) = &mut members {
+        let is_it = |it: &Value| it.as_str().is_some_and(|it| it.eq_ignore_ascii_case(&schema.id));
+        members.retain(|name, value| {
+            let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            let itself = name.eq_ignore_ascii_case(SCHEMAS) && items.iter().all(is_it);
+            !itself || schema.attribute(name).is_some()
+        });
+    }
+    judge_members(&schema.attributes, &members, path)
 }
 
 fn judge_value(attribute: &Attribute, value: &Value, path: &str) -> Result<(), Error> {

@@ -5,7 +5,7 @@
 //! Names are taken in any letter case. Unknown attributes are ignored (RFC 7644 section 3.3),
 //! objects below unknown extension URNs are kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -59,7 +59,15 @@ pub fn replace(
 ) -> Result<Judged, Error> {
     judge_schemas(body, resource_type, rules)?;
     let mut after = normalize(body, resource_type, rules)?;
-    let named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
+    let mut named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
+    // Who names an attribute of an extension speaks of the extension, also with null.
+    for (name, value) in body.iter().filter(|(name, _)| urn::is_urn(name)) {
+        if let Name::Attribute(target) = resource_type.name(name)
+            && !is_whole(value, &target, resource_type)
+        {
+            named.extend(target.extension.map(|it| it.to_ascii_lowercase()));
+        }
+    }
     for (name, value) in before {
         let unknown = urn::is_urn(name) && resource_type.extension(name).is_none();
         if unknown && !named.contains(&name.to_ascii_lowercase()) && !after.contains_key(name) {
@@ -315,10 +323,11 @@ fn normalize(
     }
     let mut document = Map::new();
     let mut seen = HashSet::new();
-    let core = &resource_type.core.id;
+    let mut spelled = HashMap::new();
     // The core schema as an object is the resource itself.
-    let inner = body.iter().find(|(name, _)| name.eq_ignore_ascii_case(core));
-    let inner = inner.and_then(|(_, value)| value.as_object()).into_iter().flatten();
+    let is_core = |name: &str| urn::is_urn(name) && matches!(resource_type.name(name), Name::Core);
+    let inner = body.iter().filter(|(name, value)| value.is_object() && is_core(name));
+    let inner = inner.filter_map(|(_, value)| value.as_object()).flatten();
     for (name, value) in body.iter().chain(inner) {
         if !seen.insert(name.to_ascii_lowercase()) {
             return Err(Error::invalid_syntax(format!(
@@ -328,7 +337,7 @@ fn normalize(
         }
         if let Some(attribute) = resource_type.attribute(name) {
             if let Some(value) = writable_value(attribute, value, &attribute.name, rules.strict)? {
-                document.insert(attribute.name.clone(), value);
+                set_or_extend(&mut document, &attribute.name, value);
             }
             continue;
         }
@@ -342,7 +351,14 @@ fn normalize(
                 );
             }
             Name::Attribute(target) if target.attribute.kind == Type::Any => {
-                add_foreign(&mut document, name, value, &target, resource_type)?;
+                let whole = is_whole(value, &target, resource_type);
+                if let Some(Foreign { urn, members }) =
+                    foreign_members(name, value, &target, whole)?
+                {
+                    let key = urn.to_ascii_lowercase();
+                    let urn = spelled.entry(key).or_insert_with(|| urn.to_owned());
+                    add_to_extension(&mut document, urn, members);
+                }
             }
             // A name with its URN, as Entra ID sends it, or one such as `name.familyName`. A name
             // without a URN that only an extension defines is ignored.
@@ -352,7 +368,10 @@ fn normalize(
             Name::Misplaced => return Err(misplaced(name, resource_type)),
             // A URN that no attribute can follow is an extension, when its value is an object.
             Name::Unknown if urn::is_urn(name) && value.is_object() && !urn::is_of_scim(name) => {
-                document.extend(foreign(name, value)?.map(|it| (name.clone(), it)));
+                if let Some(Value::Object(members)) = foreign(name, value)? {
+                    let urn = spelled.entry(name.to_ascii_lowercase());
+                    add_to_extension(&mut document, urn.or_insert_with(|| name.clone()), members);
+                }
             }
             Name::Attribute(_) | Name::Core | Name::Unknown => {}
         }
@@ -385,40 +404,54 @@ fn add_named(
             object
         }
     };
-    match (holder.get_mut(&attribute.name), new) {
-        (Some(Value::Object(old)), Value::Object(new)) if target.sub.is_some() => old.extend(new),
-        (_, new) => drop(holder.insert(attribute.name.clone(), new)),
-    }
+    set_or_extend(holder, &attribute.name, new);
     Ok(())
 }
 
-/// Keeps a value below a URN that no schema registers: an object is the extension itself, any other
-/// value is that of the attribute behind the last colon, as in a PATCH.
-fn add_foreign(
-    document: &mut Map<String, Value>,
-    name: &str,
-    value: &Value,
-    target: &Target,
-    resource_type: &ResourceType,
-) -> Result<(), Error> {
-    let Some(kept) = foreign(name, value)? else { return Ok(()) };
-    let Some(urn) = target.extension.as_ref() else { return Ok(()) };
-    if kept.is_object() && target.sub.is_none() {
-        document.insert(name.to_owned(), kept);
-        return Ok(());
+/// Sets a member. A value that is sent in two parts, such as `name` and `name.givenName`, is one.
+fn set_or_extend(holder: &mut Map<String, Value>, name: &str, value: Value) {
+    match (holder.get_mut(name), value) {
+        (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
+        (_, value) => drop(holder.insert(name.to_owned(), value)),
     }
-    let attribute = &target.attribute.name;
-    let is_urn_itself = attribute.eq_ignore_ascii_case(&resource_type.name) && target.sub.is_none();
-    if is_urn_itself {
-        let empty = kept.as_array().is_some_and(Vec::is_empty) || kept.as_str() == Some("");
-        return if empty { Ok(()) } else { Err(takes_an_object(name)) };
+}
+
+/// Whether a name below a URN that no schema registers is that of a whole extension, and not of an
+/// attribute in one: where the URN ends with the name of the type, and wherever an object is given.
+fn is_whole(value: &Value, target: &Target, resource_type: &ResourceType) -> bool {
+    let ends_here = target.attribute.name.eq_ignore_ascii_case(&resource_type.name);
+    target.sub.is_none() && (ends_here || value.is_object())
+}
+
+/// The members that are kept below a URN that no schema registers.
+struct Foreign<'a> {
+    urn: &'a str,
+    members: Map<String, Value>,
+}
+
+/// What a name below a URN that no schema registers stands for, as in a PATCH: the members of the
+/// extension, or one of them.
+fn foreign_members<'a>(
+    name: &'a str,
+    value: &Value,
+    target: &'a Target,
+    whole: bool,
+) -> Result<Option<Foreign<'a>>, Error> {
+    let Some(kept) = foreign(name, value)? else { return Ok(None) };
+    let Some(urn) = &target.extension else { return Ok(None) };
+    match kept {
+        Value::Object(members) if whole => return Ok(Some(Foreign { urn: name, members })),
+        Value::Array(it) if whole && it.is_empty() => return Ok(None),
+        Value::String(it) if whole && it.is_empty() => return Ok(None),
+        _ if whole => return Err(takes_an_object(name)),
+        _ => {}
     }
     let kept = match &target.sub {
         None => kept,
         Some(sub) => Map::from_iter([(sub.name.clone(), kept)]).into(),
     };
-    add_to_extension(document, urn, Map::from_iter([(attribute.clone(), kept)]));
-    Ok(())
+    let members = Map::from_iter([(target.attribute.name.clone(), kept)]);
+    Ok(Some(Foreign { urn, members }))
 }
 
 /// The refusal of a value other than an object for a whole extension.
@@ -449,6 +482,6 @@ fn add_to_extension(document: &mut Map<String, Value>, urn: &str, members: Map<S
     }
     let object = document.entry(urn).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(object) = object {
-        object.extend(members);
+        members.into_iter().for_each(|(name, value)| set_or_extend(object, &name, value));
     }
 }

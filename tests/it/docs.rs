@@ -7,10 +7,12 @@ use std::path::Path;
 
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
+use plumm::memory::MEMORY_BYTES_MAX;
 use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
 use plumm::scim::patch::message::OPERATIONS_MAX;
+use plumm::scim::returned::NAMES_MAX;
 use plumm::scim::schema::document::{ATTRIBUTES_MAX, BYTES_MAX};
 use plumm::scim::schema::own_type::{
     FILE_BYTES_MAX, TYPE_EXTENSIONS_MAX, TYPE_SCHEMAS_MAX, TYPES_MAX,
@@ -25,6 +27,7 @@ use plumm::server::request::body::BODY_BYTES_MAX;
 use plumm::server::request::head::HEADERS_MAX;
 use plumm::server::request::reader::HEAD_BYTES_MAX;
 use plumm::store::migrate::newest;
+use plumm::store::query::listing::PAGE_BYTES_MAX;
 use plumm::store::query::long_reads::{LONG_READ_MAX, LONG_READS_MAX, WAIT_MAX, WAITING_MAX};
 use plumm::store::tables::org::RATE_DEFAULT;
 
@@ -75,6 +78,9 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| accounts in one answer | {} (", number(COUNT_MAX)),
         format!("| operations of one PATCH | {operations}; {MEMBER_FILTERS_MAX} that"),
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
+        format!("| one page of a list | {} of documents", size(PAGE_BYTES_MAX)),
+        format!("| names in `attributes` or `excludedAttributes` | {} |", number(NAMES_MAX)),
+        format!("wait for their client | {}, what is below", size(MEMORY_BYTES_MAX)),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),
         format!("| {} seconds | 400 `tooMany` |", LONG_READ_MAX.as_secs()),
         format!(

@@ -307,6 +307,8 @@ fn sort(text: &str, resource_type: &ResourceType) -> Result<Target, Error> {
         Error::invalid_path(format!("The list cannot be sorted by \"{}\": {why}", quoted(text)))
     };
     let target = AttrPath::new(text).and_then(|it| resource_type.resolve(&it));
+    // Below a URN that nobody registered there is no name, to the letter.
+    let target = target.filter(|it| !resource_type.strict || it.attribute.kind != Type::Any);
     let mut target = target.ok_or_else(|| wrong("no schema of these resources defines it."))?;
     if target.leaf().is_secret() {
         return Err(wrong("it is never shown."));

@@ -101,7 +101,7 @@ pub fn get(
     let kind = context.kind(resource_type, &base);
     let view = view(resource_type, &base, projection.as_ref());
     context.read(|tx| {
-        let stored = load(tx, kind, id)?;
+        let stored = load(tx, kind, resource_type, id)?;
         let precondition = precondition(request);
         precondition.judge_reading(stored.version)?;
         if precondition.has(stored.version) {
@@ -185,7 +185,7 @@ pub fn delete(
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     let deleted = context.write(|tx| {
-        let stored = load(tx, kind, id)?;
+        let stored = load(tx, kind, resource_type, id)?;
         precondition(request).judge(stored.version)?;
         if membership::has_members(resource_type) {
             tx.touch_members(stored.seq, &types_with_groups(context))?;
@@ -238,7 +238,7 @@ fn change(
         false => view.answer(context, tx, 200, stored),
     };
     let changed = context.write(|tx| {
-        let stored = load(tx, kind, id)?;
+        let stored = load(tx, kind, resource_type, id)?;
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
         let Patched { document: after, members, passed_over } = apply(&before)?;
@@ -413,20 +413,21 @@ fn unknown_members(ids: &[String]) -> Error {
     ))
 }
 
-fn load(tx: &Read, kind: Kind, id: &str) -> Result<Stored, Failure> {
-    match tx.resource(kind, id)? {
-        Some(stored) => Ok(stored),
-        None => Err(Error::new(
-            404,
-            format!(
-                "There is no {} with the id \"{}\" in this organisation. If it was deleted here, \
-                 unassign and assign it again in the identity provider.",
-                kind.resource_type,
-                quoted(id)
-            ),
-        )
-        .into()),
+fn load(tx: &Read, kind: Kind, resource_type: &ResourceType, id: &str) -> Result<Stored, Failure> {
+    if let Some(stored) = tx.resource(kind, id)? {
+        return Ok(stored);
     }
+    // Groups are pushed, people are assigned.
+    let advice = match membership::has_members(resource_type) {
+        true => "push it again from the identity provider.",
+        false => "unassign and assign it again in the identity provider.",
+    };
+    let detail = format!(
+        "There is no {} with the id \"{}\" in this organisation. If it was deleted here, {advice}",
+        kind.resource_type,
+        quoted(id)
+    );
+    Err(Error::new(404, detail).into())
 }
 
 /// Refuses what was judged by resource types that have been changed since: the type may be gone,

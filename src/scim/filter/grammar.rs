@@ -254,8 +254,10 @@ impl<'a> Parser<'a> {
         }
         let end = rest.find([' ', '\t', ')', ']']).unwrap_or(rest.len());
         let word = &rest[..end];
-        if rest.starts_with('\'') {
-            return Err(self.expected("a value in double quotes"));
+        // Single and typographic quotes are no quotes in a filter, and nobody's value begins so.
+        if rest.starts_with(['\'', '`', '´', '‘', '’', '‚', '“', '”', '„', '«', '»'])
+        {
+            return Err(self.expected("a value in double quotes (\")"));
         }
         if word.is_empty() || word.contains(['"', '(', '[', '{']) {
             return Err(self.expected("a value such as \"text\", true, 12 or null"));
@@ -462,7 +464,9 @@ mod tests {
         refuse("a[b pr].c", "an operator");
         refuse("a pr and", "an attribute name");
         refuse("a eq (1)", "expected a value");
-        refuse("a eq 'x'", "expected a value in double quotes");
+        for text in ["a eq 'x'", "a eq ‘x’", "a eq “x”", "a eq `x`", "a eq „x“"] {
+            refuse(text, "expected a value in double quotes (\")");
+        }
         refuse("é\u{0} eq 1", "found");
     }
 

@@ -3,7 +3,7 @@
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -20,7 +20,7 @@ use crate::scim::patch::path::PatchPath;
 use crate::scim::patch::target::{self, TargetLocation};
 use crate::scim::patch::{multi_valued, singular};
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
-use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, USER_NAME};
+use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::strict;
 use crate::scim::validate::{spell_extensions, takes_an_object};
@@ -176,6 +176,13 @@ impl Patch<'_> {
             TargetLocation::Unknown(error) => return self.pass_over(text, error),
             TargetLocation::Ignored => return Ok(()),
         };
+        if let Some(urn) = &target.extension
+            && target.attribute.kind == Type::Any
+        {
+            // The names below this URN were compared one by one.
+            let compared = self.document.get(urn).and_then(Value::as_object).map_or(0, Map::len);
+            self.add_work(compared, urn)?;
+        }
         let read_only = target.attribute.mutability == Mutability::ReadOnly
             || target.leaf().mutability == Mutability::ReadOnly
             || target.is_core("schemas");
@@ -345,33 +352,40 @@ impl Patch<'_> {
             let empty = value.as_array().is_some_and(Vec::is_empty) || *value == "";
             return if empty && !self.rules.strict { Ok(()) } else { Err(takes_an_object(urn)) };
         };
-        if self.resource_type.extension(urn).is_some() {
+        if let Some(extension) = self.resource_type.extension(urn) {
             let at = |name: &String| format!("{urn}:{name}");
             // A name that no attribute can have is unknown, and ignored like every unknown name.
-            let nameable = |name: &str| name.contains('[') || AttrPath::new(name).is_some();
+            // `schemas` is no attribute of an extension; a client may name the extension by it.
+            let nameable = |name: &str| {
+                let names_itself = name.eq_ignore_ascii_case(SCHEMAS)
+                    && extension.schema.attribute(name).is_none();
+                (name.contains('[') || AttrPath::new(name).is_some()) && !names_itself
+            };
             return members
                 .iter()
                 .filter(|(name, _)| nameable(name))
                 .try_for_each(|(name, value)| self.at_path(op, &at(name), value, false));
         }
+        let holder = self.document.get(urn).and_then(Value::as_object).into_iter().flatten();
+        let stored: HashMap<String, String> =
+            holder.map(|(name, _)| (name.to_ascii_lowercase(), name.clone())).collect();
         // In one pass: each member that goes by itself would move all behind it.
-        let gone: HashSet<&String> =
-            members.iter().filter(|(_, it)| it.is_null()).map(|(name, _)| name).collect();
+        let gone: HashSet<String> = members
+            .iter()
+            .filter(|(_, it)| it.is_null())
+            .map(|(name, _)| name.to_ascii_lowercase())
+            .collect();
         if let Some(holder) = self.holder(Some(urn), false).filter(|_| !gone.is_empty()) {
-            holder.retain(|name, _| !gone.contains(name));
+            holder.retain(|name, _| !gone.contains(&name.to_ascii_lowercase()));
         }
-        for (name, value) in members {
-            match foreign(name, value)? {
-                None => {}
-                Some(kept) => {
-                    let attribute = Arc::new(Attribute::untyped(name));
-                    let extension = Some(urn.to_owned());
-                    let target = Target { extension, attribute, sub: None };
-                    let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
-                    let path = PatchPath { attribute, filter: None, sub: None };
-                    self.change(op, &path, &target, &kept, name)?;
-                }
-            }
+        for (given, value) in members {
+            let Some(kept) = foreign(given, value)? else { continue };
+            let name = stored.get(&given.to_ascii_lowercase()).unwrap_or(given);
+            let attribute = Arc::new(Attribute::untyped(name));
+            let target = Target { extension: Some(urn.to_owned()), attribute, sub: None };
+            let attribute = AttrPath::new(name).ok_or_else(|| takes_an_object(urn))?;
+            let path = PatchPath { attribute, filter: None, sub: None };
+            self.change(op, &path, &target, &kept, name)?;
         }
         self.drop_empty_extension(Some(urn));
         Ok(())

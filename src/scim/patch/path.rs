@@ -23,9 +23,10 @@ impl PatchPath {
     pub fn parse(text: &str) -> Result<PatchPath, Error> {
         let wrong = |why: &str| {
             Error::invalid_path(format!(
-                "The path \"{}\" cannot be read: {why}. A path looks like displayName, \
+                "The path \"{}\" cannot be read: {}. A path looks like displayName, \
                  name.familyName or emails[type eq \"work\"].value.",
-                quoted(text)
+                quoted(text),
+                why.trim_end_matches('.')
             ))
         };
         let trimmed = text.trim();

@@ -29,6 +29,16 @@ pub fn apply(
             return Ok(());
         }
         let kept = coerce(attribute, value, text, strict)?;
+        // Below a URN that nobody registered, what is an object is a complex attribute: what is
+        // added to it leaves the rest (section 3.5.2.1).
+        if attribute.kind == Type::Any
+            && op == Op::Add
+            && let (Some(Value::Object(old)), Some(Value::Object(new))) =
+                (holder.get_mut(&attribute.name), &kept)
+        {
+            old.extend(new.clone());
+            return Ok(());
+        }
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
         // A bare id is another value: the sub-attributes of the value before do not describe it.
         let is_bare_id = matches!(value, Value::String(_));

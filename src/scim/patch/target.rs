@@ -62,20 +62,42 @@ pub fn find(
         }
         Name::Core | Name::Extension(_) | Name::Unknown => return Ok(TargetLocation::Ignored),
     };
-    if let Some(urn) = &target.extension
-        && target.attribute.kind == Type::Any
-        && let Some(stored) = document.keys().find(|it| it.eq_ignore_ascii_case(urn))
-    {
-        target.extension = Some(stored.clone());
-    }
     if let Some(sub) = &path.sub {
         target.sub = match sub_attribute(&target.attribute, sub, text) {
             Ok(sub) => Some(sub),
             Err(error) if explicit => return Ok(TargetLocation::Unknown(error)),
-            Err(error) => return Err(error),
+            Err(_) => return Ok(TargetLocation::Ignored),
         };
     }
+    spell_as_stored(document, &mut target);
     Ok(TargetLocation::Attribute(path, target))
+}
+
+/// Spells names below a URN that no schema registers as the resource has them already: letter case
+/// makes no difference there either (RFC 7643 section 2.1).
+fn spell_as_stored(document: &Map<String, Value>, target: &mut Target) {
+    fn spelled(holder: &Map<String, Value>, name: &str) -> Option<String> {
+        let same = |it: &&String| it.eq_ignore_ascii_case(name);
+        let other = || holder.keys().find(same).cloned();
+        if holder.contains_key(name) { Some(name.to_owned()) } else { other() }
+    }
+    if target.attribute.kind != Type::Any {
+        return;
+    }
+    let Some(urn) = target.extension.as_ref().and_then(|it| spelled(document, it)) else {
+        return;
+    };
+    let holder = document.get(&urn).and_then(Value::as_object);
+    if let Some(name) = holder.and_then(|it| spelled(it, &target.attribute.name)) {
+        if let Some(sub) = &target.sub
+            && let Some(Value::Object(value)) = holder.and_then(|it| it.get(&name))
+        {
+            let sub = spelled(value, &sub.name).unwrap_or_else(|| sub.name.clone());
+            target.sub = Some(Arc::new(Attribute::untyped(&sub)));
+        }
+        target.attribute = Arc::new(Attribute::untyped(&name));
+    }
+    target.extension = Some(urn);
 }
 
 /// The extension that this text names as a whole: one that is registered, one that the resource

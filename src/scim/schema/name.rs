@@ -1,5 +1,7 @@
 //! The names of the attributes that plumm itself speaks of (RFC 7643 sections 4.1 and 4.2).
 
+/// The attribute with the URNs of a resource's schemas (section 3).
+pub const SCHEMAS: &str = "schemas";
 /// The attribute that names an account.
 pub const USER_NAME: &str = "userName";
 /// The attribute with an account's e-mail addresses.

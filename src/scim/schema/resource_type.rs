@@ -171,22 +171,32 @@ impl ResourceType {
         })
     }
 
-    /// An attribute below a URN that no schema here has: the last colon ends the URN.
+    /// An attribute below a URN that no schema here has: the last colon ends the URN. Such a URN
+    /// ends with the name of a type, and a dot or slash behind that is meant as the colon.
     fn unregistered(&self, text: &str) -> Option<Target> {
-        let (urn, rest) = text.rsplit_once(':')?;
+        let (mut urn, mut rest) = text.rsplit_once(':')?;
+        if !self.strict {
+            let joint = rest.find(SEPARATORS).filter(|at| self.is_type(&rest[..*at]));
+            if let Some(at) = joint {
+                let urn_bytes = text.len() - rest.len() + at;
+                (urn, rest) = (&text[..urn_bytes], &rest[at..]);
+            }
+            urn = urn.trim_end_matches(SEPARATORS);
+            rest = rest.trim_start_matches(SEPARATORS);
+        }
         let (name, sub) = split_sub_attribute(rest)?;
         // A name begins with a letter (RFC 7643 section 2.1): what ends with `:1.0` is a URN.
         if !urn::is_urn(urn) || !name.starts_with(|it: char| it.is_alphabetic() || it == '$') {
             return None;
         }
-        match sub {
-            // Such a URN ends with the name of the type, and a dot behind it is meant as a colon.
-            Some(sub) if !self.strict && name.eq_ignore_ascii_case(&self.name) => {
-                let urn = &text[..urn.len() + 1 + name.len()];
-                target(Some(urn), &Arc::new(Attribute::untyped(sub)), None)
-            }
-            sub => target(Some(urn), &Arc::new(Attribute::untyped(name)), sub),
-        }
+        target(Some(urn), &Arc::new(Attribute::untyped(name)), sub)
+    }
+
+    /// Whether this is the name of a resource type, in any letter case.
+    fn is_type(&self, name: &str) -> bool {
+        let others = self.urns_of_other_types.iter().filter(|it| urn::is_of_scim(it));
+        let mut others = others.filter_map(|it| it.rsplit(':').next());
+        name.eq_ignore_ascii_case(&self.name) || others.any(|it| it.eq_ignore_ascii_case(name))
     }
 }
 

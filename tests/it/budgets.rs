@@ -1,0 +1,136 @@
+//! One may not stop the others: what a token holder may take of memory, time and places.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, user};
+
+const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// A user whose document is about half a megabyte.
+fn large(name: &str) -> Value {
+    let mut body = user(name);
+    body["title"] = "x".repeat(500_000).into();
+    body
+}
+
+#[test]
+fn a_page_ends_at_its_bytes_and_loses_nobody() {
+    let harness = Harness::new();
+    let mut ids = Vec::new();
+    for i in 0..20 {
+        let made = harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201).json();
+        ids.push(made["id"].clone());
+    }
+    let names = |page: &Value| -> Vec<Value> {
+        page["Resources"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect()
+    };
+    // By index, as a client walks that adds up what it got.
+    let mut seen = Vec::new();
+    while seen.len() < ids.len() {
+        let at = seen.len() + 1;
+        let page = harness.get(&format!("/Users?startIndex={at}&count=1000")).expect(200);
+        assert!(page.text.len() < 5 * 1024 * 1024, "{}", page.text.len());
+        let page = page.json();
+        assert_eq!(page["totalResults"], 20);
+        assert_eq!(page["itemsPerPage"], names(&page).len());
+        assert!(!names(&page).is_empty());
+        seen.extend(names(&page));
+    }
+    assert_eq!(seen, ids);
+    // By cursor, forward and back.
+    let mut page = harness.get("/Users?cursor=&count=1000").expect(200).json();
+    let mut seen = names(&page);
+    while let Some(next) = page["nextCursor"].as_str() {
+        page = harness.get(&format!("/Users?cursor={next}&count=1000")).expect(200).json();
+        seen.extend(names(&page));
+    }
+    assert_eq!(seen, ids);
+    // Near its end a list is read from there, and a page that is cut still begins where it should.
+    let page = harness.get("/Users?startIndex=11&count=1000").expect(200).json();
+    assert_eq!(names(&page)[0], ids[10]);
+    // With a filter, too.
+    let page = harness.get("/Users?filter=active%20eq%20true&count=1000").expect(200).json();
+    assert_eq!(page["totalResults"], 20);
+    assert!(names(&page).len() < 10);
+}
+
+#[test]
+fn very_many_names_in_a_projection_are_found_by_a_map() {
+    let harness = Harness::new();
+    for i in 0..30 {
+        harness.user(&format!("u{i}@example.com"));
+    }
+    let mut names: Vec<String> = (0..15_000).map(|i| format!("urn:x:y:z{}:a{i}", i % 7)).collect();
+    names.push("title".to_owned());
+    names.push("userName".to_owned());
+    let search = |names: &[String], member: &str| {
+        let mut body = json!({"schemas": [SEARCH], "count": 1000});
+        body[member] = json!(names);
+        harness.post("/Users/.search", &body)
+    };
+    let found = search(&names, "attributes").expect(200).json();
+    assert_eq!(found["Resources"][0]["userName"], "u0@example.com");
+    assert_eq!(found["Resources"][0].get("emails"), None);
+    let found = search(&names, "excludedAttributes").expect(200).json();
+    assert_eq!(found["Resources"][0].get("userName"), None);
+    assert!(found["Resources"][0]["emails"].is_array());
+    names.extend((0..5_000).map(|i| format!("a{i}")));
+    search(&names, "attributes").refused(400, Some("invalidValue"), "More than 20000");
+}
+
+#[test]
+fn the_record_of_a_change_grows_with_the_change() {
+    let harness = Harness::new();
+    let mut body = user("ida@example.com");
+    let numbers: Vec<Value> = (0..500).map(|i| json!({"value": format!("{i}")})).collect();
+    body["phoneNumbers"] = json!(numbers);
+    body["urn:x:y:2.0:User"] = json!({"a": "x".repeat(10_000), "b": "1"});
+    let ida = harness.post("/Users", &body).expect(201).json();
+    let at = format!("/Users/{}", ida["id"].as_str().unwrap());
+    let set = json!([{"op": "add", "path": "phoneNumbers", "value": [{"value": "new"}]},
+        {"op": "replace", "path": "urn:x:y:2.0:User:b", "value": "2"}]);
+    harness.patch(&at, &set).expect(200);
+    let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
+    let sql = "SELECT changes FROM provisioning_log ORDER BY seq DESC LIMIT 1";
+    let text: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    let changes: Value = serde_json::from_str(&text).unwrap();
+    let expected = json!({
+        "phoneNumbers": {"before": [], "after": [{"value": "new"}]},
+        "urn:x:y:2.0:User": {"before": {"b": "1"}, "after": {"b": "2"}}});
+    assert_eq!(changes, expected);
+}
+
+#[test]
+fn the_work_of_a_bulk_request_is_counted_over_all_its_operations() {
+    let harness = Harness::new();
+    let mut body = user("ida@example.com");
+    let numbers: Vec<Value> = (0..1_000).map(|i| json!({"value": format!("{i:040}")})).collect();
+    body["phoneNumbers"] = json!(numbers);
+    let ida = harness.post("/Users", &body).expect(201).json();
+    let path = format!("/Users/{}", ida["id"].as_str().unwrap());
+    let terms = vec!["value eq \"none\""; 450].join(" or ");
+    let remove = json!({"op": "remove", "path": format!("phoneNumbers[{terms}]")});
+    let operation = json!({"method": "PATCH", "path": path, "data": {"schemas":
+        ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [remove]}});
+    let first = json!({"method": "PATCH", "path": path, "data": {"schemas":
+        ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{"op": "replace", "path": "title", "value": "Dr"}]}});
+    let mut operations = vec![operation; 40];
+    operations.insert(0, first);
+    let answer = harness.post("/Bulk", &json!({"schemas": [BULK], "Operations": operations}));
+    let entries = answer.expect(200).json()["Operations"].clone();
+    assert_eq!((&entries[0]["status"], &entries[1]["status"]), (&json!("200"), &json!("200")));
+    // Whichever comes first: the work, or the time.
+    assert!(entries[40]["status"] == "413" || entries[40]["status"] == "503", "{}", entries[40]);
+    // What was done stays.
+    assert_eq!(harness.get(&path).json()["title"], "Dr");
+}
+
+#[test]
+fn two_authorization_fields_are_refused() {
+    let harness = Harness::new();
+    let token = format!("Bearer {}", harness.token());
+    let both = [("Authorization", token.as_str()), ("authorization", "Bearer plm_x_y")];
+    harness.send("GET", "/scim/v2/Users", &both, "").refused(400, None, "Two Authorization fields");
+}
