@@ -414,7 +414,7 @@ fn put(holder: &mut Map<String, Value>, name: &str, value: Value) {
 /// attribute in one: where the URN ends with the name of the type, and wherever an object is given.
 fn is_whole(value: &Value, target: &Target, resource_type: &ResourceType) -> bool {
     let ends_here = target.attribute.name.eq_ignore_ascii_case(&resource_type.name);
-    target.sub.is_none() && (ends_here || value.is_object())
+    value.is_object() || (target.sub.is_none() && ends_here)
 }
 
 /// What is kept below a URN that nobody registered.
