@@ -420,7 +420,7 @@ fn set_or_extend(holder: &mut Map<String, Value>, name: &str, value: Value) {
 /// attribute in one: where the URN ends with the name of the type, and wherever an object is given.
 fn is_whole(value: &Value, target: &Target, resource_type: &ResourceType) -> bool {
     let ends_here = target.attribute.name.eq_ignore_ascii_case(&resource_type.name);
-    target.sub.is_none() && (ends_here || value.is_object())
+    value.is_object() || (target.sub.is_none() && ends_here)
 }
 
 /// The members that are kept below a URN that no schema registers.
