@@ -120,8 +120,7 @@ impl App {
         let _at_work = self.metrics.requests_at_work.hold();
         let located = self.router.locate(request);
         let id = format!("{:016x}", id::request());
-        let client = forwarded::client(request, &self.config.trusted_proxies);
-        let call = Call { request, client, now: self.clock.now(), id: &id };
+        let call = self.call(request, &id);
         let response = self.guarded(&id, || self.answer(&call, &located));
         let response = with_safety(response, located.room.no_store, request.secure);
         let took = started.elapsed();
@@ -129,7 +128,7 @@ impl App {
         // No query: a filter holds personal data.
         log::debug!(
             "{id} {} {} {} {} {:.1} ms",
-            client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
+            call.client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
             request.method,
             quoted(shown_path(&request.path)),
             response.status,
@@ -142,8 +141,7 @@ impl App {
     /// there. It asks the database for a row or two at most.
     #[must_use]
     pub fn is_quick(request: &Request) -> bool {
-        let first = request.path.split('/').find(|it| !it.is_empty());
-        matches!(first, Some("access" | "healthz" | "readyz"))
+        router::room_of(&request.path).quick
     }
 
     /// Answers a request, and takes the memory of the answer until the returned value is dropped:
@@ -174,10 +172,9 @@ impl App {
             return Admission::Anonymous;
         }
         let id = format!("{:016x}", id::request());
-        let client = forwarded::client(request, &self.config.trusted_proxies);
-        let call = Call { request, client, now: self.clock.now(), id: &id };
+        let call = self.call(request, &id);
         let Err(failure) = self.authenticated(&call) else { return Admission::Known };
-        let response = failure.response(&id).with_content_type(located.room.media_type);
+        let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
         let (method, status) = (request.method.name(), response.status);
         self.metrics.count_request(method, located.label, status, Duration::ZERO);
@@ -225,13 +222,12 @@ impl App {
     }
 
     fn answer(&self, call: &Call, located: &Located) -> Response {
-        self.reply(call, located).unwrap_or_else(|failure| {
-            if let Some((level, cause)) = failure.cause() {
-                log::log!(level, "{} {cause}", call.id);
-            }
-            // Outside /scim the body is the same, but it is not called SCIM.
-            failure.response(call.id).with_content_type(located.room.media_type)
-        })
+        self.reply(call, located).unwrap_or_else(|failure| refused(failure, call, located))
+    }
+
+    fn call<'a>(&self, request: &'a Request, id: &'a str) -> Call<'a> {
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        Call { request, client, now: self.clock.now(), id }
     }
 
     fn reply(&self, call: &Call, located: &Located) -> Result<Response, Failure> {
@@ -324,6 +320,15 @@ impl App {
         let scheme = if request.secure { "https" } else { "http" };
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
+}
+
+/// The answer to a request that failed; its cause goes to the log.
+fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
+    if let Some((level, cause)) = failure.cause() {
+        log::log!(level, "{} {cause}", call.id);
+    }
+    // Outside /scim the body is the same, but it is not called SCIM.
+    failure.response(call.id).with_content_type(located.room.media_type)
 }
 
 /// The path as the log may have it: who is asked about at login is personal data, and a token that

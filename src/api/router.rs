@@ -96,7 +96,7 @@ impl Router {
         let raw = || segments_of(&request.path).iter().take(1).map(|it| (*it).to_owned()).collect();
         let segments: Vec<String> = decoded.unwrap_or_else(raw);
         let first = segments.first().map_or("", String::as_str);
-        let room = ROOMS.iter().find(|it| it.first == first).unwrap_or(&ELSEWHERE);
+        let room = room_that_begins_with(first);
         let fits = self.prefixes.iter().filter(|(prefix, _)| begins(room, prefix, &segments));
         let best = fits.max_by_key(|(prefix, _)| prefix.len());
         let label = best.map_or(self.labels.len() - 1, |(_, index)| *index);
@@ -152,6 +152,17 @@ impl Located {
     fn fit(&self) -> Option<Fit<'static>> {
         if self.readable { fit(self.room, &self.segments, None) } else { None }
     }
+}
+
+/// The room of a path as it was sent. One that is percent-encoded where it need not be is in no
+/// room here; [`Router::locate`] finds it.
+#[must_use]
+pub fn room_of(path: &str) -> &'static Room {
+    room_that_begins_with(path.split('/').find(|it| !it.is_empty()).unwrap_or_default())
+}
+
+fn room_that_begins_with(first: &str) -> &'static Room {
+    ROOMS.iter().find(|it| it.first == first).unwrap_or(&ELSEWHERE)
 }
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that: an operation of a
