@@ -8,6 +8,7 @@ use crate::scim::patch::message::member;
 use crate::scim::patch::path::PatchPath;
 use crate::scim::schema::name::ACTIVE;
 use crate::scim::schema::resource_type::{Name, ResourceType};
+use crate::scim::schema::urn;
 
 /// Whether the body of a PUT or PATCH sets `active` to false, in any form that is taken for it. Of
 /// several values the last one counts.
@@ -34,6 +35,9 @@ fn active_in_operation(operation: &Value, resource_type: &ResourceType) -> Optio
         Some(Value::String(path)) if !path.trim().is_empty() => path.trim(),
         _ => return active_in_members(value.as_object()?, resource_type),
     };
+    if !may_mean_active(path) {
+        return None;
+    }
     match resource_type.name(path) {
         Name::Core => active_in_members(value.as_object()?, resource_type),
         _ => {
@@ -46,10 +50,14 @@ fn active_in_operation(operation: &Value, resource_type: &ResourceType) -> Optio
 /// The value that the members of a resource, or of a part of one, give `active`.
 fn active_in_members(members: &Map<String, Value>, resource_type: &ResourceType) -> Option<bool> {
     let mut active = members.iter().filter_map(|(name, value)| match value {
-        Value::Object(inner) if matches!(resource_type.name(name), Name::Core) => inner
-            .iter()
-            .filter_map(|(name, value)| active_of_member(name, value, resource_type))
-            .next_back(),
+        Value::Object(inner)
+            if urn::is_urn(name) && matches!(resource_type.name(name), Name::Core) =>
+        {
+            inner
+                .iter()
+                .filter_map(|(name, value)| active_of_member(name, value, resource_type))
+                .next_back()
+        }
         _ => active_of_member(name, value, resource_type),
     });
     active.next_back()
@@ -57,10 +65,18 @@ fn active_in_members(members: &Map<String, Value>, resource_type: &ResourceType)
 
 /// The value that one member gives `active`; none when its name is not that of `active`.
 fn active_of_member(name: &str, value: &Value, resource_type: &ResourceType) -> Option<bool> {
+    if !may_mean_active(name) {
+        return None;
+    }
     match resource_type.name(name) {
         Name::Attribute(target) if target.is_core(ACTIVE) && target.sub.is_none() => {
             coerce(&target.attribute, value, name, resource_type.strict).ok()??.as_bool()
         }
         _ => None,
     }
+}
+
+/// Whether a name is worth resolving: every PUT names some twenty attributes that are another.
+fn may_mean_active(name: &str) -> bool {
+    urn::is_urn(name) || name.eq_ignore_ascii_case(ACTIVE)
 }

@@ -90,10 +90,11 @@ pub fn judge_change(
 ) -> Result<Judged, Error> {
     let mut passed_over = Map::new();
     for attribute in resource_type.core.attributes.iter().chain(&resource_type.common.attributes) {
-        let asked = after.get(&attribute.name).cloned();
         match keep_immutable(before, &mut after, attribute) {
+            // What is refused stays in `after` as it was asked for.
             Err(_) if attribute.name == USER_NAME && rules.keeps_identity() => {
-                after.extend(before.get(USER_NAME).map(|it| (USER_NAME.to_owned(), it.clone())));
+                let kept = before.get(USER_NAME).cloned().unwrap_or_default();
+                let asked = after.insert(USER_NAME.to_owned(), kept);
                 passed_over.extend(asked.map(|it| (USER_NAME.to_owned(), it)));
             }
             judged => judged?,

@@ -273,14 +273,14 @@ impl Patch<'_> {
             return self.apply_to_members(op, path, target, value, text);
         }
         // Below a URN that no schema registers, an attribute with an array is multi-valued.
-        let whole = Target { sub: None, ..target.clone() };
-        let untyped = attribute.kind == Type::Any;
-        let is_list = untyped
-            && (path.filter.is_some()
-                || self.get(&whole).is_some_and(Value::is_array)
-                || (op == Op::Add && value.is_array() && self.get(&whole).is_some()));
-        let list = Arc::new(Attribute { multi_valued: is_list, ..Attribute::clone(attribute) });
-        let attribute = if is_list { &list } else { attribute };
+        let list;
+        let attribute = match attribute.kind == Type::Any && self.is_list(op, path, target, value) {
+            true => {
+                list = Arc::new(Attribute { multi_valued: true, ..Attribute::clone(attribute) });
+                &list
+            }
+            false => attribute,
+        };
         let strict = self.rules.strict;
         let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
         let Some(holder) = holder else {
@@ -300,6 +300,15 @@ impl Patch<'_> {
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
+    }
+
+    /// Whether an attribute of any type holds several values, or is to.
+    fn is_list(&self, op: Op, path: &PatchPath, target: &Target, value: &Value) -> bool {
+        let whole = Target { sub: None, ..target.clone() };
+        let stored = self.get(&whole);
+        path.filter.is_some()
+            || stored.is_some_and(Value::is_array)
+            || (op == Op::Add && value.is_array() && stored.is_some())
     }
 
     fn apply_to_members(
