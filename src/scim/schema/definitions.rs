@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::document::Schema;
-use crate::scim::schema::own_type::OwnType;
+use crate::scim::schema::own_type::{OwnType, TypeDocument};
 use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// The published schemas, one file each. A new resource type is one more file here and one more
@@ -34,22 +34,6 @@ pub struct Definitions {
     common: Arc<Schema>,
     /// Whether names are taken to the letter.
     strict: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parts {
-    name: String,
-    endpoint: String,
-    schema: String,
-    #[serde(default)]
-    schema_extensions: Vec<ExtensionParts>,
-}
-
-#[derive(Deserialize)]
-struct ExtensionParts {
-    schema: String,
-    required: bool,
 }
 
 impl Definitions {
@@ -81,10 +65,10 @@ impl Definitions {
             serde_json::from_str(RESOURCE_TYPES).map_err(|it| it.to_string())?;
         let mut resource_types = Vec::new();
         for document in documents {
-            let parts = Parts::deserialize(&document).map_err(|it| it.to_string())?;
+            let parts = TypeDocument::deserialize(&document).map_err(|it| it.to_string())?;
             let mut extensions = Vec::new();
             for it in parts.schema_extensions {
-                extensions.push(Extension { schema: named(&it.schema)?, required: it.required });
+                extensions.push(Extension { schema: named(&it.urn)?, required: it.required });
             }
             resource_types.push(ResourceType {
                 name: parts.name,
