@@ -213,6 +213,8 @@ CREATE TABLE resource_type (
     PRIMARY KEY (org, name)
 ) STRICT, WITHOUT ROWID;
 
+-- v 5
+
 -- One organisation's lines in their order, for the application that follows its changes. Each entry ends
 -- with the row's number, which is `seq`.
 CREATE INDEX provisioning_log_org ON provisioning_log (org);

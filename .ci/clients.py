@@ -8,7 +8,6 @@ new organisation stand: usernames are email addresses, and an identity does not 
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -19,6 +18,9 @@ import httpx2
 from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_models import (BulkOperation, BulkRequest, Error, PatchOp, PatchOperation, ResponseParameters,
                           SearchRequest)
+
+sys.dont_write_bytecode = True
+from plumm import listening  # noqa: E402
 
 SECONDS_MAX = 60
 NAME = "ida@example.com"
@@ -51,15 +53,6 @@ def token(plumm, org, scope):
     made = subprocess.run(plumm + ["--json", "token", "create", org, "--scope", scope], check=True,
                           capture_output=True)
     return json.loads(made.stdout)["token"]
-
-
-def listening(server):
-    for line in server.stderr:
-        found = re.search(r"listening on (http://\S+)", line)
-        if found:
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            return found.group(1)
-    raise SystemExit("the server ended before it listened")
 
 
 def play(base, tokens):

@@ -6,7 +6,6 @@
 import collections
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,9 @@ import threading
 import httpx2
 from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_tester import Status, check_server
+
+sys.dont_write_bytecode = True
+from plumm import listening  # noqa: E402
 
 SECONDS_MAX = 240
 
@@ -48,15 +50,6 @@ def main():
         print(f"  {result.status.name} {result.title}: {result.reason}")
     if wrong or not results:
         raise SystemExit(1)
-
-
-def listening(server):
-    for line in server.stderr:
-        found = re.search(r"listening on (http://\S+)", line)
-        if found:
-            threading.Thread(target=server.stderr.read, daemon=True).start()
-            return found.group(1)
-    raise SystemExit("the server ended before it listened")
 
 
 def play(base, token):

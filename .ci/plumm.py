@@ -103,6 +103,16 @@ class Client:
                 return found, page["totalResults"]
 
 
+def listening(server):
+    """The base URL of a server that was started with its standard error as a pipe of text."""
+    for line in server.stderr:
+        found = re.search(r"listening on (http://\S+)", line)
+        if found:
+            threading.Thread(target=server.stderr.read, daemon=True).start()
+            return found.group(1)
+    raise SystemExit("the server ended before it listened")
+
+
 def command(binary, database, *arguments):
     """What a command prints, as JSON."""
     ran = subprocess.run([binary, "--db", database, "--json", *arguments],

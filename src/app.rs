@@ -198,14 +198,7 @@ impl App {
     /// there. It asks the database for a row or two at most.
     #[must_use]
     pub fn is_quick(request: &Request) -> bool {
-        match request.path.split('/').find(|it| !it.is_empty()) {
-            Some("healthz" | "readyz") => true,
-            // The change feed reads as many rows as it is asked for.
-            Some("access") => {
-                request.segments().is_some_and(|it| it.get(2).is_none_or(|it| it != "changes"))
-            }
-            _ => false,
-        }
+        router::is_quick(&request.path)
     }
 
     /// Answers a request, and takes the memory of the answer until the returned value is dropped:
@@ -244,11 +237,10 @@ impl App {
             return Admission::Anonymous;
         }
         let id = format!("{:016x}", id::request());
-        let client = forwarded::client(request, &self.config.trusted_proxies);
         let notes = Notes::default();
-        let call = Call { request, client, now: self.clock.now(), id: &id, notes: &notes };
+        let call = self.call(request, &id, &notes);
         let Err(failure) = self.authenticated(&call) else { return Admission::Known };
-        let response = failure.response(&id).with_content_type(located.room.media_type);
+        let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
         let (method, status) = (request.method.name(), response.status);
         self.metrics.count_request(method, located.label, status, Duration::ZERO);
@@ -296,17 +288,17 @@ impl App {
     }
 
     fn answer(&self, call: &Call, located: &Located) -> Response {
-        let response = self.reply(call, located).unwrap_or_else(|failure| {
-            if let Some((level, cause)) = failure.cause() {
-                log::log!(level, "{} {cause}", call.id);
-            }
-            // Outside /scim the body is the same, but it is not called SCIM.
-            failure.response(call.id).with_content_type(located.room.media_type)
-        });
+        let response = self.reply(call, located);
+        let response = response.unwrap_or_else(|failure| refused(failure, call, located));
         match call.notes.seen.get().filter(|_| !located.room.guard.is_empty()) {
             Some(seen) => response.with_header("Plumm-Change", seen.to_string()),
             None => response,
         }
+    }
+
+    fn call<'a>(&self, request: &'a Request, id: &'a str, notes: &'a Notes) -> Call<'a> {
+        let client = forwarded::client(request, &self.config.trusted_proxies);
+        Call { request, client, now: self.clock.now(), id, notes }
     }
 
     fn reply(&self, call: &Call, located: &Located) -> Result<Response, Failure> {
@@ -402,6 +394,15 @@ impl App {
         let scheme = if request.secure { "https" } else { "http" };
         format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
     }
+}
+
+/// The answer to a request that failed; its cause goes to the log.
+fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
+    if let Some((level, cause)) = failure.cause() {
+        log::log!(level, "{} {cause}", call.id);
+    }
+    // Outside /scim the body is the same, but it is not called SCIM.
+    failure.response(call.id).with_content_type(located.room.media_type)
 }
 
 /// The path as the log may have it: who is asked about at login is personal data, and a token that

@@ -98,7 +98,7 @@
 //! api/operations/health.rs       /healthz and /readyz
 //! api/operations/metrics.rs      /metrics
 //!
-//! scim/mod.rs                    the words of RFC 7643 and RFC 7644; pure
+//! scim/mod.rs                    the terms and rules of RFC 7643 and RFC 7644; pure
 //! scim/error.rs                  the SCIM Error
 //! scim/datetime.rs               points in time
 //! scim/schema/mod.rs             what an attribute is called and may hold
@@ -123,15 +123,16 @@
 //! scim/identity.rs               the product rules about userName, e-mail address and active
 //! scim/deactivation.rs           whether a request means to take login away
 //! scim/patch/mod.rs              PATCH
-//! scim/patch/message.rs          its operations, read and not yet applied
+//! scim/patch/message.rs          the PatchOp message
 //! scim/patch/path.rs             the path of an operation
+//! scim/patch/target.rs           what the path names: its target location
 //! scim/patch/apply.rs            the operations, applied to a document
-//! scim/patch/single.rs           PATCH on an attribute with one value
-//! scim/patch/values.rs           PATCH on an attribute with several values
+//! scim/patch/singular.rs         an operation on an attribute with one value
+//! scim/patch/multi_valued.rs     an operation on an attribute with several values
 //! scim/returned.rs               what of a resource a client asked to see
 //! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
-//! scim/resource.rs               a resource on its way out
+//! scim/resource.rs               the representation of a resource
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!

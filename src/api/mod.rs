@@ -73,6 +73,11 @@ pub struct Room {
     pub media_type: &'static str,
     /// Whether answers are kept out of caches.
     pub no_store: bool,
+    /// Whether nobody may keep its requests waiting: logins, and whether the server is there.
+    pub quick: bool,
+    /// What in a quick room is not quick, since it reads as many rows as it is asked for: the
+    /// segments behind the version.
+    pub long: &'static [&'static str],
 }
 
 const SCIM: &[Scope] = &[Scope::Scim];
@@ -91,6 +96,8 @@ pub const ROOMS: &[Room] = &[
         activated: true,
         media_type: SCIM_JSON,
         no_store: true,
+        quick: false,
+        long: &[],
     },
     Room {
         first: "access",
@@ -99,17 +106,27 @@ pub const ROOMS: &[Room] = &[
         activated: false,
         media_type: JSON,
         no_store: true,
+        quick: true,
+        long: &["changes"],
     },
     Room { first: "metrics", no_store: true, ..OPEN },
-    Room { first: "healthz", ..OPEN },
-    Room { first: "readyz", ..OPEN },
+    Room { first: "healthz", quick: true, ..OPEN },
+    Room { first: "readyz", quick: true, ..OPEN },
 ];
 
 /// Where there is nothing at all. An identity provider with a mistyped base URL ends here.
 pub const ELSEWHERE: Room = Room { media_type: SCIM_JSON, ..OPEN };
 
-const OPEN: Room =
-    Room { first: "", guard: "", scopes: &[], activated: false, media_type: JSON, no_store: false };
+const OPEN: Room = Room {
+    first: "",
+    guard: "",
+    scopes: &[],
+    activated: false,
+    media_type: JSON,
+    no_store: false,
+    quick: false,
+    long: &[],
+};
 
 /// The base URL of the connector: the path below which RFC 7644 section 3.2 puts everything.
 pub const SCIM_BASE: &str = "/scim/v2";

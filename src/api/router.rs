@@ -96,7 +96,7 @@ impl Router {
         let raw = || segments_of(&request.path).iter().take(1).map(|it| (*it).to_owned()).collect();
         let segments: Vec<String> = decoded.unwrap_or_else(raw);
         let first = segments.first().map_or("", String::as_str);
-        let room = ROOMS.iter().find(|it| it.first == first).unwrap_or(&ELSEWHERE);
+        let room = room_that_begins_with(first);
         let fits = self.prefixes.iter().filter(|(prefix, _)| begins(room, prefix, &segments));
         let best = fits.max_by_key(|(prefix, _)| prefix.len());
         let label = best.map_or(self.labels.len() - 1, |(_, index)| *index);
@@ -152,6 +152,20 @@ impl Located {
     fn fit(&self) -> Option<Fit<'static>> {
         if self.readable { fit(self.room, &self.segments, None) } else { None }
     }
+}
+
+/// Whether nobody may keep a request with this path waiting, judged by the path as it was sent: one
+/// that is percent-encoded where it need not be is not quick, and [`Router::locate`] finds it.
+#[must_use]
+pub fn is_quick(path: &str) -> bool {
+    let mut segments = path.split('/').filter(|it| !it.is_empty());
+    let room = room_that_begins_with(segments.next().unwrap_or_default());
+    let is_long = |it: &str| it.contains('%') || room.long.contains(&it);
+    room.quick && !segments.nth(1).is_some_and(is_long)
+}
+
+fn room_that_begins_with(first: &str) -> &'static Room {
+    ROOMS.iter().find(|it| it.first == first).unwrap_or(&ELSEWHERE)
 }
 
 /// Answers a request below `/scim/v2` whose path has these segments behind that: an operation of a
@@ -374,6 +388,26 @@ mod tests {
         ] {
             let located = router.locate(&Request::new(Method::Get, path));
             assert_eq!(router.labels()[located.label], expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn logins_are_quick_and_what_reads_many_rows_is_not() {
+        for (path, expected) in [
+            ("/access/v1/users/bob%40example.com", true),
+            ("/access/v1/users/changes", true),
+            ("/access/v1/user", true),
+            ("/access/v1/check", true),
+            ("//healthz", true),
+            ("/access/v1/changes", false),
+            ("//access//v1//changes/", false),
+            // Perhaps the same, percent-encoded.
+            ("/access/v1/%63hanges", false),
+            ("/%61ccess/v1/changes", false),
+            ("/scim/v2/Users", false),
+            ("/metrics", false),
+        ] {
+            assert_eq!(is_quick(path), expected, "{path}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::schema::service_provider_config::BULK_OPERATIONS_MAX;
 use crate::scim::schema::urn;
 
-/// What stands before a bulkId where it is referred to.
+/// The prefix of a reference to a bulkId.
 const REFERENCE: &str = "bulkId:";
 
 /// A Bulk request, read but not yet done.
@@ -32,13 +32,13 @@ pub struct BulkOperation {
     pub method: Option<String>,
     /// The client's name for the operation and for what it creates.
     pub bulk_id: Option<String>,
-    /// Where: the segments of the path; none when it is missing or wrong.
+    /// The segments of the path; none when it is missing or wrong.
     pub segments: Vec<String>,
     /// The version the resource must have.
     pub version: Option<String>,
-    /// What would be the body.
+    /// The body that a request by itself would have.
     pub data: Value,
-    /// What is wrong with the operation, apart from what its endpoint will say.
+    /// What is wrong with the operation, before its endpoint judges it.
     pub fault: Option<Error>,
     /// The bulkIds it refers to, once each.
     pub references: Vec<String>,
@@ -91,24 +91,24 @@ impl BulkRequest {
         Ok(BulkRequest { fail_on_errors, operations })
     }
 
-    /// The operation that creates what a bulkId stands for. Of each bulkId there is one at most
-    /// that has no fault.
+    /// The operation that creates the resource of each bulkId. At most one operation of a bulkId
+    /// has no fault.
     #[must_use]
     pub fn creators(&self) -> HashMap<String, usize> {
         let creates = self.operations.iter().enumerate().filter(|(_, it)| it.creates());
         creates.filter_map(|(i, it)| Some((it.bulk_id.clone()?, i))).collect()
     }
 
-    /// The order in which operations are done: that of the request, but for those that others
-    /// refer to, which come before the first of these. Operations that refer to each other in a
-    /// circle stand together.
+    /// The order in which operations are done: that of the request, except that an operation comes
+    /// before the first one that refers to it. Operations that refer to each other in a circle
+    /// stand together.
     #[must_use]
     pub fn order(&self) -> Vec<Vec<usize>> {
         let creators = self.creators();
-        let needs = |it: &BulkOperation| {
+        let dependencies = |it: &BulkOperation| {
             it.references.iter().filter_map(|it| creators.get(it).copied()).collect()
         };
-        order(&self.operations.iter().map(needs).collect::<Vec<Vec<usize>>>())
+        dependency_order(&self.operations.iter().map(dependencies).collect::<Vec<Vec<usize>>>())
     }
 }
 
@@ -204,7 +204,7 @@ impl BulkOperation {
                 *segment = replaced;
             }
         }
-        walk("", &mut self.data, with);
+        replace_references("", &mut self.data, with);
     }
 
     /// Takes out the members that refer to one of these bulkIds, to be added later.
@@ -222,7 +222,7 @@ impl BulkOperation {
         let Value::Array(items) = members else { return Vec::new() };
         let refers = |item: &mut Value| {
             let mut found = false;
-            walk("", item, &mut |it| {
+            replace_references("", item, &mut |it| {
                 found |= pending(it);
                 None
             });
@@ -238,7 +238,8 @@ fn take(object: &mut Map<String, Value>, name: &str) -> Value {
     found.map_or(Value::Null, |(_, value)| value.take())
 }
 
-/// A reference that cannot be told apart, or that names nothing, is the fault of who makes it.
+/// Notes the fault of each POST operation that shares its bulkId with another, and of each
+/// operation that refers to a bulkId of no POST operation, or of several.
 fn judge_references(operations: &mut [BulkOperation]) {
     let mut times: HashMap<String, usize> = HashMap::new();
     for it in operations.iter().filter(|it| it.creates()) {
@@ -273,39 +274,39 @@ pub fn reference(text: &str) -> Option<&str> {
     prefix.eq_ignore_ascii_case(REFERENCE).then(|| &text[REFERENCE.len()..])
 }
 
-fn walk(name: &str, value: &mut Value, with: &mut dyn FnMut(&str) -> Option<String>) {
+fn replace_references(name: &str, value: &mut Value, with: &mut dyn FnMut(&str) -> Option<String>) {
     match value {
         Value::String(text) => {
             let replaced = match (reference(text), name) {
                 (Some(bulk_id), _) => with(bulk_id),
-                (None, "$ref") => in_segments(text, with),
-                (None, name) if name.eq_ignore_ascii_case("path") => in_filter(text, with),
+                (None, "$ref") => replace_in_path(text, with),
+                (None, name) if name.eq_ignore_ascii_case("path") => replace_in_filter(text, with),
                 _ => None,
             };
             if let Some(replaced) = replaced {
                 *text = replaced;
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|it| walk(name, it, with)),
+        Value::Array(items) => items.iter_mut().for_each(|it| replace_references(name, it, with)),
         Value::Object(members) => {
-            members.iter_mut().for_each(|(name, it)| walk(name, it, with));
+            members.iter_mut().for_each(|(name, it)| replace_references(name, it, with));
         }
         _ => {}
     }
 }
 
 /// `/Users/bulkId:x`; none when there is nothing to replace.
-fn in_segments(path: &str, with: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
-    replaced(path, '/', 1, with)
+fn replace_in_path(path: &str, with: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
+    replace_in_parts(path, '/', 1, with)
 }
 
 /// `members[value eq "bulkId:x"]`; none when there is nothing to replace.
-fn in_filter(filter: &str, with: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
-    replaced(filter, '"', 2, with)
+fn replace_in_filter(filter: &str, with: &mut dyn FnMut(&str) -> Option<String>) -> Option<String> {
+    replace_in_parts(filter, '"', 2, with)
 }
 
 /// Replaces references among the parts of a text; of all parts, or of each second one.
-fn replaced(
+fn replace_in_parts(
     text: &str,
     separator: char,
     step: usize,
@@ -326,48 +327,51 @@ fn replaced(
     any.then(|| parts.join(&separator.to_string()))
 }
 
-/// Puts what is needed before what needs it, and together what needs each other (Tarjan's strongly
-/// connected components, without recursion: a chain may be as long as the request).
-fn order(needs: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    const UNSEEN: usize = usize::MAX;
-    let (mut seen, mut low) = (vec![UNSEEN; needs.len()], vec![UNSEEN; needs.len()]);
-    let mut placed = vec![false; needs.len()];
-    let (mut waiting, mut parts) = (Vec::new(), Vec::new());
+/// Puts each operation after those it depends on, and operations that depend on each other together
+/// (Tarjan's strongly connected components, without recursion: a chain may be as long as the
+/// request).
+fn dependency_order(dependencies: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    const UNVISITED: usize = usize::MAX;
+    let (mut visited, mut low) =
+        (vec![UNVISITED; dependencies.len()], vec![UNVISITED; dependencies.len()]);
+    let mut placed = vec![false; dependencies.len()];
+    let (mut stack, mut components) = (Vec::new(), Vec::new());
     let mut count = 0;
-    for root in 0..needs.len() {
-        // Who is looked at, and how many of its needs have been.
-        let mut path = if seen[root] == UNSEEN { vec![(root, 0)] } else { Vec::new() };
+    for root in 0..dependencies.len() {
+        // The operations from the root to the one at hand, each with how many of its dependencies
+        // are visited.
+        let mut path = if visited[root] == UNVISITED { vec![(root, 0)] } else { Vec::new() };
         while let Some((i, done)) = path.pop() {
             if done == 0 {
-                (seen[i], low[i]) = (count, count);
+                (visited[i], low[i]) = (count, count);
                 count += 1;
-                waiting.push(i);
+                stack.push(i);
             } else {
-                let need = needs[i][done - 1];
-                if !placed[need] {
-                    low[i] = low[i].min(low[need]);
+                let dependency = dependencies[i][done - 1];
+                if !placed[dependency] {
+                    low[i] = low[i].min(low[dependency]);
                 }
             }
-            if let Some(need) = needs[i].get(done).copied() {
+            if let Some(dependency) = dependencies[i].get(done).copied() {
                 path.push((i, done + 1));
-                if seen[need] == UNSEEN {
-                    path.push((need, 0));
+                if visited[dependency] == UNVISITED {
+                    path.push((dependency, 0));
                 }
                 continue;
             }
-            if low[i] == seen[i] {
-                let from = waiting.iter().rposition(|it| *it == i).unwrap_or_default();
-                let mut part = waiting.split_off(from);
-                part.iter().for_each(|it| placed[*it] = true);
-                part.sort_unstable();
-                parts.push(part);
+            if low[i] == visited[i] {
+                let from = stack.iter().rposition(|it| *it == i).unwrap_or_default();
+                let mut component = stack.split_off(from);
+                component.iter().for_each(|it| placed[*it] = true);
+                component.sort_unstable();
+                components.push(component);
             }
         }
     }
-    parts
+    components
 }
 
-/// What came of an operation.
+/// The result of an operation.
 #[derive(Clone, Debug)]
 pub struct BulkOutcome {
     /// Where the resource is; none for what could not be created.
@@ -416,7 +420,7 @@ mod tests {
     fn what_is_needed_comes_first_and_circles_stand_together() {
         let check = |needs: &[&[usize]], expected: &[&[usize]]| {
             let needs: Vec<Vec<usize>> = needs.iter().map(|it| it.to_vec()).collect();
-            assert_eq!(order(&needs), expected, "{needs:?}");
+            assert_eq!(dependency_order(&needs), expected, "{needs:?}");
         };
         check(&[], &[]);
         check(&[&[], &[], &[]], &[&[0], &[1], &[2]]);
@@ -428,10 +432,10 @@ mod tests {
         check(&[&[], &[0, 2], &[1, 3], &[4], &[3]], &[&[0], &[3, 4], &[1, 2]]);
         // A long chain costs no stack.
         let chain: Vec<Vec<usize>> = (1..=100_000).map(|it| vec![it % 100_000]).collect();
-        assert_eq!(order(&chain).len(), 1);
+        assert_eq!(dependency_order(&chain).len(), 1);
         let chain: Vec<Vec<usize>> =
             (1..=100_000).map(|it| (it..(it + 1).min(100_000)).collect()).collect();
-        assert_eq!(order(&chain).len(), 100_000);
+        assert_eq!(dependency_order(&chain).len(), 100_000);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The value a client sent becomes the value its attribute takes (RFC 7643 section 2.3).
 //!
-//! What clients send beyond the letter is read as they mean it: `"True"` for `true`, one value in
-//! place of an array and the other way round, a bare value in place of an object with `value`.
-//! Unless the organisation is set to strict, so are an object with `value` in place of a bare
-//! value, a number for text, 0 and 1 for a boolean, and the same value marked primary twice.
+//! Forms that RFC 7643 does not have are accepted where they have one meaning: `"True"` for `true`,
+//! one value in place of an array and the other way round, a bare value in place of an object with
+//! `value`. Unless the organisation is set to strict, so are an object with `value` in place of a
+//! bare value, a number for text, 0 and 1 for a boolean, and the same value marked primary twice.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -39,25 +40,25 @@ pub fn foreign(name: &str, value: &Value) -> Result<Option<Value>, Error> {
 
 fn refuse_nul(name: &str, value: &Value) -> Result<(), Error> {
     match value {
-        Value::String(it) if it.contains('\0') => Err(nul(name)),
+        Value::String(it) if it.contains('\0') => Err(nul_refused(name)),
         Value::Array(items) => items.iter().try_for_each(|it| refuse_nul(name, it)),
         Value::Object(members) => members.iter().try_for_each(|(key, it)| {
-            if key.contains('\0') { Err(nul(name)) } else { refuse_nul(name, it) }
+            if key.contains('\0') { Err(nul_refused(name)) } else { refuse_nul(name, it) }
         }),
         _ => Ok(()),
     }
 }
 
-fn nul(name: &str) -> Error {
+fn nul_refused(name: &str) -> Error {
     Error::invalid_value(format!("\"{}\" holds a NUL character, which no text may.", quoted(name)))
 }
 
-/// The value as a client may set it: nothing for read-only attributes, which are ignored on the way
-/// in (RFC 7643 section 7), and for those that are never kept.
+/// The value that a client may set; none for a read-only attribute, which is ignored (RFC 7643
+/// section 7), and for one that is never kept.
 ///
 /// # Errors
 /// As [`coerce`].
-pub fn accepted(
+pub fn writable_value(
     attribute: &Attribute,
     value: &Value,
     path: &str,
@@ -70,13 +71,13 @@ pub fn accepted(
     Ok(value.filter(|_| !attribute.is_secret()))
 }
 
-/// The sub-attributes of a complex value, or the attributes of an extension, as a client may set
-/// them. What no schema defines is left out.
+/// The sub-attributes of a complex value, or the attributes of an extension, that a client may set.
+/// Names that no schema defines are left out.
 ///
 /// # Errors
 /// As [`coerce`], and 400 `invalidSyntax` for a name that stands twice.
-pub fn members(
-    attributes: &[std::sync::Arc<Attribute>],
+pub fn writable_members(
+    attributes: &[Arc<Attribute>],
     value: &Value,
     path: &str,
     strict: bool,
@@ -84,7 +85,7 @@ pub fn members(
     let given = match value {
         Value::Null => return Ok(Map::new()),
         Value::Object(it) => it,
-        // How PHP prints an object without members, and how others say that there is none.
+        // PHP prints an object without members as [], and other clients send "" for it.
         Value::Array(it) if it.is_empty() && !strict => return Ok(Map::new()),
         Value::String(it) if it.is_empty() && !strict => return Ok(Map::new()),
         other => return Err(wrong_type(path, "an object", other)),
@@ -93,7 +94,7 @@ pub fn members(
     for (name, value) in given {
         let Some(attribute) = find(attributes, name) else { continue };
         if let Some(value) =
-            accepted(attribute, value, &format!("{path}.{}", attribute.name), strict)?
+            writable_value(attribute, value, &format!("{path}.{}", attribute.name), strict)?
             && kept.insert(attribute.name.clone(), value).is_some()
         {
             return Err(Error::invalid_syntax(format!(
@@ -105,7 +106,7 @@ pub fn members(
     Ok(kept)
 }
 
-/// A value in the canonical form of its attribute; `None` when it says "no value" (RFC 7643 section
+/// A value in the canonical form of its attribute; `None` when it is unassigned (RFC 7643 section
 /// 2.5: null and the empty array).
 ///
 /// # Errors
@@ -224,13 +225,13 @@ pub fn element_key(attribute: &Attribute, element: &Value) -> String {
     }
 }
 
-/// The value in an object that stands where a bare value belongs: `{"value": x}`, with whatever
-/// else RFC 7643 section 2.4 lets stand beside a value. Azure AD sent
-/// `[{"$ref": null, "value": x}]`.
+/// The value in an object that is sent in place of a bare value: `{"value": x}`, also with the
+/// other sub-attributes of RFC 7643 section 2.4. Azure AD sent `[{"$ref": null, "value": x}]`.
 fn unwrapped(value: &Value) -> &Value {
-    const BESIDE: [&str; 5] = ["value", "$ref", "type", "display", "primary"];
+    const DEFAULT_SUB_ATTRIBUTES: [&str; 5] = ["value", "$ref", "type", "display", "primary"];
     let Value::Object(members) = value else { return value };
-    let named = |name: &String| BESIDE.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let named =
+        |name: &String| DEFAULT_SUB_ATTRIBUTES.iter().any(|it| it.eq_ignore_ascii_case(name));
     let found = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
     match found {
         Some((_, inner)) if members.keys().all(named) => inner,
@@ -250,7 +251,7 @@ fn coerce_one(
         return Ok(None);
     }
     let text = |expected: &str| match value {
-        Value::String(it) if it.contains('\0') => Err(nul(path)),
+        Value::String(it) if it.contains('\0') => Err(nul_refused(path)),
         Value::String(it) => Ok(it.as_str()),
         other => Err(wrong_type(path, expected, other)),
     };
@@ -341,13 +342,13 @@ fn coerce_complex(
         }
         other => return Err(wrong_type(path, "an object", other)),
     };
-    let kept = members(&attribute.sub_attributes, object, path, strict)?;
+    let kept = writable_members(&attribute.sub_attributes, object, path, strict)?;
     let lacking = attribute.sub_attributes.iter().find(|it| {
         it.required && it.mutability != Mutability::ReadOnly && !kept.contains_key(&it.name)
     });
     match lacking {
         _ if kept.is_empty() => Ok(None),
-        Some(it) => Err(missing(&format!("{path}.{}", it.name))),
+        Some(it) => Err(required_missing(&format!("{path}.{}", it.name))),
         None => Ok(Some(Value::Object(kept))),
     }
 }
@@ -364,9 +365,9 @@ fn wrong_type(path: &str, expected: &str, value: &Value) -> Error {
     Error::invalid_value(format!("\"{}\" takes {expected}, and it was given {got}.", quoted(path)))
 }
 
-/// A required attribute is missing.
+/// The refusal of a resource, or of a value, that lacks a required attribute.
 #[must_use]
-pub fn missing(name: &str) -> Error {
+pub fn required_missing(name: &str) -> Error {
     Error::invalid_value(format!(
         "The required attribute \"{name}\" is missing. Map it in the identity provider's attribute \
          mappings."

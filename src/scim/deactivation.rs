@@ -8,6 +8,7 @@ use crate::scim::patch::message::member;
 use crate::scim::patch::path::PatchPath;
 use crate::scim::schema::name::ACTIVE;
 use crate::scim::schema::resource_type::{Name, ResourceType};
+use crate::scim::schema::urn;
 
 /// Whether the body of a PUT or PATCH sets `active` to false, in any form that is taken for it. Of
 /// several values the last one counts.
@@ -16,49 +17,66 @@ pub fn is_meant(body: &Map<String, Value>, resource_type: &ResourceType) -> bool
     if !is_account(resource_type) {
         return false;
     }
-    let said = match member(body, "Operations") {
-        None => said_in(body, resource_type),
+    let active = match member(body, "Operations") {
+        None => active_in_members(body, resource_type),
         Some(Value::Array(operations)) => {
-            operations.iter().filter_map(|it| said_by(it, resource_type)).next_back()
+            operations.iter().filter_map(|it| active_in_operation(it, resource_type)).next_back()
         }
-        Some(one) => said_by(one, resource_type),
+        Some(one) => active_in_operation(one, resource_type),
     };
-    said == Some(false)
+    active == Some(false)
 }
 
-/// What an operation of a PATCH makes of `active`.
-fn said_by(operation: &Value, resource_type: &ResourceType) -> Option<bool> {
+/// The value that an operation of a PATCH gives `active`.
+fn active_in_operation(operation: &Value, resource_type: &ResourceType) -> Option<bool> {
     let operation = operation.as_object()?;
     let value = member(operation, "value")?;
     let path = match member(operation, "path") {
         Some(Value::String(path)) if !path.trim().is_empty() => path.trim(),
-        _ => return said_in(value.as_object()?, resource_type),
+        _ => return active_in_members(value.as_object()?, resource_type),
     };
+    if !may_mean_active(path) {
+        return None;
+    }
     match resource_type.name(path) {
-        Name::Core => said_in(value.as_object()?, resource_type),
+        Name::Core => active_in_members(value.as_object()?, resource_type),
         _ => {
             let path = PatchPath::parse(path).ok()?;
-            said_at(path.attribute.as_str(), value, resource_type)
+            active_of_member(path.attribute.as_str(), value, resource_type)
         }
     }
 }
 
-/// What the members of a resource, or of a part of one, make of `active`.
-fn said_in(members: &Map<String, Value>, resource_type: &ResourceType) -> Option<bool> {
-    let mut said = members.iter().filter_map(|(name, value)| match value {
-        Value::Object(inner) if matches!(resource_type.name(name), Name::Core) => {
-            inner.iter().filter_map(|(name, value)| said_at(name, value, resource_type)).next_back()
+/// The value that the members of a resource, or of a part of one, give `active`.
+fn active_in_members(members: &Map<String, Value>, resource_type: &ResourceType) -> Option<bool> {
+    let mut active = members.iter().filter_map(|(name, value)| match value {
+        Value::Object(inner)
+            if urn::is_urn(name) && matches!(resource_type.name(name), Name::Core) =>
+        {
+            inner
+                .iter()
+                .filter_map(|(name, value)| active_of_member(name, value, resource_type))
+                .next_back()
         }
-        _ => said_at(name, value, resource_type),
+        _ => active_of_member(name, value, resource_type),
     });
-    said.next_back()
+    active.next_back()
 }
 
-fn said_at(name: &str, value: &Value, resource_type: &ResourceType) -> Option<bool> {
+/// The value that one member gives `active`; none when its name is not that of `active`.
+fn active_of_member(name: &str, value: &Value, resource_type: &ResourceType) -> Option<bool> {
+    if !may_mean_active(name) {
+        return None;
+    }
     match resource_type.name(name) {
         Name::Attribute(target) if target.is_core(ACTIVE) && target.sub.is_none() => {
             coerce(&target.attribute, value, name, resource_type.strict).ok()??.as_bool()
         }
         _ => None,
     }
+}
+
+/// Whether a name is worth resolving: every PUT names some twenty attributes that are another.
+fn may_mean_active(name: &str) -> bool {
+    urn::is_urn(name) || name.eq_ignore_ascii_case(ACTIVE)
 }

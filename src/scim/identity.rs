@@ -58,7 +58,7 @@ impl Rules {
     }
 }
 
-/// Whether resources of this type are accounts: who has a userName may log in.
+/// Whether resources of this type are accounts: they have a userName and may log in.
 #[must_use]
 pub fn is_account(resource_type: &ResourceType) -> bool {
     resource_type.core.attribute(USER_NAME).is_some()

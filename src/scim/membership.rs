@@ -1,5 +1,5 @@
-//! Members of groups and groups of members (RFC 7643 sections 4.1.2 and 4.2). They are kept apart
-//! from documents, so that the cost of one change does not grow with the group.
+//! Members of groups and groups of members (RFC 7643 sections 4.1.2 and 4.2). They are stored
+//! apart from documents, so that the cost of one change does not grow with the group.
 
 use serde_json::{Map, Value, json};
 
@@ -34,18 +34,17 @@ fn is_reference(attribute: Option<&Attribute>) -> bool {
 /// A change of the members of a group; the ids are those of resources.
 #[derive(Clone, Debug)]
 pub enum MemberChange {
-    /// These and no others.
+    /// The group has these members and no others.
     Set(Vec<String>),
-    /// These too.
+    /// These members are added.
     Add(Vec<String>),
-    /// Not these.
+    /// These members are removed.
     Remove(Vec<String>),
-    /// Not those whose value meets this.
+    /// The members whose value meets this are removed.
     RemoveWhere(Condition),
 }
 
-/// Takes the members out of a document: their ids, or nothing when the document does not speak of
-/// members.
+/// Takes the members out of a document: their ids, or nothing when the document has no `members`.
 #[must_use]
 pub fn take(document: &mut Map<String, Value>) -> Option<Vec<String>> {
     document.shift_remove(MEMBERS).map(|it| ids(&it))
@@ -61,7 +60,7 @@ pub fn ids(members: &Value) -> Vec<String> {
     members.as_array().into_iter().flatten().filter_map(id).collect()
 }
 
-/// What a body says of `members`, under whatever spelling of the name.
+/// The value of `members` in a body, however its name is written.
 #[must_use]
 pub fn given<'a>(body: &'a Map<String, Value>, resource_type: &ResourceType) -> Option<&'a Value> {
     body.iter().find(|(name, _)| is_members(name, resource_type)).map(|(_, value)| value)
@@ -74,7 +73,7 @@ pub fn is_members(name: &str, resource_type: &ResourceType) -> bool {
     target.is_some_and(|it| it.is_core(MEMBERS) && it.sub.is_none())
 }
 
-/// Refuses a member that names nobody: to pass over it would make `members` shorter than the client
+/// Refuses a member without an id: if it were ignored, `members` would be shorter than the client
 /// meant, down to an empty group.
 ///
 /// # Errors
@@ -110,7 +109,7 @@ pub fn change(
             Some(value) => MemberChange::Remove(ids(value)),
             None => MemberChange::Set(Vec::new()),
         }),
-        (Op::Remove, Some(condition)) => Ok(match named(&condition) {
+        (Op::Remove, Some(condition)) => Ok(match ids_named_by(&condition) {
             Some(ids) => MemberChange::Remove(ids),
             None => MemberChange::RemoveWhere(condition),
         }),
@@ -121,15 +120,15 @@ pub fn change(
 }
 
 /// The ids that a condition names, when it is nothing but `value eq` joined by `or`: such members
-/// need not be looked at to be removed.
-fn named(condition: &Condition) -> Option<Vec<String>> {
+/// are removed by their ids, without a search.
+fn ids_named_by(condition: &Condition) -> Option<Vec<String>> {
     match condition {
         Condition::Test(
             Place::Sub(sub),
             Test::Compare(CompareOp::Eq, Operand::Exact(id) | Operand::Folded(id)),
         ) if sub.name == "value" => Some(vec![id.clone()]),
         Condition::Or(terms) => {
-            let ids = terms.iter().map(named).collect::<Option<Vec<_>>>()?;
+            let ids = terms.iter().map(ids_named_by).collect::<Option<Vec<_>>>()?;
             Some(ids.concat())
         }
         _ => None,

@@ -183,7 +183,7 @@ impl SearchRequest {
 }
 
 /// What a client is told of a `count` that is no number: where it asks for pages by cursor, RFC
-/// 9865 section 2.1 has a word of its own.
+/// 9865 section 2.1 has a keyword of its own.
 #[must_use]
 pub fn wrong_count(error: Error, by_cursor: bool) -> Error {
     if by_cursor { Error::invalid_count(error.detail) } else { error }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
 
-/// What the server knows of a resource beside its document.
+/// What the server stores of a resource beside its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// The name of the resource type.

@@ -1,4 +1,5 @@
-//! The words of RFC 7643 and RFC 7644. Pure: no I/O, no clock, no randomness.
+//! The terms and rules of RFC 7643 and RFC 7644. Nothing here does I/O, reads the clock or draws
+//! random bytes.
 
 pub mod bulk;
 pub mod coerce;

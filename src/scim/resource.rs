@@ -1,4 +1,4 @@
-//! A resource on its way out: its document with what is computed put in.
+//! The representation of a resource: its stored document, its computed attributes and `meta`.
 
 use std::collections::HashSet;
 

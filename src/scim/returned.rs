@@ -24,13 +24,13 @@ pub enum Projection {
     Without(Names),
 }
 
-/// The attributes a client named, found by the member of the resource they stand in: a request may
-/// name very many, and a page has many resources.
+/// The attributes a client named, by the member of the resource that holds them: a request may name
+/// very many, and a page has many resources.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Those that a schema defines, once each.
-    defined: Vec<Wanted>,
-    /// By the member on the first level, in lower case: those that stand in it.
+    defined: Vec<Listed>,
+    /// What was named of each member on the first level, by its name in lower case.
     by_member: HashMap<String, Member>,
 }
 
@@ -44,10 +44,10 @@ struct Member {
 }
 
 impl Names {
-    fn add(&mut self, wanted: Wanted) {
-        let (member, part) = match &wanted {
-            Wanted::Extension(urn) => (urn.to_ascii_lowercase(), None),
-            Wanted::Attribute(target) => match (&target.extension, &target.sub) {
+    fn add(&mut self, requested: Listed) {
+        let (member, part) = match &requested {
+            Listed::Extension(urn) => (urn.to_ascii_lowercase(), None),
+            Listed::Attribute(target) => match (&target.extension, &target.sub) {
                 (None, None) => (target.attribute.name.to_ascii_lowercase(), None),
                 (None, Some(_)) => (target.attribute.name.to_ascii_lowercase(), Some(target)),
                 (Some(urn), _) => {
@@ -76,7 +76,7 @@ impl Names {
         };
         let foreign = part.is_some_and(|it| it.attribute.kind == Type::Any);
         if !known && !foreign {
-            self.defined.push(wanted);
+            self.defined.push(requested);
         }
     }
 
@@ -85,9 +85,9 @@ impl Names {
     }
 }
 
-/// One attribute a client named.
+/// One entry of `attributes` or `excludedAttributes`.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum Listed {
     /// An attribute or sub-attribute.
     Attribute(Target),
     /// A whole extension, by its URN.
@@ -95,8 +95,8 @@ pub enum Wanted {
 }
 
 impl Projection {
-    /// What the two parameters ask for; `None` when neither says anything. Names that no attribute
-    /// has are passed over, as unknown attributes are on the way in.
+    /// What the two parameters ask for; `None` when both are empty. Names that no attribute has are
+    /// ignored, as unknown attributes of a body are.
     ///
     /// # Errors
     /// 400 `invalidValue` when both are given, or too many names.
@@ -115,24 +115,24 @@ impl Projection {
         let said = |it: &&str| !it.trim().is_empty();
         match (attributes.filter(said), excluded.filter(said)) {
             (None, None) => Ok(None),
-            (Some(it), None) => Ok(Some(Projection::Only(wanted(it, resource_type)))),
-            (None, Some(it)) => Ok(Some(Projection::Without(wanted(it, resource_type)))),
+            (Some(it), None) => Ok(Some(Projection::Only(named_attributes(it, resource_type)))),
+            (None, Some(it)) => Ok(Some(Projection::Without(named_attributes(it, resource_type)))),
             (Some(_), Some(_)) => {
                 Err(Error::invalid_value("Send either attributes or excludedAttributes, not both."))
             }
         }
     }
 
-    /// Whether anything of this attribute on the first level may be shown: what is computed need
-    /// not be fetched otherwise.
+    /// Whether anything of this attribute on the first level may be shown: if not, a computed
+    /// attribute need not be fetched.
     #[must_use]
     pub fn shows(&self, name: &str) -> bool {
-        let is = |it: &Wanted| matches!(it, Wanted::Attribute(target) if target.is_core(name));
+        let is = |it: &Listed| matches!(it, Listed::Attribute(target) if target.is_core(name));
         let whole =
-            |it: &Wanted| is(it) && matches!(it, Wanted::Attribute(target) if target.sub.is_none());
+            |it: &Listed| is(it) && matches!(it, Listed::Attribute(target) if target.sub.is_none());
         match self {
-            Projection::Only(wanted) => wanted.defined.iter().any(is),
-            Projection::Without(unwanted) => !unwanted.defined.iter().any(whole),
+            Projection::Only(requested) => requested.defined.iter().any(is),
+            Projection::Without(excluded) => !excluded.defined.iter().any(whole),
         }
     }
 
@@ -144,28 +144,28 @@ impl Projection {
         resource_type: &ResourceType,
     ) -> Map<String, Value> {
         match self {
-            Projection::Only(wanted) => {
+            Projection::Only(requested) => {
                 let mut kept = Map::new();
                 for (name, value) in resource {
-                    if let Some(value) = only(wanted, &name, value, resource_type) {
+                    if let Some(value) = requested_part(requested, &name, value, resource_type) {
                         kept.insert(name, value);
                     }
                 }
                 kept
             }
-            Projection::Without(unwanted) => {
-                for it in &unwanted.defined {
-                    drop_from(&mut resource, it, resource_type);
+            Projection::Without(excluded) => {
+                for it in &excluded.defined {
+                    remove_excluded(&mut resource, it, resource_type);
                 }
-                drop_foreign(&mut resource, unwanted, resource_type);
+                remove_unregistered(&mut resource, excluded, resource_type);
                 resource
             }
         }
     }
 }
 
-/// What of a resource is shown: what the client asked for, where it did; without what is shown only
-/// when it is named, and without what is never shown.
+/// The part of a resource that is shown: what the client asked for, without the attributes that are
+/// returned on request and were not named, and without those that are never returned.
 #[must_use]
 pub fn shown(
     resource: Map<String, Value>,
@@ -180,11 +180,11 @@ pub fn shown(
         return shown;
     }
     let named = match projection {
-        Some(Projection::Only(wanted)) => wanted.defined.as_slice(),
+        Some(Projection::Only(requested)) => requested.defined.as_slice(),
         _ => &[],
     };
-    hide(&mut shown, None, &resource_type.common.attributes, named);
-    hide(&mut shown, None, &resource_type.core.attributes, named);
+    hide_unrequested(&mut shown, None, &resource_type.common.attributes, named);
+    hide_unrequested(&mut shown, None, &resource_type.core.attributes, named);
     for extension in &resource_type.extensions {
         let (urn, attributes) = (&extension.schema.id, &extension.schema.attributes);
         let mut emptied = Vec::new();
@@ -192,11 +192,11 @@ pub fn shown(
             if let Value::Object(members) = value
                 && name.eq_ignore_ascii_case(urn)
             {
-                hide(members, Some(urn), attributes, named);
+                hide_unrequested(members, Some(urn), attributes, named);
                 emptied.extend(members.is_empty().then(|| name.clone()));
             }
         }
-        // Stored before the schema was registered, a name may stand with its URN.
+        // A document from before the schema was registered may have the URN in front of a name.
         let secret = |name: &str| {
             let found = attributes.iter().filter(|it| it.is_secret());
             found.map(|it| format!("{urn}:{}", it.name)).any(|it| it.eq_ignore_ascii_case(name))
@@ -206,17 +206,18 @@ pub fn shown(
     shown
 }
 
-/// Takes out what a client did not name and sees only then, and what it never sees.
-fn hide(
+/// Removes the attributes that are returned on request and were not named, and those that are never
+/// returned.
+fn hide_unrequested(
     holder: &mut Map<String, Value>,
     extension: Option<&str>,
     attributes: &[Arc<Attribute>],
-    named: &[Wanted],
+    named: &[Listed],
 ) {
     let is_named = |attribute: &Attribute, sub: Option<&Attribute>| {
         named.iter().any(|it| match it {
-            Wanted::Extension(_) => false,
-            Wanted::Attribute(target) => {
+            Listed::Extension(_) => false,
+            Listed::Attribute(target) => {
                 target.extension.as_deref() == extension
                     && target.attribute.name == attribute.name
                     && sub
@@ -234,26 +235,26 @@ fn hide(
             continue;
         }
         for sub in attribute.sub_attributes.iter().filter(|it| hidden(attribute, Some(it))) {
-            drop_member(holder, &attribute.name, Some(sub));
+            remove_attribute(holder, &attribute.name, Some(sub));
         }
     }
 }
 
-fn wanted(text: &str, resource_type: &ResourceType) -> Names {
-    let mut wanted = Names::default();
+fn named_attributes(text: &str, resource_type: &ResourceType) -> Names {
+    let mut requested = Names::default();
     for name in names(text, resource_type.strict) {
         let found = match resource_type.name(name) {
-            Name::Extension(extension) => Some(Wanted::Extension(extension.schema.id.clone())),
+            Name::Extension(extension) => Some(Listed::Extension(extension.schema.id.clone())),
             Name::Attribute(target) if AttrPath::new(name).is_some() => {
-                Some(Wanted::Attribute(target))
+                Some(Listed::Attribute(target))
             }
             _ => None,
         };
         if let Some(found) = found {
-            wanted.add(found);
+            requested.add(found);
         }
     }
-    wanted
+    requested
 }
 
 /// The names in a list with commas. What stands in brackets says which values of an attribute are
@@ -278,12 +279,17 @@ fn names(text: &str, strict: bool) -> Vec<&str> {
     names.filter(|it| !it.is_empty()).collect()
 }
 
-/// What of one member on the first level was asked for.
-fn only(wanted: &Names, name: &str, value: Value, resource_type: &ResourceType) -> Option<Value> {
+/// The part of one member on the first level that the client asked for.
+fn requested_part(
+    requested: &Names,
+    name: &str,
+    value: Value,
+    resource_type: &ResourceType,
+) -> Option<Value> {
     if resource_type.attribute(name).is_some_and(|it| it.returned == Returned::Always) {
         return Some(value);
     }
-    let named = wanted.member(name);
+    let named = requested.member(name);
     if named.is_some_and(|it| it.whole) {
         return Some(value);
     }
@@ -301,7 +307,7 @@ fn only(wanted: &Names, name: &str, value: Value, resource_type: &ResourceType) 
         for (member, value) in members {
             let named: Vec<&Target> =
                 parts.get(&member.to_ascii_lowercase()).into_iter().flatten().collect();
-            if named.iter().any(|it| it.sub.is_none()) || is_always_there(extension, &member) {
+            if named.iter().any(|it| it.sub.is_none()) || is_always_returned(extension, &member) {
                 kept.insert(member, value);
             } else if let Some(part) = sub_attributes(&named, value) {
                 kept.insert(member, part);
@@ -315,12 +321,17 @@ fn only(wanted: &Names, name: &str, value: Value, resource_type: &ResourceType) 
     kept.as_object().is_none_or(|it| !it.is_empty()).then_some(kept)
 }
 
-/// Takes out what was named below URNs that nobody registered: looked up for what is there.
-fn drop_foreign(resource: &mut Map<String, Value>, unwanted: &Names, resource_type: &ResourceType) {
+/// Removes the excluded attributes below URNs that no schema registers. It goes through the members
+/// of the resource, and not through the list of the client.
+fn remove_unregistered(
+    resource: &mut Map<String, Value>,
+    excluded: &Names,
+    resource_type: &ResourceType,
+) {
     let foreign = |name: &str| urn::is_urn(name) && resource_type.extension(name).is_none();
     let mut emptied = Vec::new();
     for (name, value) in resource.iter_mut().filter(|(name, _)| foreign(name)) {
-        let Some(named) = unwanted.member(name) else { continue };
+        let Some(named) = excluded.member(name) else { continue };
         if named.whole {
             emptied.push(name.clone());
         }
@@ -329,7 +340,7 @@ fn drop_foreign(resource: &mut Map<String, Value>, unwanted: &Names, resource_ty
         for (member, value) in std::mem::take(members) {
             kept.insert(member.clone(), value);
             for target in named.parts.get(&member.to_ascii_lowercase()).into_iter().flatten() {
-                drop_member(&mut kept, &member, target.sub.as_deref());
+                remove_attribute(&mut kept, &member, target.sub.as_deref());
             }
         }
         *members = kept;
@@ -339,7 +350,7 @@ fn drop_foreign(resource: &mut Map<String, Value>, unwanted: &Names, resource_ty
 }
 
 /// Whether this member of an extension is returned whatever the client asked for.
-fn is_always_there(extension: Option<&Extension>, name: &str) -> bool {
+fn is_always_returned(extension: Option<&Extension>, name: &str) -> bool {
     let attribute = extension.and_then(|it| it.schema.attribute(name));
     attribute.is_some_and(|it| it.returned == Returned::Always)
 }
@@ -350,7 +361,7 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     let keep = |name: &str| {
         let always =
             attribute.sub_attribute(name).is_some_and(|it| it.returned == Returned::Always);
-        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| same(sub, name)))
+        always || named.iter().any(|it| it.sub.as_ref().is_some_and(|sub| has_name_of(sub, name)))
     };
     let filter = |object: Map<String, Value>| -> Map<String, Value> {
         object.into_iter().filter(|(name, _)| keep(name)).collect()
@@ -376,19 +387,23 @@ fn sub_attributes(named: &[&Target], value: Value) -> Option<Value> {
     }
 }
 
-fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type: &ResourceType) {
-    let target = match unwanted {
-        Wanted::Extension(urn) => {
+fn remove_excluded(
+    resource: &mut Map<String, Value>,
+    excluded: &Listed,
+    resource_type: &ResourceType,
+) {
+    let target = match excluded {
+        Listed::Extension(urn) => {
             let extension = resource_type.extension(urn);
             if let Some(Value::Object(members)) = resource.get_mut(urn) {
-                members.retain(|name, _| is_always_there(extension, name));
+                members.retain(|name, _| is_always_returned(extension, name));
             }
             if resource.get(urn).is_some_and(|it| it.as_object().is_none_or(Map::is_empty)) {
                 resource.shift_remove(urn);
             }
             return;
         }
-        Wanted::Attribute(target) => target,
+        Listed::Attribute(target) => target,
     };
     let leaf: &Attribute = target.leaf();
     if leaf.returned == Returned::Always {
@@ -396,7 +411,7 @@ fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type
     }
     let name = &target.attribute.name;
     let Some(urn) = &target.extension else {
-        drop_member(resource, name, target.sub.as_deref());
+        remove_attribute(resource, name, target.sub.as_deref());
         return;
     };
     if resource_type.extension(urn).is_none() {
@@ -406,17 +421,17 @@ fn drop_from(resource: &mut Map<String, Value>, unwanted: &Wanted, resource_type
         return;
     };
     if let Some(Value::Object(members)) = resource.get_mut(&urn) {
-        let spelled = members.keys().find(|it| same(&target.attribute, it)).cloned();
-        drop_member(members, &spelled.unwrap_or_default(), target.sub.as_deref());
+        let spelled = members.keys().find(|it| has_name_of(&target.attribute, it)).cloned();
+        remove_attribute(members, &spelled.unwrap_or_default(), target.sub.as_deref());
         if members.is_empty() {
             resource.shift_remove(&urn);
         }
     }
 }
 
-/// Whether a member of a document has the name of an attribute. Those of a schema are spelled as it
-/// does; what nobody registered is spelled as it came.
-fn same(attribute: &Attribute, member: &str) -> bool {
+/// Whether a member of a document has the name of an attribute. A document spells the names of a
+/// schema as the schema does, and names that no schema registers as a client sent them.
+fn has_name_of(attribute: &Attribute, member: &str) -> bool {
     match attribute.kind {
         Type::Any => attribute.name.eq_ignore_ascii_case(member),
         _ => attribute.name == member,
@@ -432,7 +447,7 @@ fn is_joined(name: &str, urn: &str, attribute: &str) -> bool {
     behind && head.eq_ignore_ascii_case(urn)
 }
 
-fn drop_member(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
+fn remove_attribute(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
     let Some(sub) = sub else {
         holder.shift_remove(name);
         return;
@@ -512,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn of_values_without_the_named_part_empty_objects_were_left() {
+    fn a_value_without_the_named_sub_attributes_is_left_out() {
         let always = json!({"schemas": ["a"], "id": "1"});
         let mut one = always.clone();
         one["emails"] = json!([{"type": "work"}]);

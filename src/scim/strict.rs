@@ -1,6 +1,6 @@
-//! What an organisation that is set to strict refuses: names that no schema defines, in a body and
-//! in a PATCH operation. Identity providers send such names, so by default they are passed over or
-//! kept (`validate.rs`).
+//! What an organisation that is set to strict refuses: names that no schema defines, in a body, in
+//! a PATCH operation and in a filter. Identity providers send such names, so by default they are
+//! ignored or kept (`validate.rs`).
 
 use std::sync::Arc;
 
@@ -37,8 +37,8 @@ pub fn judge_body(body: &Map<String, Value>, resource_type: &ResourceType) -> Re
     Ok(())
 }
 
-/// Judges the names in the path and the value of a PATCH operation. A path that cannot be read is
-/// left to whoever reads it.
+/// Judges the names in the path and the value of a PATCH operation. A path that cannot be
+/// read passes here: `PatchPath::parse` refuses it.
 ///
 /// # Errors
 /// As [`judge_body`].
@@ -65,7 +65,8 @@ pub fn judge_operation(
     }
 }
 
-/// Judges the names in a filter. Those below a URN that nobody registered could be searched for.
+/// Judges the names in a filter. By default, a filter may name attributes below a URN that no
+/// schema registers.
 ///
 /// # Errors
 /// 400 `invalidFilter` that names what no schema defines.
@@ -130,10 +131,10 @@ fn judge_members(known: &[Arc<Attribute>], value: &Value, path: &str) -> Result<
     let Value::Object(members) = value else {
         return Ok(());
     };
-    let joint = if path.contains(':') && !path.contains('[') { ':' } else { '.' };
+    let separator = if path.contains(':') && !path.contains('[') { ':' } else { '.' };
     members.iter().try_for_each(|(name, value)| match find(known, name) {
-        Some(attribute) => judge_value(attribute, value, &format!("{path}{joint}{name}")),
-        None => Err(undefined(&format!("{path}{joint}{name}"))),
+        Some(attribute) => judge_value(attribute, value, &format!("{path}{separator}{name}")),
+        None => Err(undefined(&format!("{path}{separator}{name}"))),
     })
 }
 

@@ -1,5 +1,6 @@
-//! Turns what a client sent into a document, by the characteristics of the schemas (RFC 7643
-//! sections 2 and 7), and judges a change against what was there. The only way in for outside data.
+//! Makes a document of the body of a client, by the characteristics of the schemas (RFC 7643
+//! sections 2 and 7), and judges a changed document against the one before. `coerce.rs` reads the
+//! single values. A document is made from outside data nowhere else.
 //!
 //! Names are taken in any letter case. Unknown attributes are ignored (RFC 7644 section 3.3),
 //! objects below unknown extension URNs are kept.
@@ -8,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
-use crate::scim::coerce::{accepted, foreign, members, missing};
+use crate::scim::coerce::{foreign, required_missing, writable_members, writable_value};
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
 use crate::scim::filter::path::Target;
@@ -25,7 +26,7 @@ use crate::scim::strict;
 pub struct Judged {
     /// The document, complete and in order.
     pub document: Map<String, Value>,
-    /// What was asked for and passed over: names of attributes, each with the value.
+    /// The attributes of the request that were not changed, each with the value it asked for.
     pub passed_over: Map<String, Value>,
 }
 
@@ -44,9 +45,9 @@ pub fn create(
     complete(document, &Map::new(), resource_type)
 }
 
-/// The document that replaces another (RFC 7644 section 3.5.1). What the body leaves out is
-/// cleared, but for: what only the server sets, what cannot change, `active`, the e-mail addresses
-/// under the product rules, and extensions that no schema here describes.
+/// The document that replaces another (RFC 7644 section 3.5.1). An attribute that the body leaves
+/// out is removed, except: attributes that only the server sets, immutable ones, `active`, the
+/// e-mail addresses under the product rules, and extensions that no schema here describes.
 ///
 /// # Errors
 /// As [`create`], and 400 `mutability` for what cannot be changed.
@@ -89,10 +90,11 @@ pub fn judge_change(
 ) -> Result<Judged, Error> {
     let mut passed_over = Map::new();
     for attribute in resource_type.core.attributes.iter().chain(&resource_type.common.attributes) {
-        let asked = after.get(&attribute.name).cloned();
         match keep_immutable(before, &mut after, attribute) {
+            // What is refused stays in `after` as it was asked for.
             Err(_) if attribute.name == USER_NAME && rules.keeps_identity() => {
-                after.extend(before.get(USER_NAME).map(|it| (USER_NAME.to_owned(), it.clone())));
+                let kept = before.get(USER_NAME).cloned().unwrap_or_default();
+                let asked = after.insert(USER_NAME.to_owned(), kept);
                 passed_over.extend(asked.map(|it| (USER_NAME.to_owned(), it)));
             }
             judged => judged?,
@@ -112,7 +114,8 @@ pub fn judge_change(
             continue;
         }
         if !after.contains_key(id) {
-            // The client speaks of nothing here, so what stays is not incomplete by its fault.
+            // The client sent nothing of this extension, so the required attributes stay with the
+            // immutable ones, and the extension is complete.
             let required = extension.schema.attributes.iter().filter(|it| it.required);
             for name in required.map(|it| &it.name) {
                 new.extend(old.get(name).map(|it| (name.clone(), it.clone())));
@@ -174,7 +177,7 @@ fn keep_immutable(
 /// the common and core attributes as their schemas list them, the extensions.
 ///
 /// An extension that the change leaves as it was is not judged: it may be older than its schema,
-/// and must not stand in the way of a deactivation.
+/// and the deactivation of its account must not fail for it.
 fn complete(
     mut document: Map<String, Value>,
     before: &Map<String, Value>,
@@ -189,7 +192,7 @@ fn complete(
     ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
     for attribute in resource_type.common.attributes.iter().chain(&resource_type.core.attributes) {
         match document.shift_remove(&attribute.name) {
-            // A name that is blank is none; one from before this was judged stays.
+            // A blank name is no name. One that was stored before this rule stays.
             Some(Value::String(it))
                 if attribute.required
                     && it.trim().is_empty()
@@ -201,7 +204,7 @@ fn complete(
                 ordered.insert(attribute.name.clone(), value);
             }
             None if attribute.required && attribute.name != "schemas" => {
-                return Err(missing(&attribute.name));
+                return Err(required_missing(&attribute.name));
             }
             None => {}
         }
@@ -210,9 +213,9 @@ fn complete(
         let id = &extension.schema.id;
         let value = document.shift_remove(id);
         let old = before.iter().find(|(it, _)| it.eq_ignore_ascii_case(id)).map(|(_, it)| it);
-        let as_it_was = value.is_some() && value.as_ref() == old;
+        let is_unchanged = value.is_some() && value.as_ref() == old;
         match value {
-            Some(value) if as_it_was => {
+            Some(value) if is_unchanged => {
                 schemas.extend(value.is_object().then(|| Value::from(id.as_str())));
                 ordered.insert(id.clone(), value);
             }
@@ -221,12 +224,12 @@ fn complete(
                 let lacking =
                     attributes.iter().find(|it| it.required && !members.contains_key(&it.name));
                 if let Some(attribute) = lacking {
-                    return Err(missing(&format!("{id}:{}", attribute.name)));
+                    return Err(required_missing(&format!("{id}:{}", attribute.name)));
                 }
                 schemas.push(id.as_str().into());
                 ordered.insert(id.clone(), Value::Object(members));
             }
-            _ if extension.required => return Err(missing(id)),
+            _ if extension.required => return Err(required_missing(id)),
             _ => {}
         }
     }
@@ -247,8 +250,8 @@ fn blank(name: &str) -> Error {
     ))
 }
 
-/// Spells the URNs of extensions as their schemas do: what was stored before a schema was
-/// registered may have its URN in another letter case, or stand as one name with its attribute.
+/// Spells the URNs of extensions as their schemas do: a document from before a schema was
+/// registered may have its URN in another letter case, or in one name with an attribute.
 pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &ResourceType) {
     let is_joined = |(name, value): (&String, &Value)| urn::is_urn(name) && !value.is_object();
     if document.iter().any(is_joined) {
@@ -260,7 +263,7 @@ pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &Resou
                 && document.get(&urn).is_none_or(Value::is_object)
                 && let Some(value) = document.shift_remove(&name)
             {
-                merge(document, &urn, Map::from_iter([(attribute.name.clone(), value)]));
+                add_to_extension(document, &urn, Map::from_iter([(attribute.name.clone(), value)]));
             }
         }
     }
@@ -285,7 +288,7 @@ fn judge_schemas(
     };
     let found = body.iter().find(|(name, _)| name.eq_ignore_ascii_case("schemas"));
     let listed: Vec<&str> = match found.map(|(_, value)| value) {
-        // What is meant is known from the endpoint; two maintained clients never send it.
+        // The endpoint says what the body is; two maintained clients never send `schemas`.
         given if !rules.strict && given.is_none_or(message::is_empty) => return Ok(()),
         None | Some(Value::Null) => return Err(wrong("\"schemas\" is missing.".to_owned())),
         Some(Value::String(it)) => vec![it],
@@ -309,8 +312,8 @@ fn judge_schemas(
     Err(wrong(format!("\"schemas\" does not name the schema of a {name}.")))
 }
 
-/// The known attributes of a body in their canonical form; what only the server sets, what is never
-/// kept and what is unknown left out.
+/// The known attributes of a body in their canonical form. Attributes that only the server sets,
+/// that are never kept or that are unknown are left out.
 fn normalize(
     body: &Map<String, Value>,
     resource_type: &ResourceType,
@@ -334,15 +337,19 @@ fn normalize(
             )));
         }
         if let Some(attribute) = resource_type.attribute(name) {
-            if let Some(value) = accepted(attribute, value, &attribute.name, rules.strict)? {
-                put(&mut document, &attribute.name, value);
+            if let Some(value) = writable_value(attribute, value, &attribute.name, rules.strict)? {
+                set_or_extend(&mut document, &attribute.name, value);
             }
             continue;
         }
         match resource_type.name(name) {
             Name::Extension(extension) => {
                 let (attributes, urn) = (&extension.schema.attributes, &extension.schema.id);
-                merge(&mut document, urn, members(attributes, value, urn, rules.strict)?);
+                add_to_extension(
+                    &mut document,
+                    urn,
+                    writable_members(attributes, value, urn, rules.strict)?,
+                );
             }
             Name::Attribute(target) if target.attribute.kind == Type::Any => {
                 let whole = is_whole(value, &target, resource_type);
@@ -351,20 +358,20 @@ fn normalize(
                 {
                     let key = urn.to_ascii_lowercase();
                     let urn = spelled.entry(key).or_insert_with(|| urn.to_owned());
-                    merge(&mut document, urn, members);
+                    add_to_extension(&mut document, urn, members);
                 }
             }
-            // A name with its URN as a member: Entra ID sends those. Without one, a name that only
-            // an extension defines is passed over, but for the parts of a complex attribute.
+            // A name with its URN, as Entra ID sends it, or one such as `name.familyName`. A name
+            // without a URN that only an extension defines is ignored.
             Name::Attribute(target) if urn::is_urn(name) || target.extension.is_none() => {
                 add_named(&mut document, name, value, &target, rules)?;
             }
             Name::Misplaced => return Err(misplaced(name, resource_type)),
-            // A URI that no attribute can follow: an extension, when an object is below it.
+            // A URN that no attribute can follow is an extension, when its value is an object.
             Name::Unknown if urn::is_urn(name) && value.is_object() && !urn::is_of_scim(name) => {
                 if let Some(Value::Object(members)) = foreign(name, value)? {
                     let urn = spelled.entry(name.to_ascii_lowercase());
-                    merge(&mut document, urn.or_insert_with(|| name.clone()), members);
+                    add_to_extension(&mut document, urn.or_insert_with(|| name.clone()), members);
                 }
             }
             Name::Attribute(_) | Name::Core | Name::Unknown => {}
@@ -373,7 +380,7 @@ fn normalize(
     Ok(document)
 }
 
-/// Puts an attribute that was named with its URN, or with a sub-attribute, where it belongs.
+/// Adds an attribute to the document that the body names with its URN, or with a sub-attribute.
 fn add_named(
     document: &mut Map<String, Value>,
     name: &str,
@@ -383,10 +390,10 @@ fn add_named(
 ) -> Result<(), Error> {
     let attribute = &target.attribute;
     let mut value = match &target.sub {
-        None => accepted(attribute, value, name, rules.strict)?,
-        // Which of several values is meant, nobody can tell.
+        None => writable_value(attribute, value, name, rules.strict)?,
+        // Of several values, the name does not say which one it means.
         Some(_) if attribute.multi_valued || attribute.mutability == Mutability::ReadOnly => None,
-        Some(sub) => accepted(sub, value, name, rules.strict)?
+        Some(sub) => writable_value(sub, value, name, rules.strict)?
             .map(|it| Value::Object(Map::from_iter([(sub.name.clone(), it)]))),
     };
     let Some(new) = value.take() else { return Ok(()) };
@@ -398,32 +405,32 @@ fn add_named(
             object
         }
     };
-    put(holder, &attribute.name, new);
+    set_or_extend(holder, &attribute.name, new);
     Ok(())
 }
 
-/// Sets a member. What stands in two parts, such as `name` and `name.givenName`, is one value.
-fn put(holder: &mut Map<String, Value>, name: &str, value: Value) {
+/// Sets a member. A value that is sent in two parts, such as `name` and `name.givenName`, is one.
+fn set_or_extend(holder: &mut Map<String, Value>, name: &str, value: Value) {
     match (holder.get_mut(name), value) {
         (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
         (_, value) => drop(holder.insert(name.to_owned(), value)),
     }
 }
 
-/// Whether a name below a URN that nobody registered is that of a whole extension, and not of an
+/// Whether a name below a URN that no schema registers is that of a whole extension, and not of an
 /// attribute in one: where the URN ends with the name of the type, and wherever an object is given.
 fn is_whole(value: &Value, target: &Target, resource_type: &ResourceType) -> bool {
     let ends_here = target.attribute.name.eq_ignore_ascii_case(&resource_type.name);
-    target.sub.is_none() && (ends_here || value.is_object())
+    value.is_object() || (target.sub.is_none() && ends_here)
 }
 
-/// What is kept below a URN that nobody registered.
+/// The members that are kept below a URN that no schema registers.
 struct Foreign<'a> {
     urn: &'a str,
     members: Map<String, Value>,
 }
 
-/// What a name below a URN that nobody registered stands for, as a PATCH has it: the members of the
+/// What a name below a URN that no schema registers stands for, as in a PATCH: the members of the
 /// extension, or one of them.
 fn foreign_members<'a>(
     name: &'a str,
@@ -458,7 +465,7 @@ fn misplaced(name: &str, resource_type: &ResourceType) -> Error {
     Error::invalid_syntax(misplaced_detail(name, resource_type))
 }
 
-/// What is said of a name that could mean nothing in a resource of this type.
+/// The detail of the refusal of a name that can mean nothing in a resource of this type.
 #[must_use]
 pub fn misplaced_detail(name: &str, resource_type: &ResourceType) -> String {
     format!(
@@ -469,12 +476,13 @@ pub fn misplaced_detail(name: &str, resource_type: &ResourceType) -> String {
     )
 }
 
-fn merge(document: &mut Map<String, Value>, urn: &str, members: Map<String, Value>) {
+/// Adds members to an extension of the document, which is made where it is missing.
+fn add_to_extension(document: &mut Map<String, Value>, urn: &str, members: Map<String, Value>) {
     if members.is_empty() {
         return;
     }
     let object = document.entry(urn).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(object) = object {
-        members.into_iter().for_each(|(name, value)| put(object, &name, value));
+        members.into_iter().for_each(|(name, value)| set_or_extend(object, &name, value));
     }
 }

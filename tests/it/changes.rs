@@ -482,7 +482,7 @@ fn who_asks_for_what_was_trimmed_is_told_to_begin_anew() {
 
 #[test]
 fn a_file_that_was_trimmed_before_says_so_too() {
-    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/upgrade/v3.sql");
+    let dump = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/upgrade/v4.sql");
     let harness = Harness::new();
     let file = harness.folder.path().join("old.db");
     let old = Connection::open(&file).unwrap();

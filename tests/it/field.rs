@@ -413,6 +413,13 @@ fn a_name_with_a_urn_that_nobody_registered_is_kept_below_it() {
     assert_eq!((&after[ACME]["badge"], &after["active"]), (&json!("b2"), &json!(false)));
     body[format!("{ACME}:badge")] = json!("b3");
     assert_eq!(harness.put(&at(&ida), &body).expect(200).json()[ACME]["badge"], "b3");
+    // An object is an extension, whatever its URN looks like, and stays one when it is sent back.
+    let dotted = "urn:example:sch.emas";
+    let mut other = user("eve@example.com");
+    other[dotted] = json!({"a": ["1"]});
+    let eve = harness.post("/Users", &other).expect(201).json();
+    assert_eq!(eve[dotted], json!({"a": ["1"]}));
+    assert_eq!(harness.put(&at(&eve), &eve).expect(200).json(), eve);
     // A whole extension takes an object.
     body[ACME] = json!("x");
     harness.put(&at(&ida), &body).refused(400, Some("invalidValue"), "takes an object");

@@ -155,25 +155,22 @@ fn answer(
         let links = links(context, tx, &chosen, &mut page)?;
         Ok((page, links))
     })?;
-    {
-        let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
-        let write = |position, backward| {
-            Cursor { position, backward, total, count }.write(&query, context.now)
-        };
-        let (first, last) = (page.resources.first(), page.resources.last());
-        let backward = cursor.as_ref().is_some_and(|it| it.backward);
-        // Whoever comes from somewhere can go back there.
-        let next = last.filter(|_| page.more || backward);
-        let previous = first.filter(|_| if backward { page.more } else { cursor.is_some() });
-        let list = ListResponse {
-            total,
-            next_cursor: next.map(|it| write(it.position.clone(), false)),
-            previous_cursor: previous.map(|it| write(it.position.clone(), true)),
-            resources: print(context, &chosen, &page, &links)?,
-            ..ListResponse::default()
-        };
-        Ok(scim_response(200, list.to_text()))
-    }
+    let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
+    let write =
+        |position, backward| Cursor { position, backward, total, count }.write(&query, context.now);
+    let (first, last) = (page.resources.first(), page.resources.last());
+    let backward = cursor.as_ref().is_some_and(|it| it.backward);
+    // Whoever comes from somewhere can go back there.
+    let next = last.filter(|_| page.more || backward);
+    let previous = first.filter(|_| if backward { page.more } else { cursor.is_some() });
+    let list = ListResponse {
+        total,
+        next_cursor: next.map(|it| write(it.position.clone(), false)),
+        previous_cursor: previous.map(|it| write(it.position.clone(), true)),
+        resources: print(context, &chosen, &page, &links)?,
+        ..ListResponse::default()
+    };
+    Ok(scim_response(200, list.to_text()))
 }
 
 /// A page by `startIndex`. Where the page before it has been sent to the same client a moment ago,
@@ -209,31 +206,29 @@ fn by_index(
         let links = links(context, tx, chosen, &mut page)?;
         Ok((page, links, change, counted))
     })?;
-    {
-        let total = page.total.or(counted.map(|it| it.count));
-        let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
-        // Behind the last page too: some clients walk on until a page is empty.
-        if let Some(last) = page.resources.last().filter(|_| page.more || offset > 0) {
-            let position = last.position.clone();
-            let end = End { index: seen, position, read: context.now };
-            let total = total.zip(change).map(|(count, change)| Total { count, change });
-            context.bookmarks.put(&walk, offset, end, total);
-        }
-        // Who was deleted on earlier pages counts no more, and who was restored there does; but a
-        // client that adds up what it got must neither end before the list does nor ask for ever.
-        let total = total.map(|it| match position.is_some() {
-            true if page.more => it.max(seen + 1),
-            true => it.min(seen),
-            false => it,
-        });
-        let list = ListResponse {
-            total,
-            start_index: Some(search.start_index),
-            resources: print(context, chosen, &page, &links)?,
-            ..ListResponse::default()
-        };
-        Ok(scim_response(200, list.to_text()))
+    let total = page.total.or(counted.map(|it| it.count));
+    let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
+    // Behind the last page too: some clients walk on until a page is empty.
+    if let Some(last) = page.resources.last().filter(|_| page.more || offset > 0) {
+        let position = last.position.clone();
+        let end = End { index: seen, position, read: context.now };
+        let total = total.zip(change).map(|(count, change)| Total { count, change });
+        context.bookmarks.put(&walk, offset, end, total);
     }
+    // Who was deleted on earlier pages counts no more, and who was restored there does; but a
+    // client that adds up what it got must neither end before the list does nor ask for ever.
+    let total = total.map(|it| match position.is_some() {
+        true if page.more => it.max(seen + 1),
+        true => it.min(seen),
+        false => it,
+    });
+    let list = ListResponse {
+        total,
+        start_index: Some(search.start_index),
+        resources: print(context, chosen, &page, &links)?,
+        ..ListResponse::default()
+    };
+    Ok(scim_response(200, list.to_text()))
 }
 
 /// Takes the memory of a page, before anything of it is read.

@@ -79,7 +79,8 @@ pub fn create_as(
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = changes(&Map::new(), &document);
-        let members = [MemberChange::Set(members)];
+        // Nothing is asked of the members of what has none.
+        let members = (!members.is_empty()).then_some(MemberChange::Set(members));
         change_members(context, tx, &stored, members, &mut changes)?;
         log(context, tx, "POST", kind, id, 201, &changes)?;
         view(resource_type, &base, projection.as_ref()).answer(context, tx, 201, &stored)
@@ -352,6 +353,9 @@ fn change_members(
                 changed.note(add_members(context, tx, group, &ids)?, 1);
             }
         }
+    }
+    if changed.order.is_empty() {
+        return Ok(());
     }
     let touched = changed.order.iter().filter(|it| changed.net.get(*it).is_some_and(|it| *it != 0));
     tx.touch(context.principal.org.key, &types_with_groups(context), touched)?;

@@ -26,8 +26,8 @@ use crate::scim::schema::attribute::{Attribute, Type};
 use crate::scim::schema::name::GROUPS;
 use crate::scim::schema::resource_type::ResourceType;
 
-/// The most terms of a filter that asks for the groups of a member: each follows groups in groups,
-/// and SQLite reads only so many such questions in one statement.
+/// The most terms of a filter that names the groups of a member: each term follows groups in
+/// groups, and SQLite takes only so many such subqueries in one statement.
 pub const GROUPS_TERMS_MAX: usize = 50;
 
 /// A filter ready to be decided.
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-/// What is asked of the values.
+/// What must be true of the values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
     /// There is one.
@@ -86,7 +86,7 @@ pub enum Operand {
     Bool(bool),
     /// For text that differs by letter case.
     Exact(String),
-    /// For text that does not: the folded form.
+    /// For text that does not differ by letter case: the folded form.
     Folded(String),
     /// For numbers; the operator is none of `co`, `sw`, `ew`.
     Number(Number),
@@ -115,7 +115,7 @@ impl Condition {
         all: &[&ResourceType],
     ) -> Result<Condition, Error> {
         let condition = judge(filter, &Scope::Resource(resource_type, all))?;
-        let mut size = Size::default();
+        let mut size = ConditionSize::default();
         size.add(&condition);
         if size.has_groups && size.terms > GROUPS_TERMS_MAX {
             return Err(Error::invalid_filter(format!(
@@ -138,12 +138,12 @@ impl Condition {
     /// How many comparisons there are in it.
     #[must_use]
     pub fn terms(&self) -> usize {
-        let mut size = Size::default();
+        let mut size = ConditionSize::default();
         size.add(self);
         size.terms
     }
 
-    /// What is left of one test where its place has no value.
+    /// What one test comes to where its place has no value.
     fn without_value(&self) -> Condition {
         match self {
             Condition::Test(_, Test::Absent | Test::Compare(CompareOp::Ne, _)) => {
@@ -154,13 +154,14 @@ impl Condition {
     }
 }
 
+/// How large a condition is.
 #[derive(Default)]
-struct Size {
+struct ConditionSize {
     terms: usize,
     has_groups: bool,
 }
 
-impl Size {
+impl ConditionSize {
     fn add(&mut self, condition: &Condition) {
         match condition {
             Condition::And(terms) | Condition::Or(terms) => {
@@ -194,8 +195,8 @@ impl Scope<'_> {
         matches!(self, Scope::Resource(resource_type, _) if resource_type.strict)
     }
 
-    /// Another type that has what this path names, when the one at hand has not.
-    fn elsewhere(&self, path: &AttrPath) -> Option<Scope<'_>> {
+    /// The resource type that has the attribute this path names, when the one at hand does not.
+    fn in_other_type(&self, path: &AttrPath) -> Option<Scope<'_>> {
         let Scope::Resource(here, all) = self else { return None };
         if here.resolve(path).is_some() {
             return None;
@@ -210,20 +211,22 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
         terms.iter().map(|it| judge(it, scope)).collect()
     };
     if let Filter::Present(path) | Filter::Compare(path, ..) | Filter::ValuePath(path, _) = filter
-        && let Some(elsewhere) = scope.elsewhere(path)
+        && let Some(other_type) = scope.in_other_type(path)
     {
-        return Ok(judge(filter, &elsewhere)?.without_value());
+        return Ok(judge(filter, &other_type)?.without_value());
     }
     match filter {
         Filter::And(terms) => Ok(Condition::And(all(terms)?)),
         Filter::Or(terms) => Ok(Condition::Or(all(terms)?)),
         Filter::Not(inner) => Ok(Condition::Not(Box::new(judge(inner, scope)?))),
-        Filter::Present(path) => Ok(Condition::Test(place(path, scope, false)?, Test::Present)),
+        Filter::Present(path) => {
+            Ok(Condition::Test(find_place(path, scope, false)?, Test::Present))
+        }
         Filter::Compare(path, op, literal) => {
             let default_value = *literal != Literal::Null;
-            let place = place(path, scope, default_value)?;
-            let test = test(path, place.leaf(), *op, literal, scope.strict())?;
-            Ok(of_primary(&place, &test).unwrap_or(Condition::Test(place, test)))
+            let place = find_place(path, scope, default_value)?;
+            let test = judge_comparison(path, place.leaf(), *op, literal, scope.strict())?;
+            Ok(primary_condition(&place, &test).unwrap_or(Condition::Test(place, test)))
         }
         Filter::ValuePath(path, inner) => {
             let Scope::Resource(resource_type, _) = scope else {
@@ -233,7 +236,7 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
                     quoted(path.as_str())
                 )));
             };
-            let target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
+            let target = resource_type.resolve(path).ok_or_else(|| unknown_attribute(path))?;
             let filterable = target.leaf().kind == Type::Complex || target.leaf().multi_valued;
             if target.sub.is_some() || !(filterable || target.leaf().kind == Type::Any) {
                 return Err(Error::invalid_filter(format!(
@@ -248,9 +251,9 @@ fn judge(filter: &Filter, scope: &Scope) -> Result<Condition, Error> {
     }
 }
 
-/// A value that does not say that it is primary is not (RFC 7643 section 2.4): false is whatever is
-/// not true.
-fn of_primary(place: &Place, test: &Test) -> Option<Condition> {
+/// The condition for a comparison with `primary`: every value that is not marked `primary: true` is
+/// not primary, also one without this sub-attribute (RFC 7643 section 2.4).
+fn primary_condition(place: &Place, test: &Test) -> Option<Condition> {
     let Test::Compare(op, Operand::Bool(truth)) = test else { return None };
     if place.leaf().name != "primary" {
         return None;
@@ -273,10 +276,10 @@ fn of_primary(place: &Place, test: &Test) -> Option<Condition> {
 
 /// Finds the place a path names. A complex attribute is compared by its `value` (RFC 7644 section
 /// 3.4.2.2: `emails co "example.com"`).
-fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, Error> {
+fn find_place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, Error> {
     let place = match scope {
         Scope::Resource(resource_type, _) => {
-            let mut target = resource_type.resolve(path).ok_or_else(|| unknown(path))?;
+            let mut target = resource_type.resolve(path).ok_or_else(|| unknown_attribute(path))?;
             refuse_secret(path, &target.attribute)?;
             if default_value && target.sub.is_none() && target.attribute.kind == Type::Complex {
                 let value = target.attribute.sub_attribute("value").ok_or_else(|| {
@@ -302,7 +305,7 @@ fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, E
                 None if attribute.sub_attributes.is_empty() && name == "value" => {
                     Place::Value(Arc::clone(attribute))
                 }
-                None => return Err(unknown(path)),
+                None => return Err(unknown_attribute(path)),
             }
         }
     };
@@ -310,7 +313,7 @@ fn place(path: &AttrPath, scope: &Scope, default_value: bool) -> Result<Place, E
     Ok(place)
 }
 
-fn unknown(path: &AttrPath) -> Error {
+fn unknown_attribute(path: &AttrPath) -> Error {
     Error::invalid_filter(format!(
         "The filter names \"{}\", which no schema of this resource type defines. /Schemas lists \
          the attributes.",
@@ -328,7 +331,7 @@ fn refuse_secret(path: &AttrPath, attribute: &Attribute) -> Result<(), Error> {
     Ok(())
 }
 
-fn test(
+fn judge_comparison(
     path: &AttrPath,
     leaf: &Attribute,
     op: CompareOp,

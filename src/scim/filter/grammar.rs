@@ -1,7 +1,7 @@
 //! The filter grammar of RFC 7644 section 3.4.2.2, figure 1: text in, [`Filter`] out.
 //!
 //! Names and values are judged later, against a resource type, in `condition.rs`. What clients send
-//! beyond the grammar is read as they mean it: operators in any case, values without quotes, and
+//! beyond the grammar is accepted as well: operators in any case, values without quotes, and
 //! `emails[type eq "work"] eq "x"`.
 
 use std::fmt;
@@ -158,7 +158,7 @@ impl<'a> Parser<'a> {
             return Err(Error::invalid_filter(format!(
                 "The filter is nested more than {FILTER_DEPTH_MAX} deep at character {}. Write it \
                  with fewer parentheses.",
-                self.character()
+                self.character_number()
             )));
         }
         self.skip_spaces();
@@ -311,7 +311,7 @@ impl<'a> Parser<'a> {
         self.position += rest.len() - rest.trim_start_matches([' ', '\t']).len();
     }
 
-    fn character(&self) -> usize {
+    fn character_number(&self) -> usize {
         self.text[..self.position].chars().count() + 1
     }
 
@@ -324,7 +324,7 @@ impl<'a> Parser<'a> {
         Error::invalid_filter(format!(
             "The filter cannot be read at character {}: expected {what}, found {found}. A filter \
              looks like userName eq \"bob@example.com\".",
-            self.character()
+            self.character_number()
         ))
     }
 }
@@ -343,7 +343,7 @@ fn string_end(text: &str) -> Option<usize> {
     None
 }
 
-/// The filter in the RFC's grammar again, fully parenthesised where `and` and `or` mix.
+/// The filter in the RFC's grammar, with parentheses wherever `and` and `or` mix.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let joined = |f: &mut fmt::Formatter<'_>, terms: &[Filter], word: &str| {

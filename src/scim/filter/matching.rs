@@ -18,51 +18,52 @@ use crate::scim::schema::attribute::{Attribute, Type};
 /// when the client leaves nothing out, with `id` and `meta`.
 #[must_use]
 pub fn matches(condition: &Condition, document: &Map<String, Value>) -> bool {
-    decide(condition, At::Resource(document))
+    decide(condition, Subject::Resource(document))
 }
 
 /// Whether one value of a multi-valued attribute meets a condition on such values.
 #[must_use]
 pub fn value_matches(condition: &Condition, value: &Value) -> bool {
-    decide(condition, At::Value(value))
+    decide(condition, Subject::Value(value))
 }
 
 /// What the places of a condition are looked up in.
 #[derive(Clone, Copy)]
-enum At<'a> {
+enum Subject<'a> {
     Resource(&'a Map<String, Value>),
     Value(&'a Value),
 }
 
-fn decide(condition: &Condition, at: At) -> bool {
+fn decide(condition: &Condition, subject: Subject) -> bool {
     match condition {
-        Condition::And(terms) => terms.iter().all(|it| decide(it, at)),
-        Condition::Or(terms) => terms.iter().any(|it| decide(it, at)),
-        Condition::Not(inner) => !decide(inner, at),
-        Condition::Test(place, test) => passes(&values_at(place, at), test),
-        Condition::Any(target, inner) => match at {
-            At::Resource(document) => {
+        Condition::And(terms) => terms.iter().all(|it| decide(it, subject)),
+        Condition::Or(terms) => terms.iter().any(|it| decide(it, subject)),
+        Condition::Not(inner) => !decide(inner, subject),
+        Condition::Test(place, test) => passes(&values_at(place, subject), test),
+        Condition::Any(target, inner) => match subject {
+            Subject::Resource(document) => {
                 let values = values(attribute_value(target, document));
                 values.iter().any(|it| value_matches(inner, it))
             }
             // The grammar has no brackets within brackets.
-            At::Value(_) => false,
+            Subject::Value(_) => false,
         },
     }
 }
 
-fn values_at<'a>(place: &Place, at: At<'a>) -> Vec<&'a Value> {
-    match (place, at) {
-        (Place::Resource(target), At::Resource(document)) => {
+fn values_at<'a>(place: &Place, subject: Subject<'a>) -> Vec<&'a Value> {
+    match (place, subject) {
+        (Place::Resource(target), Subject::Resource(document)) => {
             let found = values(attribute_value(target, document));
             match &target.sub {
                 None => found,
                 Some(sub) => found.into_iter().flat_map(|it| values(sub_value(sub, it))).collect(),
             }
         }
-        (Place::Sub(sub), At::Value(value)) => values(sub_value(sub, value)),
-        (Place::Value(_), At::Value(value)) => values(Some(value)),
-        // A condition on values has no place in the resource, nor the other way round.
+        (Place::Sub(sub), Subject::Value(value)) => values(sub_value(sub, value)),
+        (Place::Value(_), Subject::Value(value)) => values(Some(value)),
+        // A condition on values names no place in the resource, and one on the resource none in a
+        // value.
         _ => Vec::new(),
     }
 }
@@ -78,7 +79,7 @@ fn attribute_value<'a>(target: &Target, document: &'a Map<String, Value>) -> Opt
 fn sub_value<'a>(sub: &Attribute, value: &'a Value) -> Option<&'a Value> {
     match value {
         Value::Object(members) => members.get(&sub.name),
-        // Below an unregistered extension nobody has said whether `tags` holds texts or objects; in
+        // Below an unregistered extension no schema says whether `tags` holds texts or objects; in
         // `tags[value eq "a"]` a text is its own value, as for any multi-valued attribute of texts.
         _ if sub.kind == Type::Any && sub.name == "value" => Some(value),
         _ => None,
@@ -119,9 +120,9 @@ fn compares(value: &Value, op: CompareOp, operand: &Operand) -> bool {
         (Operand::Bool(wanted), Value::Bool(it)) => op == CompareOp::Eq && it == wanted,
         (Operand::Exact(wanted), Value::String(it)) => text_compares(it, op, wanted),
         (Operand::Folded(wanted), Value::String(it)) => text_compares(&fold(it), op, wanted),
-        (Operand::Number(wanted), Value::Number(it)) => is_ordered(order(it, wanted), op),
+        (Operand::Number(wanted), Value::Number(it)) => satisfies(compare_numbers(it, wanted), op),
         (Operand::Instant(wanted), Value::String(it)) => {
-            is_ordered(Timestamp::parse(it).map(|it| it.cmp(wanted)), op)
+            satisfies(Timestamp::parse(it).map(|it| it.cmp(wanted)), op)
         }
         _ => false,
     }
@@ -133,11 +134,11 @@ fn text_compares(text: &str, op: CompareOp, wanted: &str) -> bool {
         CompareOp::Sw => text.starts_with(wanted),
         CompareOp::Ew => text.ends_with(wanted),
         // By code points, which is the order of an index as well.
-        _ => is_ordered(Some(text.cmp(wanted)), op),
+        _ => satisfies(Some(text.cmp(wanted)), op),
     }
 }
 
-fn is_ordered(found: Option<Ordering>, op: CompareOp) -> bool {
+fn satisfies(found: Option<Ordering>, op: CompareOp) -> bool {
     found.is_some_and(|found| match op {
         CompareOp::Eq => found.is_eq(),
         CompareOp::Gt => found.is_gt(),
@@ -151,16 +152,16 @@ fn is_ordered(found: Option<Ordering>, op: CompareOp) -> bool {
 
 /// The order of two numbers by their value. A whole number too large for `i64` counts as the
 /// nearest `f64`, because SQLite reads it so.
-fn order(a: &Number, b: &Number) -> Option<Ordering> {
+fn compare_numbers(a: &Number, b: &Number) -> Option<Ordering> {
     match (a.as_i64(), b.as_i64()) {
         (Some(a), Some(b)) => Some(a.cmp(&b)),
-        (Some(a), None) => whole_order(a, b.as_f64()?),
-        (None, Some(b)) => whole_order(b, a.as_f64()?).map(Ordering::reverse),
+        (Some(a), None) => compare_with_real(a, b.as_f64()?),
+        (None, Some(b)) => compare_with_real(b, a.as_f64()?).map(Ordering::reverse),
         (None, None) => a.as_f64()?.partial_cmp(&b.as_f64()?),
     }
 }
 
-fn whole_order(whole: i64, real: f64) -> Option<Ordering> {
+fn compare_with_real(whole: i64, real: f64) -> Option<Ordering> {
     // Exact: the cast of a number without a fraction loses nothing, or stops at the ends of i128.
     let by_whole = i128::from(whole).cmp(&(real.trunc() as i128));
     Some(by_whole.then(0.0.partial_cmp(&real.fract())?))
@@ -292,8 +293,8 @@ mod tests {
     fn numbers_are_compared_by_value() {
         let check = |a: &str, b: &str, expected: Ordering| {
             let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
-            assert_eq!(order(&a, &b), Some(expected), "{a} {b}");
-            assert_eq!(order(&b, &a), Some(expected.reverse()), "{b} {a}");
+            assert_eq!(compare_numbers(&a, &b), Some(expected), "{a} {b}");
+            assert_eq!(compare_numbers(&b, &a), Some(expected.reverse()), "{b} {a}");
         };
         check("1", "1.0", Ordering::Equal);
         check("0", "-0.0", Ordering::Equal);

@@ -1,4 +1,4 @@
-//! The operations of a PATCH, applied to a document (RFC 7644 section 3.5.2).
+//! Applies the operations of a PATCH to a document (RFC 7644 section 3.5.2).
 //!
 //! A request is applied to a copy of the document, operation by operation; `validate::judge_change`
 //! then judges the result. Where one operation fails, nothing of the request is kept.
@@ -15,15 +15,15 @@ use crate::scim::filter::path::{AttrPath, Target};
 use crate::scim::identity::{self, IdentityChanges, Rules};
 use crate::scim::membership::{self, MemberChange};
 use crate::scim::patch::message::{Op, PatchOp, PatchOperation};
+use crate::scim::patch::multi_valued::Selection;
 use crate::scim::patch::path::PatchPath;
-use crate::scim::patch::values::Selection;
-use crate::scim::patch::{single, values};
+use crate::scim::patch::target::{self, TargetLocation};
+use crate::scim::patch::{multi_valued, singular};
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
 use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
-use crate::scim::schema::urn;
 use crate::scim::strict;
-use crate::scim::validate::{misplaced_detail, spell_extensions, takes_an_object};
+use crate::scim::validate::{spell_extensions, takes_an_object};
 
 /// The most work of one change on attributes with several values, a whole Bulk request included:
 /// the bytes of the values an operation goes through, times the comparisons with each. Half a
@@ -41,7 +41,7 @@ pub struct Patched {
     pub document: Map<String, Value>,
     /// What is to be done to the members, in order; they are no part of the document.
     pub members: Vec<MemberChange>,
-    /// What was asked for and passed over: names and paths, each with the value where it is small.
+    /// The names and paths of the request that were ignored, each with the value where it is small.
     pub passed_over: Map<String, Value>,
 }
 
@@ -88,7 +88,8 @@ impl PatchOp {
                 Some(error) => drop(unknown.get_or_insert(numbered(error))),
             }
         }
-        // What no schema has is passed over beside what can be done, as it is in POST and PUT.
+        // An operation on what no schema defines is ignored, as in POST and PUT, unless every
+        // operation is one.
         match unknown {
             Some(error) if known == 0 => Err(error),
             _ => Ok(patched),
@@ -96,15 +97,16 @@ impl PatchOp {
     }
 }
 
+/// A request that is being applied, operation by operation.
 struct Patch<'a> {
     document: &'a mut Map<String, Value>,
     members: &'a mut Vec<MemberChange>,
     passed_over: &'a mut Map<String, Value>,
     resource_type: &'a ResourceType,
     rules: Rules,
-    /// What was done of [`WORK_MAX`].
+    /// How much of [`WORK_MAX`] is used up.
     work: &'a mut usize,
-    /// Why the operation at hand cannot be done: it names what no schema has.
+    /// The error for an operation that names what no schema defines.
     unknown: Option<Error>,
 }
 
@@ -129,11 +131,11 @@ impl Patch<'_> {
                  change.",
             ));
         };
-        self.members_of(*op, members)
+        self.apply_without_path(*op, members)
     }
 
-    /// What a value without a path names.
-    fn members_of(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
+    /// Applies an operation without a path: its value names the attributes.
+    fn apply_without_path(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
         let mut seen = HashSet::new();
         for (name, value) in members {
             if !seen.insert(name.to_ascii_lowercase()) {
@@ -145,7 +147,7 @@ impl Patch<'_> {
             match value {
                 // The core schema as an object is the resource itself.
                 Value::Object(inner) if name.eq_ignore_ascii_case(&self.resource_type.core.id) => {
-                    self.members_of(op, inner)?;
+                    self.apply_without_path(op, inner)?;
                 }
                 _ => self.at_path(op, name, value, false)?,
             }
@@ -153,9 +155,10 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// One change. `explicit`: the client named the place in `path`, so what cannot be done is
-    /// refused; a member of a path-less value that is unknown or read-only is ignored, as in POST
-    /// and PUT. Okta sends the group's `id` that way, authentik the whole resource.
+    /// Applies an operation to what one path names. `explicit`: the client sent this path, so what
+    /// cannot be done is refused. A member of a value without a path that is unknown or read-only
+    /// is ignored, as in POST and PUT: Okta sends the group's `id` that way, authentik the whole
+    /// resource.
     fn at_path(&mut self, op: Op, text: &str, value: &Value, explicit: bool) -> Result<(), Error> {
         if self.rules.strict {
             strict::judge_operation(text, value, self.resource_type)?;
@@ -164,44 +167,27 @@ impl Patch<'_> {
             && !self.rules.strict
             && op != Op::Remove
         {
-            return self.members_of(op, members);
+            return self.apply_without_path(op, members);
         }
-        if let Some(urn) = self.extension_named(text, value) {
-            return self.extension(op, &urn, value);
-        }
-        let path = match PatchPath::parse(text) {
-            Err(_) if !explicit && !urn::is_urn(text) && !text.contains('[') => return Ok(()),
-            parsed => parsed?,
+        let found = target::find(self.document, self.resource_type, text, value, explicit)?;
+        let (path, target) = match found {
+            TargetLocation::Extension(urn) => return self.extension(op, &urn, value),
+            TargetLocation::Attribute(path, target) => (path, target),
+            TargetLocation::Unknown(error) => return self.pass_over(text, error),
+            TargetLocation::Ignored => return Ok(()),
         };
-        let mut target = match self.resource_type.name(path.attribute.as_str()) {
-            Name::Attribute(target) => target,
-            Name::Misplaced => {
-                let detail = misplaced_detail(text, self.resource_type);
-                return Err(Error::invalid_path(detail));
-            }
-            Name::Core | Name::Extension(_) | Name::Unknown if explicit => {
-                let detail = format!(
-                    "The path \"{}\" names no attribute of a {}. /Schemas lists the attributes.",
-                    quoted(text),
-                    self.resource_type.name
-                );
-                return self.pass_over(text, Error::invalid_path(detail));
-            }
-            Name::Core | Name::Extension(_) | Name::Unknown => return Ok(()),
-        };
-        if let Some(sub) = &path.sub {
-            target.sub = match sub_attribute(&target.attribute, sub, text) {
-                Ok(sub) => sub,
-                Err(error) if explicit => return self.pass_over(text, error),
-                Err(_) => return Ok(()),
-            };
+        if let Some(urn) = &target.extension
+            && target.attribute.kind == Type::Any
+        {
+            // The names below this URN were compared one by one.
+            let compared = self.document.get(urn).and_then(Value::as_object).map_or(0, Map::len);
+            self.add_work(compared, urn)?;
         }
-        self.spell_as_stored(&mut target)?;
         let read_only = target.attribute.mutability == Mutability::ReadOnly
             || target.leaf().mutability == Mutability::ReadOnly
             || target.is_core("schemas");
         if read_only {
-            if !explicit || self.is_so_already(op, &target, value) {
+            if !explicit || self.changes_nothing(op, &target, value) {
                 return Ok(());
             }
             let detail = format!("\"{}\" is read-only: only the server sets it.", quoted(text));
@@ -218,7 +204,7 @@ impl Patch<'_> {
                 return Ok(());
             }
             self.refuse_removal(&target, path.filter.is_some(), text)?;
-        } else if says_nothing(value) && self.keeps(&target) {
+        } else if is_unassigned(value) && self.keeps(&target) {
             return Ok(());
         }
         self.count_work(&path, &target, value)?;
@@ -229,44 +215,14 @@ impl Patch<'_> {
             return self.change(op, &path, &target, value, text);
         }
         let old = identity::primary_email(self.document).map(str::to_owned);
-        let keeps = op != Op::Remove && says_nothing(value);
+        let keeps = op != Op::Remove && is_unassigned(value);
         let before = if keeps { self.document.get(EMAILS).cloned() } else { None };
         self.change(op, &path, &target, value, text)?;
         self.judge_emails(op, old.as_deref(), before)
     }
 
-    /// Names below a URN that nobody registered, as the resource has them already: letter case says
-    /// nothing there either (RFC 7643 section 2.1).
-    fn spell_as_stored(&mut self, target: &mut Target) -> Result<(), Error> {
-        fn spelled(holder: &Map<String, Value>, name: &str) -> Option<String> {
-            let same = |it: &&String| it.eq_ignore_ascii_case(name);
-            let other = || holder.keys().find(same).cloned();
-            if holder.contains_key(name) { Some(name.to_owned()) } else { other() }
-        }
-        if target.attribute.kind != Type::Any {
-            return Ok(());
-        }
-        let Some(urn) = target.extension.as_ref().and_then(|it| spelled(self.document, it)) else {
-            return Ok(());
-        };
-        let holder = self.document.get(&urn).and_then(Value::as_object);
-        self.spend(holder.map_or(0, Map::len), &urn)?;
-        let holder = self.document.get(&urn).and_then(Value::as_object);
-        if let Some(name) = holder.and_then(|it| spelled(it, &target.attribute.name)) {
-            if let Some(sub) = &target.sub
-                && let Some(Value::Object(value)) = holder.and_then(|it| it.get(&name))
-            {
-                let sub = spelled(value, &sub.name).unwrap_or_else(|| sub.name.clone());
-                target.sub = Some(Arc::new(Attribute::untyped(&sub)));
-            }
-            target.attribute = Arc::new(Attribute::untyped(&name));
-        }
-        target.extension = Some(urn);
-        Ok(())
-    }
-
-    /// Notes that an operation names what no schema has. To the letter of RFC 7644 section 3.5.2
-    /// the request is refused for it.
+    /// Ignores an operation that names what no schema defines. An organisation that is set to
+    /// strict refuses the request, as RFC 7644 section 3.5.2 says.
     fn pass_over(&mut self, text: &str, error: Error) -> Result<(), Error> {
         if self.rules.strict {
             return Err(error);
@@ -276,7 +232,7 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// Refuses what would keep the store busy for long: a change is made while others wait.
+    /// Refuses a request that would take long: no other change is made meanwhile.
     fn count_work(
         &mut self,
         path: &PatchPath,
@@ -288,11 +244,11 @@ impl Patch<'_> {
             return Ok(());
         }
         let whole = Target { sub: None, ..target.clone() };
-        let cost = values::cost(self.get(&whole), path.filter.as_ref(), value);
-        self.spend(cost, &attribute.name)
+        let cost = multi_valued::cost(self.get(&whole), path.filter.as_ref(), value);
+        self.add_work(cost, &attribute.name)
     }
 
-    fn spend(&mut self, cost: usize, name: &str) -> Result<(), Error> {
+    fn add_work(&mut self, cost: usize, name: &str) -> Result<(), Error> {
         *self.work = self.work.saturating_add(cost);
         if *self.work <= WORK_MAX {
             return Ok(());
@@ -314,17 +270,17 @@ impl Patch<'_> {
     ) -> Result<(), Error> {
         let attribute = &target.attribute;
         if target.is_core(MEMBERS) && membership::has_members(self.resource_type) {
-            return self.change_members(op, path, target, value, text);
+            return self.apply_to_members(op, path, target, value, text);
         }
-        // Below a URN that nobody registered, what is a list is a multi-valued attribute.
-        let whole = Target { sub: None, ..target.clone() };
-        let untyped = attribute.kind == Type::Any;
-        let is_list = untyped
-            && (path.filter.is_some()
-                || self.get(&whole).is_some_and(Value::is_array)
-                || (op == Op::Add && value.is_array() && self.get(&whole).is_some()));
-        let list = Arc::new(Attribute { multi_valued: is_list, ..Attribute::clone(attribute) });
-        let attribute = if is_list { &list } else { attribute };
+        // Below a URN that no schema registers, an attribute with an array is multi-valued.
+        let list;
+        let attribute = match attribute.kind == Type::Any && self.is_list(op, path, target, value) {
+            true => {
+                list = Arc::new(Attribute { multi_valued: true, ..Attribute::clone(attribute) });
+                &list
+            }
+            false => attribute,
+        };
         let strict = self.rules.strict;
         let holder = self.holder(target.extension.as_deref(), op != Op::Remove);
         let Some(holder) = holder else {
@@ -333,20 +289,29 @@ impl Patch<'_> {
         if attribute.multi_valued {
             let (filter, sub) = (path.filter.as_ref(), target.sub.as_ref());
             let selection = Selection::new(attribute, filter, sub, strict)?;
-            values::apply(holder, attribute, &selection, op, value, text)?;
+            multi_valued::apply(holder, attribute, &selection, op, value, text)?;
         } else if path.filter.is_some() {
             return Err(Error::invalid_path(format!(
                 "\"{}\" has one value, so no brackets can follow it.",
                 quoted(attribute.name.as_str())
             )));
         } else {
-            single::apply(holder, attribute, target.sub.as_ref(), op, value, text, strict)?;
+            singular::apply(holder, attribute, target.sub.as_ref(), op, value, text, strict)?;
         }
         self.drop_empty_extension(target.extension.as_deref());
         Ok(())
     }
 
-    fn change_members(
+    /// Whether an attribute of any type holds several values, or is to.
+    fn is_list(&self, op: Op, path: &PatchPath, target: &Target, value: &Value) -> bool {
+        let whole = Target { sub: None, ..target.clone() };
+        let stored = self.get(&whole);
+        path.filter.is_some()
+            || stored.is_some_and(Value::is_array)
+            || (op == Op::Add && value.is_array() && stored.is_some())
+    }
+
+    fn apply_to_members(
         &mut self,
         op: Op,
         path: &PatchPath,
@@ -367,12 +332,12 @@ impl Patch<'_> {
         let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
         let named = coerce(&target.attribute, value, text, self.rules.strict)?;
         // An empty list of members to remove removes nobody; no list at all removes them all.
-        let nobody = Value::Array(Vec::new());
-        let value = named.as_ref().or((!value.is_null()).then_some(&nobody));
+        let no_members = Value::Array(Vec::new());
+        let value = named.as_ref().or((!value.is_null()).then_some(&no_members));
         let change = membership::change(op, condition, value)?;
-        let searches = |it: &MemberChange| matches!(it, MemberChange::RemoveWhere(_));
-        let so_far = || self.members.iter().filter(|it| searches(it)).count();
-        if searches(&change) && so_far() >= MEMBER_FILTERS_MAX {
+        let has_filter = |it: &MemberChange| matches!(it, MemberChange::RemoveWhere(_));
+        let filters_so_far = || self.members.iter().filter(|it| has_filter(it)).count();
+        if has_filter(&change) && filters_so_far() >= MEMBER_FILTERS_MAX {
             return Err(Error::too_many(format!(
                 "More than {MEMBER_FILTERS_MAX} operations select members by something else than \
                  their \"value\". Send them in several requests."
@@ -382,60 +347,24 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// The extension that this text names as a whole: a registered one, one the resource has, or,
-    /// when an object is to be put there, one that nothing here knows.
-    fn extension_named(&self, text: &str, value: &Value) -> Option<String> {
-        if !urn::is_urn(text) || text.contains('[') {
-            return None;
-        }
-        let target = match self.resource_type.name(text) {
-            Name::Extension(extension) => return Some(extension.schema.id.clone()),
-            Name::Attribute(target) if target.attribute.kind == Type::Any => target,
-            Name::Unknown => {
-                // A URN that no attribute can end, such as one with a version behind it.
-                let is_urn = |it: &str| it.starts_with(|it: char| it.is_ascii_digit());
-                let whole = value.is_object() && text.rsplit(':').next().is_some_and(is_urn);
-                return self.stored_extension(text).or_else(|| whole.then(|| text.to_owned()));
-            }
-            _ => return None,
-        };
-        if let Some(stored) = self.stored_extension(text) {
-            return Some(stored);
-        }
-        let holder =
-            target.extension.as_ref().is_some_and(|it| self.stored_extension(it).is_some());
-        let name = &target.attribute.name;
-        // Such a URN ends with the name of the type.
-        let is_urn_itself = name.eq_ignore_ascii_case(&self.resource_type.name);
-        let unknown = target.sub.is_none() && !holder && value.is_object();
-        (unknown || (is_urn_itself && target.sub.is_none())).then(|| text.to_owned())
-    }
-
-    /// The extension with this URN that the resource has, as it is spelled there.
-    fn stored_extension(&self, urn: &str) -> Option<String> {
-        let is_it =
-            |(name, value): &(&String, &Value)| value.is_object() && name.eq_ignore_ascii_case(urn);
-        self.document.iter().find(is_it).map(|(name, _)| name.clone())
-    }
-
     fn extension(&mut self, op: Op, urn: &str, value: &Value) -> Result<(), Error> {
-        // Each member that goes moves those behind it.
+        // The removal of a member moves all members behind it.
         let there = self.document.get(urn).and_then(Value::as_object).map_or(0, Map::len);
         let gone = value.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()).count();
-        self.spend(self.document.len() + there * gone, urn)?;
+        self.add_work(self.document.len() + there * gone, urn)?;
         if op == Op::Remove || value.is_null() {
             self.document.shift_remove(urn);
             return Ok(());
         }
         let Value::Object(members) = value else {
-            // How PHP prints an object without members.
+            // PHP prints an object without members as [].
             let empty = value.as_array().is_some_and(Vec::is_empty) || *value == "";
             return if empty && !self.rules.strict { Ok(()) } else { Err(takes_an_object(urn)) };
         };
         if let Some(extension) = self.resource_type.extension(urn) {
             let at = |name: &String| format!("{urn}:{name}");
-            // What can be no attribute's name is unknown here, too. `schemas` is no attribute of an
-            // extension; a client may name the extension by it once more.
+            // A name that no attribute can have is unknown, and ignored like every unknown name.
+            // `schemas` is no attribute of an extension; a client may name the extension by it.
             let nameable = |name: &str| {
                 let names_itself = name.eq_ignore_ascii_case(SCHEMAS)
                     && extension.schema.attribute(name).is_none();
@@ -503,7 +432,7 @@ impl Patch<'_> {
     }
 
     /// Whether an addition or replacement would change nothing (RFC 7644 section 3.5.2.1).
-    fn is_so_already(&self, op: Op, target: &Target, value: &Value) -> bool {
+    fn changes_nothing(&self, op: Op, target: &Target, value: &Value) -> bool {
         match (op, self.get(target)) {
             (Op::Remove, _) => false,
             (Op::Add, Some(Value::Array(stored))) => match value {
@@ -511,7 +440,7 @@ impl Patch<'_> {
                 one => stored.contains(one),
             },
             (_, Some(stored)) => stored == value,
-            (_, None) => says_nothing(value),
+            (_, None) => is_unassigned(value),
         }
     }
 
@@ -532,7 +461,7 @@ impl Patch<'_> {
         Ok(())
     }
 
-    /// Whether "no value" (null, "", []) means "keep" here, as in a PUT.
+    /// Whether an attribute keeps its value when a client sends null, "" or [], as in a PUT.
     fn keeps(&self, target: &Target) -> bool {
         let whole = target.sub.is_none();
         let immutable = target.leaf().mutability == Mutability::Immutable;
@@ -544,9 +473,8 @@ impl Patch<'_> {
         target.is_core(ACTIVE) && identity::is_account(self.resource_type)
     }
 
-    /// The primary e-mail address must come out as it was. Where it vanished because the client
-    /// sent no value, the addresses are kept as they were before; where it was removed, that is
-    /// refused.
+    /// The primary e-mail address must be the same after the change. Where it is lost because the
+    /// client sent no value, the addresses before the change are put back; its removal is refused.
     fn judge_emails(
         &mut self,
         op: Op,
@@ -567,31 +495,13 @@ impl Patch<'_> {
     }
 }
 
-/// Whether a value says "no value" (RFC 7643 section 2.5); Okta clears with an empty text.
-fn says_nothing(value: &Value) -> bool {
+/// Whether a value stands for "unassigned" (RFC 7643 section 2.5). The empty text counts too: Okta
+/// clears attributes with it.
+fn is_unassigned(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(it) => it.is_empty(),
-        Value::Array(it) => it.iter().all(says_nothing),
+        Value::Array(it) => it.iter().all(is_unassigned),
         _ => false,
-    }
-}
-
-fn sub_attribute(
-    attribute: &Attribute,
-    name: &str,
-    text: &str,
-) -> Result<Option<std::sync::Arc<Attribute>>, Error> {
-    if attribute.kind == Type::Any {
-        return Ok(Some(std::sync::Arc::new(Attribute::untyped(name))));
-    }
-    match attribute.sub_attribute(name) {
-        Some(sub) => Ok(Some(std::sync::Arc::clone(sub))),
-        None => Err(Error::invalid_path(format!(
-            "The path \"{}\" names no attribute: \"{}\" has no sub-attribute \"{}\".",
-            quoted(text),
-            attribute.name,
-            quoted(name)
-        ))),
     }
 }

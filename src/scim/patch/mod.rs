@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod message;
+pub mod multi_valued;
 pub mod path;
-pub mod single;
-pub mod values;
+pub mod singular;
+pub mod target;

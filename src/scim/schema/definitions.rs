@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::document::Schema;
-use crate::scim::schema::own_type::OwnType;
+use crate::scim::schema::own_type::{OwnType, TypeDocument};
 use crate::scim::schema::resource_type::{Extension, ResourceType};
 
 /// The published schemas, one file each. A new resource type is one more file here and one more
@@ -34,22 +34,6 @@ pub struct Definitions {
     common: Arc<Schema>,
     /// Whether names are taken to the letter.
     strict: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Parts {
-    name: String,
-    endpoint: String,
-    schema: String,
-    #[serde(default)]
-    schema_extensions: Vec<ExtensionParts>,
-}
-
-#[derive(Deserialize)]
-struct ExtensionParts {
-    schema: String,
-    required: bool,
 }
 
 impl Definitions {
@@ -81,10 +65,10 @@ impl Definitions {
             serde_json::from_str(RESOURCE_TYPES).map_err(|it| it.to_string())?;
         let mut resource_types = Vec::new();
         for document in documents {
-            let parts = Parts::deserialize(&document).map_err(|it| it.to_string())?;
+            let parts = TypeDocument::deserialize(&document).map_err(|it| it.to_string())?;
             let mut extensions = Vec::new();
             for it in parts.schema_extensions {
-                extensions.push(Extension { schema: named(&it.schema)?, required: it.required });
+                extensions.push(Extension { schema: named(&it.urn)?, required: it.required });
             }
             resource_types.push(ResourceType {
                 name: parts.name,
@@ -93,12 +77,12 @@ impl Definitions {
                 extensions,
                 common: Arc::clone(&common),
                 document,
-                elsewhere: Vec::new(),
+                urns_of_other_types: Vec::new(),
                 strict: false,
             });
         }
         let mut definitions = Definitions { schemas, resource_types, common, strict: false };
-        definitions.tell_types_apart();
+        definitions.note_urns_of_other_types();
         Ok(definitions)
     }
 
@@ -111,8 +95,8 @@ impl Definitions {
     }
 
     /// Tells each resource type the URNs of the others, so that none of them is taken for an
-    /// extension that nobody registered.
-    fn tell_types_apart(&mut self) {
+    /// extension that is not registered.
+    fn note_urns_of_other_types(&mut self) {
         let of_type = |it: &ResourceType| {
             let extensions = it.extensions.iter().map(|it| it.schema.id.clone());
             std::iter::once(it.core.id.clone()).chain(extensions).collect::<Vec<String>>()
@@ -121,7 +105,7 @@ impl Definitions {
         for (i, it) in self.resource_types.iter_mut().enumerate() {
             let others = urns.iter().enumerate().filter(|(j, _)| *j != i);
             let others = others.flat_map(|(_, urns)| urns).filter(|it| !urns[i].contains(it));
-            it.elsewhere = others.cloned().collect();
+            it.urns_of_other_types = others.cloned().collect();
         }
     }
 
@@ -147,12 +131,12 @@ impl Definitions {
                 extensions: extensions.collect(),
                 common: Arc::clone(&self.common),
                 document: own.published().clone(),
-                elsewhere: Vec::new(),
+                urns_of_other_types: Vec::new(),
                 strict: self.strict,
             });
             extended.schemas.extend(own.schemas.iter().cloned());
         }
-        extended.tell_types_apart();
+        extended.note_urns_of_other_types();
         extended
     }
 
@@ -197,7 +181,7 @@ impl Definitions {
             }
             extended.schemas.push(schema);
         }
-        extended.tell_types_apart();
+        extended.note_urns_of_other_types();
         extended
     }
 

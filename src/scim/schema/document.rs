@@ -74,7 +74,7 @@ impl Schema {
     }
 
     /// The same for a document that is JSON already, with `is_core` the core schema of a resource
-    /// type: that one may have a URN in the room of SCIM's core schemas.
+    /// type: that one may have a URN below that of SCIM's core schemas.
     ///
     /// # Errors
     /// As [`Schema::of_extension`].

@@ -68,13 +68,19 @@ pub struct NamedExtension {
     pub required: bool,
 }
 
-#[derive(Deserialize)]
+/// What a ResourceType document says (RFC 7643 section 6).
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Parts {
-    name: String,
-    endpoint: String,
-    schema: String,
-    schema_extensions: Vec<NamedExtension>,
+pub struct TypeDocument {
+    /// The name.
+    pub name: String,
+    /// The endpoint, with the slash before it.
+    pub endpoint: String,
+    /// The URN of the core schema.
+    pub schema: String,
+    /// The extensions.
+    #[serde(default)]
+    pub schema_extensions: Vec<NamedExtension>,
 }
 
 impl OwnType {
@@ -96,7 +102,8 @@ impl OwnType {
     /// # Errors
     /// A sentence that says where it is none.
     pub fn from_document(document: Value) -> Result<OwnType, String> {
-        let parts = Parts::deserialize(&document["resourceType"]).map_err(|it| it.to_string())?;
+        let parts =
+            TypeDocument::deserialize(&document["resourceType"]).map_err(|it| it.to_string())?;
         let given = document["schemas"].as_array().into_iter().flatten();
         let schemas = given.map(|it| Schema::from_document(it.clone()).map(Arc::new));
         let schemas = schemas.collect::<Result<Vec<_>, String>>()?;

@@ -37,7 +37,7 @@ pub struct ResourceType {
     /// The document as it is published, without `meta`.
     pub document: Value,
     /// The URNs of schemas that other resource types of the organisation have.
-    pub elsewhere: Vec<String>,
+    pub urns_of_other_types: Vec<String>,
     /// Whether names are taken to the letter of RFC 7643 and RFC 7644: an organisation that is set
     /// to strict.
     pub strict: bool,
@@ -50,7 +50,7 @@ pub enum Name<'a> {
     Core,
     /// A whole extension.
     Extension(&'a Extension),
-    /// An attribute or sub-attribute. Below a URN that nobody registered, one of any type.
+    /// An attribute or sub-attribute. Below a URN that no schema registers, one of any type.
     Attribute(Target),
     /// Nothing that a schema here defines.
     Unknown,
@@ -150,11 +150,11 @@ impl ResourceType {
         if known {
             return Name::Unknown;
         }
-        let elsewhere = self
-            .elsewhere
+        let of_other_type = self
+            .urns_of_other_types
             .iter()
             .any(|it| urn::behind(text, it, self.strict).is_some_and(|rest| !rest.contains(':')));
-        if elsewhere || urn::is_of_scim(text) {
+        if of_other_type || urn::is_of_scim(text) {
             return Name::Misplaced;
         }
         self.unregistered(text).map_or(Name::Unknown, Name::Attribute)
@@ -194,7 +194,7 @@ impl ResourceType {
 
     /// Whether this is the name of a resource type, in any letter case.
     fn is_type(&self, name: &str) -> bool {
-        let others = self.elsewhere.iter().filter(|it| urn::is_of_scim(it));
+        let others = self.urns_of_other_types.iter().filter(|it| urn::is_of_scim(it));
         let mut others = others.filter_map(|it| it.rsplit(':').next());
         name.eq_ignore_ascii_case(&self.name) || others.any(|it| it.eq_ignore_ascii_case(name))
     }

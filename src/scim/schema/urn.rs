@@ -33,9 +33,9 @@ pub fn is_urn(name: &str) -> bool {
     name.contains(':')
 }
 
-/// What begins the URNs that only RFC 7643 gives a meaning to, in lower case: below one of these a
-/// name that no schema defines is a mistake, and never somebody's extension.
-const MEANINGLESS: &[&str] = &[
+/// The prefixes of URNs that only RFC 7643 gives a meaning to, in lower case: below one of these, a
+/// name that no schema defines is a mistake, and never an extension.
+const SCIM_PREFIXES: &[&str] = &[
     CORE_PREFIX,
     "urn:ietf:params:scim:schemas:extension:enterprise:",
     "urn:ietf:params:scim:api:",
@@ -46,7 +46,7 @@ const MEANINGLESS: &[&str] = &[
 /// one of SCIM 1.1.
 #[must_use]
 pub fn is_of_scim(text: &str) -> bool {
-    MEANINGLESS.iter().any(|it| text.get(..it.len()).is_some_and(|t| t.eq_ignore_ascii_case(it)))
+    SCIM_PREFIXES.iter().any(|it| text.get(..it.len()).is_some_and(|t| t.eq_ignore_ascii_case(it)))
 }
 
 /// What follows a URN in a text that begins with it: the name of an attribute, or nothing.
@@ -77,7 +77,7 @@ pub fn behind<'a>(text: &'a str, urn: &str, to_the_letter: bool) -> Option<&'a s
     (rest.is_empty() || name.len() < rest.len()).then_some(name)
 }
 
-/// What the schema URNs of other people do not begin with, in lower case.
+/// The prefixes of URNs that belong to SCIM or to this program, in lower case.
 const RESERVED: &[&str] = &[
     CORE_PREFIX,
     "urn:ietf:params:scim:schemas:extension:enterprise:",
@@ -86,7 +86,7 @@ const RESERVED: &[&str] = &[
     "urn:plumm:",
 ];
 
-/// Whether this URN belongs to SCIM or to this program, so that no schema can be registered by it.
+/// Whether this URN belongs to SCIM or to this program: no schema is registered under it.
 #[must_use]
 pub fn is_reserved(urn: &str) -> bool {
     let urn = urn.to_ascii_lowercase();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::scim::coerce::coerce;
 use crate::scim::error::Error;
 use crate::scim::patch::message::Op;
-use crate::scim::patch::values::{self, Selection};
+use crate::scim::patch::multi_valued::{self, Selection};
 use crate::scim::schema::attribute::{Attribute, Type};
 
 /// Applies one operation to an attribute of `holder`, or to its sub-attribute.
@@ -40,10 +40,10 @@ pub fn apply(
             return Ok(());
         }
         // A complex value names what changes; its other sub-attributes stay (section 3.5.2.3).
-        // A bare id is another value altogether: what was said of the one before is not true of it.
-        let is_named = !matches!(value, Value::String(_));
+        // A bare id is another value: the sub-attributes of the value before do not describe it.
+        let is_bare_id = matches!(value, Value::String(_));
         if attribute.kind == Type::Complex
-            && is_named
+            && !is_bare_id
             && (kept.is_some() || value.is_object())
             && let Some(Value::Object(old)) = holder.get_mut(&attribute.name)
         {
@@ -70,7 +70,7 @@ pub fn apply(
     match sub.multi_valued && (op == Op::Add || !value.is_null()) {
         true => {
             let all = Selection::new(sub, None, None, strict)?;
-            values::apply(object, sub, &all, op, value, text)?;
+            multi_valued::apply(object, sub, &all, op, value, text)?;
         }
         false => set(Some(object), &sub.name, kept),
     }
@@ -80,7 +80,7 @@ pub fn apply(
     Ok(())
 }
 
-/// Sub-attributes that a complex value gives as null are cleared.
+/// Removes the sub-attributes that a complex value gives as null.
 fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
     for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
         if let Some(sub) = attribute.sub_attribute(name) {
@@ -90,7 +90,7 @@ fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribut
 }
 
 /// Sets a member, or removes it when there is no value.
-pub fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
+fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
     match (holder, value) {
         (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
         (Some(holder), None) => drop(holder.shift_remove(name)),

@@ -1,5 +1,5 @@
-//! PATCH on an attribute with several values (RFC 7644 section 3.5.2): which of them an operation
-//! means, and what it does to them.
+//! PATCH on a multi-valued attribute (RFC 7644 section 3.5.2): which values an operation selects,
+//! and what it does to them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,22 +8,25 @@ use serde_json::{Map, Value};
 
 use crate::scim::coerce::{VALUES_MAX, coerce, element_key};
 use crate::scim::error::{Error, quoted};
+use crate::scim::filter::comparison::same;
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::{CompareOp, Filter};
 use crate::scim::filter::matching::value_matches;
 use crate::scim::patch::message::Op;
 use crate::scim::schema::attribute::Attribute;
 
-/// Which values an operation means, and which part of them.
+/// The values that an operation selects, and which part of them.
 #[derive(Debug)]
 pub struct Selection {
-    /// Those that meet this; all of them when there is none.
+    /// The values that meet this; all of them when there is none.
     condition: Option<Condition>,
-    /// What a new value gets from the filter: `type eq "work"` says how it must look.
-    seed: Option<Map<String, Value>>,
-    /// This sub-attribute of them; the whole value when there is none.
+    /// The value that the filter describes, from which a new one is made: `type eq "work"`
+    /// describes one with this type.
+    described: Option<Map<String, Value>>,
+    /// The sub-attribute of these values; the whole values when there is none.
     sub: Option<Arc<Attribute>>,
-    /// Whether values are taken to the letter, and none is made where a filter selects nothing.
+    /// Whether the organisation is set to strict: only the forms of the RFC are taken, and no value
+    /// is made where a filter selects none.
     strict: bool,
 }
 
@@ -39,14 +42,14 @@ impl Selection {
         strict: bool,
     ) -> Result<Selection, Error> {
         let condition = filter.map(|it| Condition::of_values(it, attribute)).transpose()?;
-        let seed = match &condition {
+        let described = match &condition {
             None => Some(Map::new()),
-            Some(condition) => filter.and_then(|it| seed(attribute, it, condition)),
+            Some(condition) => filter.and_then(|it| described_value(attribute, it, condition)),
         };
-        Ok(Selection { condition, seed, sub: sub.map(Arc::clone), strict })
+        Ok(Selection { condition, described, sub: sub.map(Arc::clone), strict })
     }
 
-    fn indexes(&self, values: &[Value]) -> Vec<usize> {
+    fn selected_indexes(&self, values: &[Value]) -> Vec<usize> {
         let matches = |value: &Value| match &self.condition {
             None => true,
             Some(condition) => value_matches(condition, value),
@@ -56,18 +59,18 @@ impl Selection {
 }
 
 /// The value that a filter describes, when it is nothing but `eq` joined by `and`.
-fn seed(
+fn described_value(
     attribute: &Attribute,
     filter: &Filter,
     condition: &Condition,
 ) -> Option<Map<String, Value>> {
     match (filter, condition) {
         (Filter::And(filters), Condition::And(conditions)) => {
-            let mut seed = Map::new();
+            let mut described = Map::new();
             for (filter, condition) in filters.iter().zip(conditions) {
-                seed.extend(self::seed(attribute, filter, condition)?);
+                described.extend(described_value(attribute, filter, condition)?);
             }
-            Some(seed)
+            Some(described)
         }
         (
             Filter::Compare(_, CompareOp::Eq, literal),
@@ -96,12 +99,12 @@ fn seed(
 /// its filter or each value it names. Letters outside ASCII take longer to fold.
 #[must_use]
 pub fn cost(values: Option<&Value>, filter: Option<&Filter>, named: &Value) -> usize {
-    const EACH: usize = 16;
-    const FOLDING: usize = 16;
+    const VALUE_BYTES: usize = 16;
+    const FOLDING_FACTOR: usize = 16;
     fn weight(value: &Value) -> usize {
         match value {
-            Value::String(it) if it.is_ascii() => it.len() + EACH,
-            Value::String(it) => it.len() * FOLDING + EACH,
+            Value::String(it) if it.is_ascii() => it.len() + VALUE_BYTES,
+            Value::String(it) => it.len() * FOLDING_FACTOR + VALUE_BYTES,
             Value::Array(items) => items.iter().map(weight).sum(),
             Value::Object(members) => members.values().map(weight).sum(),
             _ => 1,
@@ -130,14 +133,14 @@ pub fn apply(
         // Stored before the schema was registered.
         Some(one) => vec![one],
     };
-    let touched = match (&selection.condition, &selection.sub, op) {
+    let changed = match (&selection.condition, &selection.sub, op) {
         (None, None, Op::Add) => add(&mut values, attribute, selection, value, text)?,
         (None, None, Op::Replace) => {
-            values = array(coerce(attribute, value, text, selection.strict)?);
+            values = into_values(coerce(attribute, value, text, selection.strict)?);
             Vec::new()
         }
         (_, _, Op::Remove) => remove(&mut values, attribute, selection, value),
-        _ => change(&mut values, attribute, selection, op, value, text)?,
+        _ => change_selected(&mut values, attribute, selection, op, value, text)?,
     };
     if values.len() > VALUES_MAX {
         return Err(Error::invalid_value(format!(
@@ -146,7 +149,7 @@ pub fn apply(
             values.len()
         )));
     }
-    demote_others(&mut values, &touched);
+    keep_one_primary(&mut values, &changed);
     if values.is_empty() {
         holder.shift_remove(&attribute.name);
     } else {
@@ -155,7 +158,7 @@ pub fn apply(
     Ok(())
 }
 
-fn array(value: Option<Value>) -> Vec<Value> {
+fn into_values(value: Option<Value>) -> Vec<Value> {
     match value {
         Some(Value::Array(values)) => values,
         Some(one) => vec![one],
@@ -163,7 +166,7 @@ fn array(value: Option<Value>) -> Vec<Value> {
     }
 }
 
-/// Adds values; one that is there already takes on what is new about it.
+/// Adds values. A value that is there already gets the sub-attributes that are new.
 fn add(
     values: &mut Vec<Value>,
     attribute: &Attribute,
@@ -175,22 +178,22 @@ fn add(
     for (i, it) in values.iter().enumerate() {
         known.insert(element_key(attribute, it), i);
     }
-    let mut touched = Vec::new();
-    for new in array(coerce(attribute, value, text, selection.strict)?) {
+    let mut changed = Vec::new();
+    for new in into_values(coerce(attribute, value, text, selection.strict)?) {
         let index = *known.entry(element_key(attribute, &new)).or_insert(values.len());
         match (values.get_mut(index), new) {
             (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
             (Some(_), _) => {}
             (None, new) => values.push(new),
         }
-        touched.push(index);
+        changed.push(index);
     }
-    Ok(touched)
+    Ok(changed)
 }
 
 /// Removes the selected values, or their sub-attribute. A value array without a filter removes just
-/// those: Entra ID removes members that way. What is not there is no failure: Okta removes
-/// strangers.
+/// those: Entra ID removes members that way. A value that is not there is no failure: Okta removes
+/// members that a group does not have.
 fn remove(
     values: &mut Vec<Value>,
     attribute: &Attribute,
@@ -198,7 +201,7 @@ fn remove(
     value: &Value,
 ) -> Vec<usize> {
     if let Some(sub) = &selection.sub {
-        for i in selection.indexes(values) {
+        for i in selection.selected_indexes(values) {
             if let Value::Object(element) = &mut values[i] {
                 element.shift_remove(&sub.name);
             }
@@ -213,7 +216,7 @@ fn remove(
     };
     let readable = |item| coerce_element(attribute, item, selection.strict).ok().flatten();
     let named: Option<Vec<Value>> = named.map(|it| it.iter().filter_map(readable).collect());
-    let selected = selection.indexes(values);
+    let selected = selection.selected_indexes(values);
     let mut keep = vec![true; values.len()];
     for i in selected {
         let meant = named.as_ref().is_none_or(|items| {
@@ -226,24 +229,24 @@ fn remove(
     Vec::new()
 }
 
-/// Whether a stored value is the one a removal names: by `value`, else by everything it says.
+/// Whether a stored value is the one a removal names: by `value`, else by all its sub-attributes.
 fn is_same_value(attribute: &Attribute, stored: &Value, named: &Value) -> bool {
     let (Value::Object(stored), Value::Object(named)) = (stored, named) else {
         return element_key(attribute, stored) == element_key(attribute, named);
     };
-    let same = |name: &str| {
+    let is_same_member = |name: &str| {
         let sub = attribute.sub_attribute(name);
         match (stored.get(name), named.get(name)) {
             (Some(Value::String(a)), Some(Value::String(b))) => {
-                crate::scim::filter::comparison::same(a, b, sub.is_some_and(|it| it.case_exact))
+                same(a, b, sub.is_some_and(|it| it.case_exact))
             }
             (a, b) => a == b,
         }
     };
     if named.contains_key("value") {
-        return same("value") && (!named.contains_key("type") || same("type"));
+        return is_same_member("value") && (!named.contains_key("type") || is_same_member("type"));
     }
-    named.keys().all(|name| same(name))
+    named.keys().all(|name| is_same_member(name))
 }
 
 fn coerce_element(
@@ -252,11 +255,11 @@ fn coerce_element(
     strict: bool,
 ) -> Result<Option<Value>, Error> {
     let one = coerce(attribute, value, &attribute.name, strict)?;
-    Ok(array(one).into_iter().next())
+    Ok(into_values(one).into_iter().next())
 }
 
-/// Changes the selected values, or a sub-attribute of them; makes one where there is none.
-fn change(
+/// Changes the selected values, or a sub-attribute of them. Where none is selected, one is made.
+fn change_selected(
     values: &mut Vec<Value>,
     attribute: &Attribute,
     selection: &Selection,
@@ -264,7 +267,7 @@ fn change(
     value: &Value,
     text: &str,
 ) -> Result<Vec<usize>, Error> {
-    let mut selected = selection.indexes(values);
+    let mut selected = selection.selected_indexes(values);
     let value = match value {
         Value::Array(items) if items.len() == 1 => &items[0],
         other => other,
@@ -290,7 +293,7 @@ fn change(
             if op == Op::Replace {
                 return Err(nothing_selected(text));
             }
-            selected.push(make(values, selection, text)?);
+            selected.push(add_described_value(values, selection, text)?);
         }
         for i in &selected {
             match (&mut values[*i], &new) {
@@ -312,7 +315,7 @@ fn change(
         if selection.strict && op == Op::Replace && selection.condition.is_some() {
             return Err(nothing_selected(text));
         }
-        selected.push(make(values, selection, text)?);
+        selected.push(add_described_value(values, selection, text)?);
     }
     for i in &selected {
         let Value::Object(element) = &mut values[*i] else { continue };
@@ -330,11 +333,15 @@ fn change(
     Ok(selected)
 }
 
-/// A new value, as the filter describes it: Entra ID replaces `emails[type eq "work"].value` of
+/// Adds the value that the filter describes: Entra ID replaces `emails[type eq "work"].value` of
 /// users that have no such address yet.
-fn make(values: &mut Vec<Value>, selection: &Selection, text: &str) -> Result<usize, Error> {
-    let seed = selection.seed.clone().ok_or_else(|| nothing_selected(text))?;
-    values.push(Value::Object(seed));
+fn add_described_value(
+    values: &mut Vec<Value>,
+    selection: &Selection,
+    text: &str,
+) -> Result<usize, Error> {
+    let described = selection.described.clone().ok_or_else(|| nothing_selected(text))?;
+    values.push(Value::Object(described));
     Ok(values.len() - 1)
 }
 
@@ -345,11 +352,11 @@ fn nothing_selected(text: &str) -> Error {
     ))
 }
 
-/// Only one value is primary: one that an operation has just made so takes it from the others (RFC
-/// 7644 section 3.5.2).
-fn demote_others(values: &mut [Value], touched: &[usize]) {
+/// Only one value is primary: when an operation makes a value primary, the others no longer are
+/// (RFC 7644 section 3.5.2).
+fn keep_one_primary(values: &mut [Value], changed: &[usize]) {
     let primary = |it: &Value| it["primary"] == true;
-    let Some(chosen) = touched.iter().rev().find(|i| values.get(**i).is_some_and(primary)) else {
+    let Some(chosen) = changed.iter().rev().find(|i| values.get(**i).is_some_and(primary)) else {
         return;
     };
     for (i, value) in values.iter_mut().enumerate() {
