@@ -303,7 +303,7 @@ impl App {
 
     fn reply(&self, call: &Call, located: &Located) -> Result<Response, Failure> {
         let request = call.request;
-        if let Some(answer) = located.open(request, &self.store) {
+        if let Some(answer) = located.open(request, &self.store, || self.base_url(request)) {
             return answer;
         }
         let Some(scopes) = located.scopes(&request.method) else {

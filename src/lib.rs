@@ -97,6 +97,7 @@
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
 //! api/operations/metrics.rs      /metrics
+//! api/operations/openapi.rs      /openapi.json
 //!
 //! scim/mod.rs                    the terms and rules of RFC 7643 and RFC 7644; pure
 //! scim/error.rs                  the SCIM Error

@@ -17,7 +17,7 @@ pub mod waiting;
 use crate::api::access::{changes, check, login};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
-use crate::api::operations::{health, metrics};
+use crate::api::operations::{health, metrics, openapi};
 use crate::api::scim::{bulk, discovery, query, resource};
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response, SCIM_JSON};
@@ -28,8 +28,8 @@ use crate::store::tables::token::Scope;
 /// What answers a request, by what it needs of the path.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Needs no token and no organisation.
-    Open(fn(&Store) -> Result<Response, Failure>),
+    /// Needs no token and no organisation; has the URL of `/scim/v2` as the client sees it.
+    Open(fn(&Store, &str) -> Result<Response, Failure>),
     /// Needs nothing of the path.
     Fixed(fn(&Context, &Request) -> Result<Response, Failure>),
     /// Needs the last segment of the path: a name.
@@ -110,6 +110,8 @@ pub const ROOMS: &[Room] = &[
         long: &["changes"],
     },
     Room { first: "metrics", no_store: true, ..OPEN },
+    // It says the host that the client has named.
+    Room { first: "openapi.json", no_store: true, ..OPEN },
     Room { first: "healthz", quick: true, ..OPEN },
     Room { first: "readyz", quick: true, ..OPEN },
 ];
@@ -181,6 +183,7 @@ pub const ROUTES: &[Route] = &[
     },
     open("/healthz", Handler::Open(health::alive)),
     open("/readyz", Handler::Open(health::ready)),
+    Route { label: "/openapi.json", ..open("/openapi.json", Handler::Open(openapi::description)) },
 ];
 
 const fn scim(method: &'static str, path: &'static str, handler: Handler) -> Route {

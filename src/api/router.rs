@@ -107,11 +107,16 @@ impl Router {
 impl Located {
     /// The answer of a route that needs no token; `None` for every other path.
     #[must_use]
-    pub fn open(&self, request: &Request, store: &Store) -> Option<Result<Response, Failure>> {
+    pub fn open(
+        &self,
+        request: &Request,
+        store: &Store,
+        base_url: impl FnOnce() -> String,
+    ) -> Option<Result<Response, Failure>> {
         let fit = self.fit()?;
         let Handler::Open(_) = fit.rows().next()?.handler else { return None };
         Some(fit.row(self.room, &request.method).and_then(|it| match it.handler {
-            Handler::Open(answer) => answer(store),
+            Handler::Open(answer) => answer(store, &base_url()),
             _ => Err(nothing_here(request, None).into()),
         }))
     }
@@ -202,7 +207,7 @@ fn answer(
     let row = fit.row(room, &request.method)?;
     let wrong_row = || Failure::from(nothing_here(request, None));
     match row.handler {
-        Handler::Open(answer) => answer(context.store),
+        Handler::Open(answer) => answer(context.store, context.base_url),
         Handler::Fixed(answer) => answer(context, request),
         Handler::Named(answer) => answer(context, request, last),
         Handler::List(answer) => match fit.resource_type {

@@ -22,6 +22,7 @@ mod idp;
 mod listing;
 mod login;
 mod near_forms;
+mod openapi;
 mod operations;
 mod patch;
 mod product_rules;

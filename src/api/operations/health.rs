@@ -8,7 +8,7 @@ use crate::store::Store;
 ///
 /// # Errors
 /// None; the signature is that of every handler.
-pub fn alive(_: &Store) -> Result<Response, Failure> {
+pub fn alive(_: &Store, _: &str) -> Result<Response, Failure> {
     Ok(Response::new(200, JSON, br#"{"status":"ok"}"#.to_vec()))
 }
 
@@ -16,7 +16,7 @@ pub fn alive(_: &Store) -> Result<Response, Failure> {
 ///
 /// # Errors
 /// Why it does not; for the log.
-pub fn ready(store: &Store) -> Result<Response, Failure> {
+pub fn ready(store: &Store, base_url: &str) -> Result<Response, Failure> {
     store.read(|tx| tx.org(""))?;
-    alive(store)
+    alive(store, base_url)
 }

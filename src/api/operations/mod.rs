@@ -1,4 +1,5 @@
-//! What whoever runs the server asks: is it alive, and what does it count?
+//! What whoever runs the server asks: is it alive, what does it count, what can be asked?
 
 pub mod health;
 pub mod metrics;
+pub mod openapi;
