@@ -80,6 +80,8 @@
 //! api/definitions.rs             the definitions of each organisation, kept in memory
 //! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
+//! api/scim/members.rs            the members of a group as a request changes them
+//! api/scim/unique.rs             values that must be unique, and creations that come again
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
@@ -134,7 +136,10 @@
 //! store/open.rs                  who opens the file, and what it must be before SQLite opens it
 //! store/connection.rs            how each kind of connection is opened
 //! store/readers.rs               the pool of reading connections
-//! store/writer.rs                group commit
+//! store/writer/mod.rs            group commit
+//! store/writer/turns.rs          whose turn it is to write
+//! store/writer/queued.rs         a change that one thread waits for and another makes
+//! store/writer/batch.rs          the open transaction, and what is committed together
 //! store/transaction.rs           Read and Write
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/checkpoint.rs            the write-ahead log is folded into the file
@@ -147,6 +152,8 @@
 //! store/tables/org.rs            organisations
 //! store/tables/token.rs          API tokens
 //! store/tables/resource.rs       resources of every type
+//! store/tables/draft.rs          a resource's row as it is to be written
+//! store/tables/change.rs         a change of one resource as plain data, with its line of the log
 //! store/tables/schema.rs         schemas of an organisation
 //! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group

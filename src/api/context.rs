@@ -17,6 +17,7 @@ use crate::scim::error::Error;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
+use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
 use crate::store::transaction::{Read, Write};
@@ -159,8 +160,16 @@ impl Context<'_> {
     pub fn write<T>(&self, work: impl FnOnce(&Write) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => change.savepoint(work),
-            None => self.store.write(self.now, work),
+            None => self.store.write_for(self.principal.org.key, self.now, work),
         }
+    }
+
+    /// Makes a change that is plain data, when this request is none of several in a Bulk request.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn apply(&self, change: Change) -> Result<Outcome, Failure> {
+        Ok(self.store.apply(change)?)
     }
 
     /// Who stands in the provisioning log.

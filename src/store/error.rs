@@ -14,6 +14,8 @@ pub enum Error {
     Busy,
     /// As many long reads run and wait already as may.
     Crowded,
+    /// Too many changes wait for their turn.
+    TooManyChanges,
     /// A long read took more time than it may, and was ended.
     TooLong,
     /// The disk is full.
@@ -105,6 +107,7 @@ impl fmt::Display for Error {
                 "the database is busy: another program has held it for 5 seconds; try again",
             ),
             Error::Crowded => f.write_str("too many long lists are asked for at once; try again"),
+            Error::TooManyChanges => f.write_str("too many changes wait for their turn; try again"),
             Error::TooLong => f.write_str("a list took longer than one may, and was ended"),
             Error::Full => f.write_str("the disk is full: make room and try again"),
             Error::Undone => f.write_str(

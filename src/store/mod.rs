@@ -26,6 +26,7 @@ use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
 use crate::store::readers::Readers;
 use crate::store::serve_lock::ServeLock;
+use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
 use crate::store::transaction::{Read, Write};
 use crate::store::writer::Writer;
@@ -145,9 +146,43 @@ impl Store {
         now: Timestamp,
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
-        let answer = self.writer.write(now, work)?;
+        self.write_as(None, now, work)
+    }
+
+    /// The same for a change that an organisation asks for: its turn comes after those of others
+    /// when many wait.
+    ///
+    /// # Errors
+    /// As [`Store::write`], and [`Error::TooManyChanges`] when its turn does not come in time.
+    pub fn write_for<T, E: From<Error>>(
+        &self,
+        org: OrgKey,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.write_as(Some(org), now, work)
+    }
+
+    fn write_as<T, E: From<Error>>(
+        &self,
+        org: Option<OrgKey>,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let answer = self.writer.write(org, now, work)?;
         self.written.touch();
         Ok(answer)
+    }
+
+    /// Makes a change that is plain data, together with those of others: all of it is on disk when
+    /// this returns that it was made, none of it otherwise.
+    ///
+    /// # Errors
+    /// Failures of the store itself.
+    pub fn apply(&self, change: Change) -> Result<Outcome, Error> {
+        let outcome = self.writer.apply(change)?;
+        self.written.touch();
+        Ok(outcome)
     }
 
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could
@@ -160,7 +195,10 @@ impl Store {
         if self.external_checkpoint {
             return Ok(false);
         }
-        checkpoint(&self.writer.exclusive())
+        match self.writer.exclusive() {
+            Ok(connection) => checkpoint(&connection),
+            Err(_) => Ok(false),
+        }
     }
 }
 

@@ -58,6 +58,25 @@ pub struct LogLine<'a> {
     pub changes: &'a Value,
 }
 
+/// The same as plain values, for a line that another thread writes.
+#[derive(Clone, Debug)]
+pub struct OwnedLine {
+    /// The organisation.
+    pub org: OrgKey,
+    /// Who made the change.
+    pub actor: Actor,
+    /// The HTTP method.
+    pub method: String,
+    /// The name of the resource type.
+    pub resource_type: String,
+    /// The resource's id.
+    pub resource: String,
+    /// The HTTP status that will be answered.
+    pub outcome: u16,
+    /// What changed, as JSON.
+    pub changes: String,
+}
+
 /// The lines of the log about one resource, up to the newest line at that time.
 #[derive(Clone, Debug)]
 pub struct Lines {
@@ -121,11 +140,28 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn log(&self, line: &LogLine) -> Result<(), Error> {
+        let changes = serde_json::to_string(line.changes);
+        let changes = changes.map_err(|it| Error::Invalid(it.to_string()))?;
+        self.add_line(&OwnedLine {
+            org: line.org,
+            actor: line.actor.clone(),
+            method: line.method.to_owned(),
+            resource_type: line.resource_type.to_owned(),
+            resource: line.resource.to_owned(),
+            outcome: line.outcome,
+            changes,
+        })?;
+        Ok(())
+    }
+
+    /// Adds a line that was printed before; returns its number.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn add_line(&self, line: &OwnedLine) -> Result<i64, Error> {
         let sql = "INSERT INTO provisioning_log
             (time, org, actor, client, method, type, resource, outcome, changes)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let changes = serde_json::to_string(line.changes);
-        let changes = changes.map_err(|it| Error::Invalid(it.to_string()))?;
         self.connection.prepare_cached(sql)?.execute(params![
             self.now.nanoseconds(),
             line.org.0,
@@ -135,9 +171,9 @@ impl Write<'_> {
             line.resource_type,
             line.resource,
             line.outcome,
-            changes,
+            line.changes,
         ])?;
-        Ok(())
+        Ok(self.connection.last_insert_rowid())
     }
 
     /// Erases the values of a resource from the log: in the lines that were found before, and in
