@@ -139,6 +139,7 @@
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/checkpoint.rs            the write-ahead log is folded into the file
 //! store/idle.rs                  the thread that checkpoints an idle file
+//! store/database_file.rs         a database file by what it is and not by its name
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/paths.rs                 paths of the file and of what stands beside it
 //! store/mutex.rs                 locking a mutex whatever has panicked

@@ -19,6 +19,7 @@ mod harness;
 mod idle_server;
 mod idp;
 mod listing;
+mod locks;
 mod near_forms;
 mod operations;
 mod patch;

@@ -1,8 +1,7 @@
 //! Whether a database file is whole, and what it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
@@ -11,10 +10,11 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
 use crate::store::copies::view::{LOG_SUFFIXES, with_view};
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::migrate;
 use crate::store::paths::{beside, resolved};
-use crate::store::serve_lock::serving;
+use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::resource::{Columns, Stored};
 use crate::store::tables::resource_type;
 
@@ -78,8 +78,8 @@ impl Report {
 /// # Errors
 /// When the file cannot be read. What is wrong with it is in the report.
 pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
-    // A running server has checked the header, and its file must not be opened here (see `view`).
-    if serving(path)?.is_none()
+    // A running server has checked the header.
+    if serving(path)? == Serving::Nobody
         && let Some(fault) = header_fault(path)?
     {
         return Ok(Report::fault(fault));
@@ -90,17 +90,15 @@ pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
 /// The fault that the first bytes or the length of the file show, before SQLite opens it.
 fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
-    let file = File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?;
-    if !found.is_file() {
-        return Err(io(std::io::Error::new(ErrorKind::InvalidInput, "is no regular file")));
-    }
-    if found.len() == 0 {
+    let file = DatabaseFile::open(path).map_err(io)?;
+    let file = file.file().map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    if bytes == 0 {
         return Ok(Some("it is empty".to_owned()));
     }
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(io)?;
-    if header.len() < HEADER_BYTES || !header.starts_with(b"SQLite format 3\0") {
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read_exact_at(&mut header, 0);
+    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
         return Ok(Some("it is no SQLite database".to_owned()));
     }
     let number =
@@ -114,11 +112,10 @@ fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let has_no_log = !LOG_SUFFIXES.iter().any(|it| beside(&path, it).exists());
     // SQLite uses the number of pages in the header only when the two change counters are equal.
     let expected = if number(24) == number(92) { number(28) * page_bytes } else { 0 };
-    if has_no_log && found.len() < expected {
+    if has_no_log && bytes < expected {
         return Ok(Some(format!(
-            "it has {} bytes and should have {expected}: the copy was cut short, or made while \
-             the database was being written",
-            found.len()
+            "it has {bytes} bytes and should have {expected}: the copy was cut short, or made while \
+             the database was being written"
         )));
     }
     Ok(None)
