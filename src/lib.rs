@@ -172,6 +172,7 @@
 //! store/copies/mod.rs            copies of the file
 //! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
 //! store/copies/check.rs          whether a file is whole, and what it holds
+//! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```

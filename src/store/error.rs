@@ -145,7 +145,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::NotWhole(path, faults) => {
-                write!(f, "{} is not whole: {}", path.display(), faults.join("; "))
+                let first = faults.first().map_or("", String::as_str);
+                write!(f, "{} is not whole: {first}", path.display())?;
+                match faults.len() {
+                    0 | 1 => Ok(()),
+                    _ => write!(f, " (and more: see `plumm check`)"),
+                }
             }
             Error::Served(path) => write!(
                 f,

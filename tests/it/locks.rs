@@ -83,7 +83,7 @@ fn a_file_is_served_once_whatever_it_is_called() {
         }
     }
     // Nothing was made beside any of the names.
-    let mut after = before.clone();
+    let mut after = before;
     after.retain(|it| it != "plumm.db-lock");
     assert_eq!(place.files(), after);
     assert_eq!(fs::read_dir(folder.join("other")).unwrap().count(), 1);

@@ -10,6 +10,7 @@ mod budgets;
 mod bulk;
 mod cli;
 mod client_quirks;
+mod columns;
 mod corpus;
 mod docs;
 mod durability;
