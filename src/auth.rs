@@ -23,7 +23,7 @@ use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::{Org, OrgKey};
-use crate::store::tables::token::{Scope, Token};
+use crate::store::tables::token::{Scope, TAG_BYTES, Token};
 use crate::store::transaction::Write;
 
 /// What every token begins with.
@@ -31,8 +31,6 @@ const PREFIX: &str = "plm_";
 /// Characters at the end of a token that are a checksum of the others: it tells a mistyped token
 /// from a wrong one.
 const CHECKSUM_CHARS: usize = 6;
-/// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
-const TAG_BYTES: usize = 8;
 /// The longest header value that is looked at, in bytes.
 const HEADER_BYTES_MAX: usize = 1024;
 /// Verifications that may wait for the one under way; each takes about 20 ms and 19 MiB.

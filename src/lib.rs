@@ -144,6 +144,7 @@
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/checkpoint.rs            the write-ahead log is folded into the file
 //! store/idle.rs                  the thread that checkpoints an idle file
+//! store/database_file.rs         a database file by what it is and not by its name
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/paths.rs                 paths of the file and of what stands beside it
 //! store/mutex.rs                 locking a mutex whatever has panicked
@@ -178,6 +179,7 @@
 //! store/copies/mod.rs            copies of the file
 //! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
 //! store/copies/check.rs          whether a file is whole, and what it holds
+//! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use crate::store::error::Error;
 use crate::store::mutex::lock;
-use crate::store::paths::beside;
+use crate::store::paths::{beside, resolved};
 
 /// How long a checkpoint waits for readers; then it gives up, and is tried again later.
 const READERS_WAIT: Duration = Duration::from_millis(200);
@@ -33,7 +33,7 @@ impl WriteClock {
 
 /// Whether the write-ahead log of a database holds anything.
 pub fn log_has_bytes(database: &Path) -> bool {
-    fs::metadata(beside(database, "-wal")).is_ok_and(|it| it.len() > 0)
+    fs::metadata(beside(&resolved(database), "-wal")).is_ok_and(|it| it.len() > 0)
 }
 
 /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could be

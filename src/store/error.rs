@@ -52,6 +52,8 @@ pub enum Error {
     NotWhole(PathBuf, Vec<String>),
     /// Another server serves the file.
     Served(PathBuf),
+    /// Another server serves the file by another of its names.
+    ServedElsewhere(PathBuf),
     /// The file or folder cannot be opened.
     Io(PathBuf, std::io::Error),
     /// Anything else SQLite says.
@@ -146,11 +148,22 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::NotWhole(path, faults) => {
-                write!(f, "{} is not whole: {}", path.display(), faults.join("; "))
+                let first = faults.first().map_or("", String::as_str);
+                write!(f, "{} is not whole: {first}", path.display())?;
+                match faults.len() {
+                    0 | 1 => Ok(()),
+                    _ => write!(f, " (and more: see `plumm check`)"),
+                }
             }
             Error::Served(path) => write!(
                 f,
                 "{} is already served by another plumm: stop that one first",
+                path.display()
+            ),
+            Error::ServedElsewhere(path) => write!(
+                f,
+                "{} is a second name (a hard link) of a file that a plumm is at work on: use the \
+                 name that it was started with",
                 path.display()
             ),
             Error::Io(path, error) => write!(f, "{}: {error}", path.display()),

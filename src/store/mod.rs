@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod connection;
 pub mod copies;
+pub mod database_file;
 pub mod error;
 pub mod idle;
 pub mod migrate;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::{WriteClock, checkpoint};
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
@@ -42,8 +44,10 @@ pub struct Store {
     written: WriteClock,
     /// Whether another program makes the checkpoints.
     external_checkpoint: bool,
-    /// Held for as long as the store is open; the last field, so that it outlives the connections.
+    /// Held for as long as the store is open, so that it outlives the connections.
     serve_lock: Option<ServeLock>,
+    /// The last field: to close any handle of the file ends the locks of SQLite.
+    _file: DatabaseFile,
 }
 
 impl Store {
@@ -53,7 +57,7 @@ impl Store {
     /// # Errors
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
     pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
-        let serve_lock = prepare_file(path, open)?;
+        let (file, serve_lock) = prepare_file(path, open)?;
         let external_checkpoint = match open {
             Open::Serve => false,
             Open::ServeReplicated => true,
@@ -73,6 +77,10 @@ impl Store {
             connection::require_writable(&writer, path)?;
             writer
         };
+        // A restore has put another file in place, of which this store has no handle.
+        if !file.is_at(path) {
+            return Err(Error::Busy);
+        }
         Ok(Store {
             path: path.to_owned(),
             readers: Readers::new(path),
@@ -81,6 +89,7 @@ impl Store {
             written: WriteClock::default(),
             external_checkpoint,
             serve_lock,
+            _file: file,
         })
     }
 

@@ -111,7 +111,8 @@ fn a_backup_replaces_nothing_and_leaves_nothing_when_it_fails() {
     drop(connection);
     place.plumm(&["backup", "other.db"]).fails(
         "./plumm.db is not whole: organisation 1 has 3 resources of type User, and its counter \
-         says 7",
+         says 7. To hand the file to support as it is: copy it with cp, and the -wal file beside \
+         it, while no server runs on it",
     );
     assert_eq!(place.files(), ["copy.db", "letter.db", "plumm.db"]);
 }
@@ -189,10 +190,10 @@ fn a_check_says_what_is_wrong_and_changes_nothing() {
         ("foreign.db", "it is a database, but not one of plumm"),
         ("newer.db", "newer plumm (schema 1000, this program knows"),
         ("count.db", "3 resources of type User, and its counter says 4"),
-        ("email.db", "the e-mail rows of resource"),
-        ("column.db", "do not say what its document says"),
-        ("active.db", "do not say what its document says"),
-        ("document.db", "resource "),
+        ("email.db", "column value: the addresses are not those of the document"),
+        ("column.db", "does not say what the document says"),
+        ("active.db", "does not say what the document says"),
+        ("document.db", "table resource, row 2, column document: it is no document"),
         ("orphan.db", "belongs to a row of org that is not there"),
         ("index.db", "resource_list is not as schema"),
         ("member.db", "which it cannot have"),

@@ -9,6 +9,9 @@ use crate::store::error::Error;
 use crate::store::tables::org::{self, Org, OrgKey};
 use crate::store::transaction::{Read, Write};
 
+/// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
+pub const TAG_BYTES: usize = 8;
+
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
