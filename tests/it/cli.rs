@@ -391,6 +391,15 @@ fn a_schema_that_cannot_be_registered_is_refused_with_its_fault() {
         "s.json is no schema to register: the attribute \"a\" has the type \"text\"; it must be \
          string, boolean, decimal, integer, dateTime, binary, reference, complex",
     );
+    file(r#"{"id": "urn:a:b", "attributes": [{"name": "a", "name": "b"}]}"#);
+    add().fails(
+        "s.json is no schema to register: in it \"attributes[0].name\" stands twice; give it once",
+    );
+    file(r#"{"id": "urn:a:b", "attributes": [{"name": "a"}], "Id": "urn:a:c"}"#);
+    add().fails(
+        "s.json is no schema to register: in it \"id\" stands twice, as \"id\" and as \"Id\", and \
+         letter case makes no difference; give it once",
+    );
     file(r#"{"id": "urn:a:b", "attributes": [{"name": "a"}]}"#);
     place.plumm(&["schema", "add", "acme", "s.json", "--resource-type", "Device"]).is_misuse(
         "organisation acme has no resource type Device: --resource-type is one of User, Group",

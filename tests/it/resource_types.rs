@@ -716,6 +716,10 @@ fn each_file_that_is_no_resource_type_is_refused_with_its_fault() {
     );
     refuse(&" ".repeat(256 * 1024 + 1), "it is longer than 256 KiB");
     refuse("[]", "it is JSON, but no object with \"resourceType\" and \"schemas\"");
+    refuse(
+        r#"{"resourceType": {"name": "A", "endpoint": "/A", "name": "B"}, "schemas": []}"#,
+        "in it \"resourceType.name\" stands twice; give it once",
+    );
     let no_type = "it has no \"resourceType\", an object as /ResourceTypes shows them";
     refuse("{}", no_type);
     refuse(r#"{"resourceType": "Role"}"#, no_type);
