@@ -56,7 +56,7 @@ pub struct Check {
 pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
     let report = backup::backup(session.db(), &args.file)?;
     let text =
-        format!("The backup {} is made and checked.\n{}", args.file.display(), summary(&report));
+        format!("The backup {} is made and checked.\n{}", shown(&args.file), summary(&report));
     Ok(Answer { json: as_json(&args.file, &report), text })
 }
 
@@ -66,12 +66,11 @@ pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
 /// Why nothing was restored.
 pub fn restore(args: &Restore, session: &Session) -> Result<Answer, CliError> {
     let restored = restore::restore(session.db(), &args.file, args.force, session.now())?;
-    let mut text =
-        format!("{} holds what {} holds.\n", session.db().display(), args.file.display());
+    let mut text = format!("{} holds what {} holds.\n", shown(session.db()), shown(&args.file));
     if let Some(kept) = &restored.kept {
         text += &format!(
             "What was there before is kept as {}: remove it when you are sure.\n",
-            kept.display()
+            shown(kept)
         );
     }
     text += &format!(
@@ -94,7 +93,7 @@ pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
     let file = args.file.as_deref().unwrap_or(session.db());
     let report = check::check(file, &env::temp_dir())?;
     if session.json() || report.is_whole() {
-        let text = format!("{} is whole.\n{}", file.display(), summary(&report));
+        let text = format!("{} is whole.\n{}", shown(file), summary(&report));
         session.print(&Answer { json: as_json(file, &report), text })?;
     }
     let Err(error) = report.require_whole(file) else {
@@ -105,6 +104,10 @@ pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
         Some(_) => error.to_string(),
         None => format!("{error}. To go back to a backup: {}", session.command(&restore)),
     }))
+}
+
+fn shown(file: &Path) -> String {
+    printable(&file.display().to_string())
 }
 
 fn summary(report: &Report) -> String {
@@ -119,7 +122,7 @@ fn summary(report: &Report) -> String {
     let rows = report
         .orgs
         .iter()
-        .map(|it| [printable(&it.name), count(it, USER).to_string(), count(it, GROUP).to_string()]);
+        .map(|it| [it.name.clone(), count(it, USER).to_string(), count(it, GROUP).to_string()]);
     text + "\n\n" + &table(["ORGANISATION", "USERS", "GROUPS"], rows)
 }
 

@@ -24,7 +24,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::error::{CliError, EXIT_MISUSED};
 use crate::cli::session::{DB_DEFAULT, Session};
-use crate::cli::text::printable;
+use crate::cli::text::{printable, printable_lines};
 use crate::clock::Clock;
 
 /// The command did what was asked.
@@ -189,7 +189,7 @@ fn without_empty_settings(command: clap::Command) -> clap::Command {
 
 /// Prints what went wrong. Nothing is left to be done when even that cannot be written.
 fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable_lines(text));
 }
 
 #[cfg(test)]

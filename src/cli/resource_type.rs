@@ -178,7 +178,7 @@ fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let rows = found.iter().map(|it| {
         let own = &it.registered.own;
         [
-            printable(&it.org.name),
+            it.org.name.clone(),
             own.name.clone(),
             format!("/{}", own.endpoint),
             own.core.id.clone(),

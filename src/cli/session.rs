@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::cli::text::quoted;
+use crate::cli::text::{printable_json, printable_lines, quoted};
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
@@ -85,7 +85,10 @@ impl Session {
     /// When standard output cannot be written.
     pub fn print(&self, answer: &Answer) -> Result<(), CliError> {
         // On one line, so that a program can read it from a server that goes on running.
-        let text = if self.json { &answer.json.to_string() } else { &answer.text };
+        let text = match self.json {
+            true => printable_json(&answer.json.to_string()),
+            false => printable_lines(&answer.text),
+        };
         let mut out = io::stdout().lock();
         let printed = writeln!(out, "{}", text.trim_end());
         printed.and_then(|()| out.flush()).map_err(CliError::Output)

@@ -142,7 +142,7 @@ fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
             it.created.to_string(),
             time_cell(it.expires),
             time_cell(it.last_used),
-            printable(&it.label),
+            it.label.clone(),
         ]
     });
     let head = ["ID", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL"];

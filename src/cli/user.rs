@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
-use crate::cli::text::{printable, quoted, table, time_cell};
+use crate::cli::text::{printable, printable_json, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
 use crate::store::Store;
@@ -182,7 +182,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
     } else {
         let rows = users.iter().map(|it| {
             [
-                printable(&it.user_name),
+                it.user_name.clone(),
                 it.state().to_owned(),
                 it.id.clone(),
                 it.created.to_string(),
@@ -208,7 +208,7 @@ fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliE
     let stored = stored.ok_or_else(|| who.unknown(&org, session))?;
     let summary = Summary::of(&stored)?;
     let mut json = stored.parse()?;
-    let document = format!("{:#}", Value::Object(json.clone()));
+    let document = printable_json(&format!("{:#}", Value::Object(json.clone())));
     let meta = json!({
         "resourceType": USER,
         "created": stored.created.to_string(),
@@ -232,9 +232,7 @@ fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliE
     if let Some(at) = summary.deleted {
         text += &format!("Deleted       {at}\n");
     }
-    for line in document.lines() {
-        text = text + "\n" + &printable(line);
-    }
+    text = text + "\n" + &document;
     Ok(Answer { json: Value::Object(json), text })
 }
 

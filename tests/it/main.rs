@@ -33,6 +33,7 @@ mod secrets;
 mod sentences;
 mod socket;
 mod standby;
+mod terminal;
 mod tidy;
 mod tls;
 mod upgrade;
