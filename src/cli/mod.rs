@@ -2,8 +2,12 @@
 
 mod arguments;
 pub mod backup;
+pub mod erasure;
 pub mod error;
+pub mod group;
+pub mod operator;
 pub mod org;
+pub mod record;
 pub mod resource_type;
 pub mod schema;
 pub mod serve;
@@ -82,6 +86,9 @@ enum Command {
     /// User accounts: look at them, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
+    /// Groups: look at them, erase deleted ones for good, bring them back
+    #[command(subcommand)]
+    Group(group::Command),
     /// Copy the database to a file, at any moment
     Backup(backup::Backup),
     /// Go back to a copy
@@ -110,6 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             resource_type::run(&command, &session).and_then(|it| session.print(&it))
         }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
         Command::Restore(args) => {
             backup::restore(&args, &session).and_then(|it| session.print(&it))

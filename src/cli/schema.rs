@@ -222,7 +222,11 @@ fn refuse_taken(read: &Read, org: &Org, schema: &Schema) -> Result<(), CliError>
     Ok(())
 }
 
-fn definitions(read: &Read, org: &Org) -> Result<Definitions, CliError> {
+/// The definitions of an organisation.
+///
+/// # Errors
+/// Failures of the store.
+pub fn definitions(read: &Read, org: &Org) -> Result<Definitions, CliError> {
     let builtin = Definitions::builtin(IdentityChanges::Refuse);
     Ok(read.definitions(org.key, &builtin)?.unwrap_or(builtin))
 }

@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::error::CliError;
+use crate::cli::operator;
 use crate::cli::text::{printable_json, printable_lines, quoted};
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::open::Open;
+use crate::store::tables::provisioning_log::Actor;
 
 /// The database file where nothing names one.
 pub const DB_DEFAULT: &str = "./plumm.db";
@@ -21,19 +23,26 @@ pub const DB_DEFAULT: &str = "./plumm.db";
 pub struct Session {
     db: PathBuf,
     json: bool,
+    actor: Actor,
 }
 
 impl Session {
     /// A session on this database file; `json`: whether the answer is one JSON value.
     #[must_use]
     pub fn new(db: PathBuf, json: bool) -> Session {
-        Session { db, json }
+        Session { db, json, actor: operator::actor() }
     }
 
     /// Whether the answer is one JSON value.
     #[must_use]
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Who runs the command, for the record of changes.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The database file.

@@ -591,6 +591,9 @@ fn every_help_shows_an_example() {
         "user show",
         "user purge",
         "user restore",
+        "group list",
+        "group purge",
+        "group restore",
         "tls self-signed",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();

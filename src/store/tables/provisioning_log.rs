@@ -22,12 +22,21 @@ const OLD_LINES: &str = "SELECT seq FROM (
 /// The actor of changes that support makes with a command.
 pub const CLI: &str = "cli";
 
+/// The type of lines that are about an organisation itself and no resource of it.
+pub const ORG: &str = "Organization";
+/// The type of lines about an API token, by its public id.
+pub const TOKEN: &str = "Token";
+/// The type of lines about a schema, by its URN.
+pub const SCHEMA: &str = "Schema";
+/// The type of lines about a resource type, by its name.
+pub const RESOURCE_TYPE: &str = "ResourceType";
+
 /// Who makes a change.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The public id of the token, or [`CLI`].
     pub name: String,
-    /// The client's address.
+    /// The client's address; of a command `user:` and whose shell it was.
     pub client: Option<String>,
 }
 
@@ -48,9 +57,9 @@ pub struct LogLine<'a> {
     pub actor: &'a Actor,
     /// The HTTP method, or the command.
     pub method: &'a str,
-    /// The name of the resource type.
+    /// The name of the resource type, or one of [`ORG`], [`TOKEN`], [`SCHEMA`], [`RESOURCE_TYPE`].
     pub resource_type: &'a str,
-    /// The resource's id.
+    /// The resource's id; of what is no resource its name.
     pub resource: &'a str,
     /// The HTTP status that was answered.
     pub outcome: u16,
