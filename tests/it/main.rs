@@ -25,6 +25,7 @@ mod patch;
 mod product_rules;
 mod properties;
 mod purge;
+mod record;
 mod requirements;
 mod resource_types;
 mod rfc;
