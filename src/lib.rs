@@ -21,10 +21,14 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/user.rs                    `plumm user`
+//! cli/group.rs                   `plumm group`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
+//! cli/erasure.rs                 how commands erase a resource for good
+//! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/arguments.rs               what arguments of several commands must be
 //! cli/session.rs                 the database, the clock, and how an answer is printed
+//! cli/operator.rs                who runs a command
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
 //!
@@ -96,6 +100,7 @@
 //!
 //! scim/mod.rs                    the terms and rules of RFC 7643 and RFC 7644; pure
 //! scim/error.rs                  the SCIM Error
+//! scim/json.rs                   JSON text from outside, no name of an object twice
 //! scim/datetime.rs               points in time
 //! scim/schema/mod.rs             what an attribute is called and may hold
 //! scim/schema/urn.rs             the URNs

@@ -14,6 +14,7 @@ use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
+use crate::scim::json::Names;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
@@ -77,11 +78,19 @@ impl Context<'_> {
     /// # Errors
     /// As [`body_object`], and 503 when others have the memory that it needs.
     pub fn body(&self, request: &Request) -> Result<Map<String, Value>, Error> {
+        self.body_with(request, Names::AnyCase)
+    }
+
+    /// The same where names in other letter case are judged later, by parts of the body.
+    ///
+    /// # Errors
+    /// As [`Context::body`].
+    pub fn body_with(&self, request: &Request, names: Names) -> Result<Map<String, Value>, Error> {
         // An operation of a Bulk request is a part of a body that is counted already.
         if self.change.is_none() {
             self.take(body::memory(&request.body))?;
         }
-        body_object(request)
+        body_object(request, names)
     }
 
     /// Takes memory for as long as the request is handled.

@@ -57,7 +57,7 @@ pub struct Check {
 pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
     let report = backup::backup(session.db(), &args.file).map_err(copy_refused)?;
     let text =
-        format!("The backup {} is made and checked.\n{}", args.file.display(), summary(&report));
+        format!("The backup {} is made and checked.\n{}", shown(&args.file), summary(&report));
     Ok(Answer { json: as_json(&args.file, &report), text })
 }
 
@@ -68,12 +68,11 @@ pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
 pub fn restore(args: &Restore, session: &Session) -> Result<Answer, CliError> {
     let restored = restore::restore(session.db(), &args.file, args.force, session.now());
     let restored = restored.map_err(copy_refused)?;
-    let mut text =
-        format!("{} holds what {} holds.\n", session.db().display(), args.file.display());
+    let mut text = format!("{} holds what {} holds.\n", shown(session.db()), shown(&args.file));
     if let Some(kept) = &restored.kept {
         text += &format!(
             "What was there before is kept as {}: remove it when you are sure.\n",
-            kept.display()
+            shown(kept)
         );
     }
     text += &format!(
@@ -96,13 +95,13 @@ pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
     let file = args.file.as_deref().unwrap_or(session.db());
     let report = check::check(file, &env::temp_dir())?;
     if session.json() || report.is_whole() {
-        let text = format!("{} is whole.\n{}", file.display(), summary(&report));
+        let text = format!("{} is whole.\n{}", shown(file), summary(&report));
         session.print(&Answer { json: as_json(file, &report), text })?;
     }
     if report.is_whole() {
         return Ok(());
     }
-    let mut error = format!("{} is not whole: {}", file.display(), report.faults.join("; "));
+    let mut error = format!("{} is not whole: {}", shown(file), report.faults.join("; "));
     if report.more > 0 {
         error += &format!("; and {} more findings", report.more);
     }
@@ -124,6 +123,10 @@ fn copy_refused(error: Error) -> CliError {
     }
 }
 
+fn shown(file: &Path) -> String {
+    printable(&file.display().to_string())
+}
+
 fn summary(report: &Report) -> String {
     let mut text = match report.last_change {
         Some((number, time)) => format!("Last change   number {number}, {time}\n"),
@@ -136,7 +139,7 @@ fn summary(report: &Report) -> String {
     let rows = report
         .orgs
         .iter()
-        .map(|it| [printable(&it.name), count(it, USER).to_string(), count(it, GROUP).to_string()]);
+        .map(|it| [it.name.clone(), count(it, USER).to_string(), count(it, GROUP).to_string()]);
     text + "\n\n" + &table(["ORGANISATION", "USERS", "GROUPS"], rows)
 }
 

@@ -15,6 +15,7 @@ use crate::http::response::Response;
 use crate::id;
 use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
+use crate::scim::json::Names;
 use crate::scim::membership;
 use crate::scim::schema::urn;
 use crate::store::transaction::Write;
@@ -34,7 +35,8 @@ pub const BULK_TIME_MAX: Duration = Duration::from_secs(2);
 /// 400 for what is no Bulk request, 413 for too many operations, failures of the store. What is
 /// wrong with one operation stands in the answer.
 pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let body = context.body(request)?;
+    // Names that differ in letter case only are the fault of the operation that has them.
+    let body = context.body_with(request, Names::Exact)?;
     let bulk = BulkRequest::parse(body, &|path| segments(context.base_url, path))?;
     let outcomes = context.write(|tx| {
         let context = Context {

@@ -26,7 +26,7 @@ use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::validate::{self, Judged};
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::draft::Draft;
-use crate::store::tables::provisioning_log::OwnedLine;
+use crate::store::tables::provisioning_log::{OwnedLine, bounded};
 use crate::store::tables::resource::{Kind, Stored};
 use crate::store::transaction::{Read, Write};
 
@@ -459,6 +459,6 @@ fn line(
         resource_type: kind.resource_type.to_owned(),
         resource: id.to_owned(),
         outcome,
-        changes: changes.to_string(),
+        changes: bounded(changes),
     }
 }

@@ -140,6 +140,34 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
+    /// The resources of this displayName, in any letter case, or the one with this id; at most
+    /// `most`, in order of creation.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn named(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        name_or_id: &str,
+        state: State,
+        most: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        let search = |column: &str, value: &str| -> Result<Vec<Stored>, Error> {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM resource
+                 WHERE org = ? AND type = ? AND {column} = ? AND {} ORDER BY seq LIMIT ?",
+                state_sql(state)
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![org.0, resource_type, value, most], from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let by_id = search("id", name_or_id)?;
+        if by_id.is_empty() { search("display_name", &fold(name_or_id)) } else { Ok(by_id) }
+    }
+
     /// Calls `each` with every resource in this state, in order of creation.
     ///
     /// # Errors
