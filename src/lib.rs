@@ -11,6 +11,7 @@
 //!
 //! cli/mod.rs                     the commands: their grammar, and what runs for each
 //! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
+//! cli/serve/allocator.rs         what its threads keep of freed memory
 //! cli/serve/args.rs              its arguments, and what each must be
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
