@@ -68,6 +68,7 @@
 //! rate.rs                        how many requests an organisation may send
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
+//! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process

@@ -111,12 +111,17 @@ impl Slots {
 
     /// Evicts one connection and waits until a slot is free, but no longer than this once no
     /// connection is in its grace period any more.
-    pub fn evict_and_wait(&self, timeout: Duration) {
+    ///
+    /// A patient caller only waits where it would be an idle connection, some client's own:
+    /// threads and descriptors of connections that have just ended may be on their way back.
+    pub fn evict_and_wait(&self, timeout: Duration, patient: bool) {
         let before = self.occupied();
         let count = before.entries.len();
         let is_as_full = |occupied: &Occupied| occupied.entries.len() >= count;
         let mut occupied = self.wait_while_in_grace(before, is_as_full, Some(timeout));
-        if is_as_full(&occupied) {
+        let next = occupied.next_to_evict(self.now(), |_| true);
+        let spared = patient && next.is_some_and(|(state, _)| state.phase == Phase::Idle);
+        if is_as_full(&occupied) && !spared {
             occupied.evict_one(self.now(), |_| true);
         }
         // Under the same lock, so that no notification is missed. Woken early or late, the caller
@@ -150,6 +155,11 @@ impl Slots {
             }
         }
         occupied
+    }
+
+    /// How many slots there are, and how many of them are occupied.
+    pub fn numbers(&self) -> [usize; 2] {
+        [self.connections_max, self.occupied().entries.len()]
     }
 
     /// Whether service ends.
@@ -224,7 +234,9 @@ impl Occupied {
         // The client of one that has unread input has done its part, and it is this server that is
         // late. Where that goes for all of them, the order decides alone.
         let is_late = |id: &u64| self.entries.get(id).is_some_and(|it| has_unread_input(&it.tcp));
-        let found = states.iter().find(|(state, id)| !(state.waits_for_client() && is_late(id)));
+        let least = states.first().and_then(|(state, _)| rank(*state));
+        let mut equals = states.iter().take_while(|(state, _)| rank(*state) == least);
+        let found = equals.find(|(state, id)| !(state.waits_for_client() && is_late(id)));
         found.or(states.first()).copied()
     }
 

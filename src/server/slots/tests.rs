@@ -160,9 +160,14 @@ fn a_request_that_arrives_in_pieces_has_its_time_and_wakeups_of_others_do_not_en
     let slots = self::slots(9, 9);
     let only = connect(&slots, A).unwrap();
     let began = Instant::now();
-    slots.evict_and_wait(Duration::from_millis(1));
+    slots.evict_and_wait(Duration::from_millis(1), true);
     assert!(began.elapsed() >= Duration::from_micros(SILENT_GRACE_MICROS / 2));
     assert!(!is_open(&only.1));
+    let idle = served(&slots);
+    slots.evict_and_wait(Duration::from_millis(1), true);
+    assert!(is_open(&idle.1));
+    slots.evict_and_wait(Duration::from_millis(1), false);
+    assert!(!is_open(&idle.1));
 }
 
 #[test]
