@@ -266,7 +266,10 @@ impl App {
     fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
         let principal = self.authenticated(call)?;
         let rate = principal.org.settings.rate;
-        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, call.now) {
+        // Not the time of the request: it may have waited for a reader since, and would find the
+        // bucket emptied by those that overtook it.
+        let now = self.clock.now();
+        if let Some(wait) = self.rates.take(principal.org.key, principal.scope, rate, now) {
             self.metrics.rate_limited.add();
             return Err(failure::too_fast(&principal.org, wait));
         }
@@ -293,7 +296,8 @@ impl App {
             }
             self.metrics.refused_tokens.add();
             let proxies = &self.config.trusted_proxies;
-            let client = call.client.filter(|it| !forwarded::speaks_for_many(*it, proxies));
+            let client = forwarded::limited_client(call.request, proxies);
+            let now = self.clock.now();
             match client.is_some_and(|it| self.auth.refused_too_often(it, now)) {
                 true => failure::refused_too_often(),
                 false => failure,

@@ -11,6 +11,7 @@
 //!
 //! cli/mod.rs                     the commands: their grammar, and what runs for each
 //! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
+//! cli/serve/allocator.rs         what its threads keep of freed memory
 //! cli/serve/args.rs              its arguments, and what each must be
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
@@ -71,6 +72,7 @@
 //! rate.rs                        how many requests an organisation may send
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
+//! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process

@@ -146,6 +146,12 @@ impl Store {
         self.readers.read_within(LONG_READ_MAX, work)
     }
 
+    /// How many reads of [`Store::read_long`] run, how many wait, and how many were refused.
+    #[must_use]
+    pub fn long_reads(&self) -> (usize, usize, u64) {
+        self.long_reads.numbers()
+    }
+
     /// Makes one change: all of it is on disk when this returns `Ok`, none of it otherwise.
     ///
     /// # Errors
