@@ -16,7 +16,7 @@ use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::auth::{Auth, Principal};
-use crate::clock::Clock;
+use crate::clock::{Clock, Steadiness};
 use crate::config::Config;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request};
@@ -38,6 +38,7 @@ pub struct App {
     store: Arc<Store>,
     config: Config,
     clock: Clock,
+    steadiness: Steadiness,
     auth: Auth,
     rates: Rates,
     bookmarks: Bookmarks,
@@ -86,6 +87,7 @@ impl App {
             config,
             metrics: Metrics::new(started, router.labels()),
             clock,
+            steadiness: Steadiness::default(),
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
@@ -189,10 +191,14 @@ impl App {
     }
 
     /// What no request should wait for: writes when tokens were last used, and removes lines of the
-    /// provisioning log that are too old. To be called every minute or so.
+    /// provisioning log that are too old, once the clock can be trusted with that. To be called
+    /// every minute or so.
     pub fn run_housekeeping(&self) {
         let now = self.clock.now();
         self.write_uses(now);
+        if !self.steadiness.is_steady(&self.clock) {
+            return;
+        }
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
         loop {
             let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {

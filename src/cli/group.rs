@@ -65,7 +65,10 @@ pub struct GroupArgs {
 /// # Errors
 /// Why it could not be done.
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = match command {
+        Command::List { .. } => session.open_to_read()?,
+        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+    };
     match command {
         Command::List { org, deleted } => list(org, *deleted, &store, session),
         Command::Purge { which, yes } => purge(which, *yes, &store, session),

@@ -296,7 +296,7 @@ fn settings(org: &Org) -> Map<String, Value> {
 }
 
 fn list(session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let orgs = store.read(|read| read.orgs())?;
     let rows: Vec<Value> = orgs.iter().map(as_json).collect();
     if rows.is_empty() {

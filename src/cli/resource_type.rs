@@ -155,7 +155,7 @@ fn judge(read: &Read, org: OrgKey, own: &OwnType) -> Result<(), CliError> {
 }
 
 fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (orgs, found) = store.read(|read| {
         let orgs = match name {
             Some(name) => vec![org::find(read, name, session)?],

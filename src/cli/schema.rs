@@ -117,7 +117,7 @@ fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Ans
 }
 
 fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (org, schemas) = store.read(|read| {
         let org = org::find(read, name, session)?;
         let schemas = read.schemas(org.key)?;

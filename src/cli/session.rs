@@ -12,6 +12,7 @@ use crate::cli::text::{printable_json, printable_lines, quoted};
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
+use crate::store::error::Error;
 use crate::store::open::Open;
 use crate::store::tables::provisioning_log::Actor;
 
@@ -63,6 +64,18 @@ impl Session {
     /// Whatever keeps the file from being used.
     pub fn open(&self) -> Result<Store, CliError> {
         Ok(Store::open(&self.db, Open::Existing)?)
+    }
+
+    /// Opens a database that is there for reading alone: no writer is waited for.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being used.
+    pub fn open_to_read(&self) -> Result<Store, CliError> {
+        match Store::open(&self.db, Open::ReadOnly) {
+            // An older plumm has written the file: it is brought to the newest schema first.
+            Err(Error::Older { .. }) => self.open(),
+            opened => Ok(opened?),
+        }
     }
 
     /// Folds the log of the database into the file after an erasure, and says when it could not.

@@ -129,7 +129,7 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
 }
 
 fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (org, tokens) = store.read(|read| {
         let org = org::find(read, name, session)?;
         let tokens = read.tokens(org.key)?;

@@ -91,7 +91,10 @@ impl UserArgs {
 /// # Errors
 /// Why it could not be done.
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = match command {
+        Command::List(_) | Command::Show(_) => session.open_to_read()?,
+        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+    };
     match command {
         Command::List(args) => list(args, &store, session),
         Command::Show(who) => show(who, &store, session),

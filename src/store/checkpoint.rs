@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::store::connection::wait_when_busy;
 use crate::store::error::Error;
 use crate::store::mutex::lock;
 use crate::store::paths::{beside, resolved};
@@ -42,11 +43,10 @@ pub fn log_has_bytes(database: &Path) -> bool {
 /// # Errors
 /// Any failure of the disk.
 pub fn checkpoint(connection: &Connection) -> Result<bool, Error> {
-    let before: i64 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
     connection.busy_timeout(READERS_WAIT)?;
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     let busy: rusqlite::Result<i64> = busy;
-    connection.busy_timeout(Duration::from_millis(u64::try_from(before).unwrap_or(0)))?;
+    wait_when_busy(connection)?;
     match busy.map_err(Error::from) {
         Ok(busy) => Ok(busy == 0),
         Err(Error::Busy) => Ok(false),

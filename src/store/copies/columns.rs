@@ -122,14 +122,20 @@ const RULES: &[Rule] = &[
         it.text().starts_with("cli") || is_token_id(it.text())
     }),
     rule("provisioning_log", "client", FORM, |it| {
-        it.value == ValueRef::Null || it.text().parse::<IpAddr>().is_ok()
+        let user = |it: &str| it.strip_prefix("user:").is_some_and(|it| !it.is_empty());
+        let text = it.text();
+        it.value == ValueRef::Null || text.parse::<IpAddr>().is_ok() || user(text)
     }),
     rule("provisioning_log", "method", FORM, |it| {
         let plain = |it: u8| it.is_ascii_alphabetic() || b" -".contains(&it);
         (1..=32).contains(&it.text().len()) && it.text().bytes().all(plain)
     }),
     rule("provisioning_log", "type", FORM, |it| is_name(it.text())),
-    rule("provisioning_log", "resource", FORM, |it| is_resource_id(it.text())),
+    // Lines of commands are about an organisation, a token, a schema or a type: by its name.
+    rule("provisioning_log", "resource", FORM, |it| {
+        let by_command = it.row.get::<_, String>("actor").is_ok_and(|it| it.starts_with("cli"));
+        is_resource_id(it.text()) || (by_command && !it.text().is_empty())
+    }),
     rule("provisioning_log", "outcome", "it is no status of HTTP", |it| {
         it.number().is_some_and(|it| (100..600).contains(&it))
     }),
@@ -268,6 +274,8 @@ fn name_of(table: &str, row: &Row) -> String {
     let shown = |column: &str| match row.get_ref(column) {
         Ok(ValueRef::Integer(it)) => it.to_string(),
         Ok(ValueRef::Text(it)) => match str::from_utf8(it) {
+            // Never a whole token that stands where its id belongs.
+            Ok(it) if it.starts_with("plm_") => "?".to_owned(),
             Ok(it) if is_token_id(it) || is_resource_id(it) || is_name(it) => it.to_owned(),
             Ok(it) if it.starts_with("urn:") && it.len() < 200 => it.to_owned(),
             _ => "?".to_owned(),
