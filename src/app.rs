@@ -28,6 +28,7 @@ use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::store::Store;
+use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
@@ -175,7 +176,7 @@ impl App {
         }
         let id = format!("{:016x}", id::request());
         let call = self.call(request, &id);
-        let Err(failure) = self.authenticated(&call) else { return Admission::Known };
+        let Err(failure) = self.authenticated(&call, &located) else { return Admission::Known };
         let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
         let (method, status) = (request.method.name(), response.status);
@@ -244,15 +245,16 @@ impl App {
         let Some(scopes) = located.scopes(&request.method) else {
             return Err(located.nothing_here(request).into());
         };
-        let principal = self.principal(call, scopes)?;
+        let (principal, open) = self.principal(call, located, scopes)?;
         if located.room.activated && !principal.org.active {
             return Err(failure::not_activated(&principal.org));
         }
         let base_url = self.base_url(request);
-        let definitions = self.definitions.of(&self.store, &principal.org)?;
+        let definitions = self.definitions.of(&open.view()?, &principal.org)?;
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
+            open: Cell::new(Some(open).filter(|_| located.reads(&request.method))),
             change: None,
             bookmarks: &self.bookmarks,
             definitions: &definitions,
@@ -269,8 +271,13 @@ impl App {
         located.answer(&context, request)
     }
 
-    fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
-        let principal = self.authenticated(call)?;
+    fn principal(
+        &self,
+        call: &Call,
+        located: &Located,
+        scopes: &[Scope],
+    ) -> Result<(Principal, OpenRead<'_>), Failure> {
+        let (principal, open) = self.authenticated(call, located)?;
         let rate = principal.org.settings.rate;
         // Not the time of the request: it may have waited for a reader since, and would find the
         // bucket emptied by those that overtook it.
@@ -280,13 +287,17 @@ impl App {
             return Err(failure::too_fast(&principal.org, wait));
         }
         match scopes.contains(&principal.scope) {
-            true => Ok(principal),
+            true => Ok((principal, open)),
             false => Err(failure::wrong_scope(principal.scope, scopes)),
         }
     }
 
-    /// Whoever the token of a request stands for.
-    fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
+    /// Whoever the token of a request stands for, and the view in which that was read.
+    fn authenticated(
+        &self,
+        call: &Call,
+        located: &Located,
+    ) -> Result<(Principal, OpenRead<'_>), Failure> {
         let now = call.now;
         let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
         if call.request.headers.iter().filter(named).count() > 1 {
@@ -295,7 +306,11 @@ impl App {
             return Err(Error::new(400, detail).into());
         }
         let header = call.request.header("Authorization");
-        self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+        let purpose = match located.room.quick || !located.reads(&call.request.method) {
+            true => Purpose::Quick,
+            false => Purpose::Shared,
+        };
+        self.auth.open(&self.store, now, header, purpose).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;

@@ -18,6 +18,7 @@ use crate::scim::json::Names;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
+use crate::store::readers::OpenRead;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
@@ -33,6 +34,8 @@ pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failur
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
+    /// The view in which the token was read, while nobody has read anything else.
+    pub open: Cell<Option<OpenRead<'a>>>,
     /// The change this request is part of, when it is one of several in a Bulk request.
     pub change: Option<&'a Write<'a>>,
     /// Where the last pages of lists ended.
@@ -98,8 +101,12 @@ impl Context<'_> {
     /// # Errors
     /// 503 when others have it.
     pub fn take(&self, bytes: usize) -> Result<(), Error> {
-        let taken = self.memory.take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
-        self.taken.borrow_mut().push(taken);
+        let taken = self.memory.try_take(bytes).or_else(|| {
+            // Nobody waits with a connection in hand.
+            self.close_read();
+            self.memory.take(bytes)
+        });
+        self.taken.borrow_mut().push(taken.ok_or_else(|| Error::new(503, NO_MEMORY))?);
         Ok(())
     }
 
@@ -143,8 +150,33 @@ impl Context<'_> {
     pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_shared(work),
+            None => {
+                let open = match self.open.take() {
+                    Some(open) => open.shared()?,
+                    None => self.store.open_shared()?,
+                };
+                work(&open.view()?)
+            }
         }
+    }
+
+    /// Reads a row or two at a login, which waits behind nobody's pages.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn read_at_once<T>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.open.take() {
+            Some(open) => work(&open.view()?),
+            None => self.store.read(work),
+        }
+    }
+
+    /// Gives the connection back on which the token was read, before anything is waited for.
+    fn close_read(&self) {
+        drop(self.open.take());
     }
 
     /// Reads what may take long: a list that no index leads to.
@@ -158,7 +190,10 @@ impl Context<'_> {
     ) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_long(self.principal.org.key, work).map_err(of_long_list),
+            None => {
+                self.close_read();
+                self.store.read_long(self.principal.org.key, work).map_err(of_long_list)
+            }
         }
     }
 
@@ -169,7 +204,10 @@ impl Context<'_> {
     pub fn write<T>(&self, work: impl FnOnce(&Write) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => change.savepoint(work),
-            None => self.store.write_for(self.principal.org.key, self.now, work),
+            None => {
+                self.close_read();
+                self.store.write_for(self.principal.org.key, self.now, work)
+            }
         }
     }
 
@@ -178,6 +216,7 @@ impl Context<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn apply(&self, change: Change) -> Result<Outcome, Failure> {
+        self.close_read();
         Ok(self.store.apply(change)?)
     }
 

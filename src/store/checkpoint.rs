@@ -42,7 +42,7 @@ pub fn log_has_bytes(database: &Path) -> bool {
 ///
 /// # Errors
 /// Any failure of the disk.
-pub fn checkpoint(connection: &Connection) -> Result<bool, Error> {
+pub fn checkpoint(connection: &mut Connection) -> Result<bool, Error> {
     connection.busy_timeout(READERS_WAIT)?;
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     let busy: rusqlite::Result<i64> = busy;

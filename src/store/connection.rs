@@ -33,10 +33,10 @@ const STATEMENTS_MAX: usize = 128;
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
+    let mut connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     // This comes first, because switching to WAL may itself have to wait for another process.
-    wait_when_busy(&connection)?;
+    wait_when_busy(&mut connection)?;
     Ok(connection)
 }
 
@@ -44,7 +44,7 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
 ///
 /// # Errors
 /// Failures of SQLite.
-pub fn wait_when_busy(connection: &Connection) -> Result<(), Error> {
+pub fn wait_when_busy(connection: &mut Connection) -> Result<(), Error> {
     let wait = |tries: i32| {
         let waits = u128::try_from(tries)
             .is_ok_and(|it| it * BUSY_PAUSE.as_millis() < BUSY_TIMEOUT.as_millis());

@@ -26,7 +26,7 @@ use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
-use crate::store::readers::Readers;
+use crate::store::readers::{OpenRead, Purpose, Readers};
 use crate::store::serve_lock::ServeLock;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
@@ -119,16 +119,22 @@ impl Store {
         self.readers.read(work)
     }
 
-    /// The same for what may take a while, such as a page or a group with its members: it never has
-    /// all connections, so that tokens are checked and logins are answered meanwhile.
+    /// Opens a view for the steps of one request, of which the first is the check of its token.
+    /// Never waits for those that take a while.
     ///
     /// # Errors
-    /// As [`Store::read`].
-    pub fn read_shared<T, E: From<Error>>(
-        &self,
-        work: impl FnOnce(&Read) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.readers.read_shared(work)
+    /// Failures of the store itself.
+    pub fn open_read(&self, purpose: Purpose) -> Result<OpenRead<'_>, Error> {
+        self.readers.open(purpose)
+    }
+
+    /// Opens a view for what may take a while, such as a page or a group with its members: it never
+    /// has all connections, so that tokens are checked and logins are answered meanwhile.
+    ///
+    /// # Errors
+    /// Failures of the store itself.
+    pub fn open_shared(&self) -> Result<OpenRead<'_>, Error> {
+        self.readers.open_shared()
     }
 
     /// The same for queries that may read very many resources: few of them run at once, so that
@@ -211,7 +217,7 @@ impl Store {
             return Ok(false);
         }
         match self.writer.exclusive() {
-            Ok(connection) => checkpoint(&connection),
+            Ok(mut connection) => checkpoint(&mut connection),
             Err(_) => Ok(false),
         }
     }

@@ -26,8 +26,7 @@ pub fn user(context: &Context, _: &Request, user_name: &str) -> Result<Response,
     };
     let org = context.principal.org.key;
     let kind = Kind { org, resource_type: &accounts.name, location_base: "" };
-    let Some(account) = context.store.read(|tx| Ok::<_, Failure>(tx.account(kind, user_name)?))?
-    else {
+    let Some(account) = context.read_at_once(|tx| Ok(tx.account(kind, user_name)?))? else {
         let name = quoted(user_name);
         let detail = format!("There is no account \"{name}\": this person may not log in.");
         return Ok(refusal(404, &detail));

@@ -1,6 +1,7 @@
 //! `POST /Bulk` (RFC 7644 section 3.7): several operations in one transaction. Each fails alone,
 //! and each goes through the code of a request by itself.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
     let outcomes = context.write(|tx| {
         let context = Context {
             store: context.store,
+            open: Cell::default(),
             change: Some(tx),
             bookmarks: context.bookmarks,
             definitions: context.definitions,
@@ -72,8 +74,8 @@ fn out_of_time() -> Error {
     )
 }
 
-struct Work<'a> {
-    context: &'a Context<'a>,
+struct Work<'a, 'c> {
+    context: &'a Context<'c>,
     bulk: &'a BulkRequest,
     creators: HashMap<String, usize>,
     /// The id of what each operation creates, chosen beforehand.
@@ -88,8 +90,8 @@ struct Prepared {
     late_members: Vec<Value>,
 }
 
-impl<'a> Work<'a> {
-    fn new(context: &'a Context<'a>, bulk: &'a BulkRequest) -> Work<'a> {
+impl<'a, 'c> Work<'a, 'c> {
+    fn new(context: &'a Context<'c>, bulk: &'a BulkRequest) -> Work<'a, 'c> {
         let id = |_: &BulkOperation| id::resource(context.now.milliseconds());
         Work {
             context,

@@ -262,8 +262,8 @@ fn change(
 }
 
 /// A change that was asked for.
-struct Asked<'a> {
-    context: &'a Context<'a>,
+struct Asked<'a, 'b> {
+    context: &'a Context<'b>,
     request: &'a Request,
     id: &'a str,
     kind: Kind<'a>,
@@ -272,7 +272,7 @@ struct Asked<'a> {
     nothing: bool,
 }
 
-impl Asked<'_> {
+impl Asked<'_, '_> {
     /// Judges the change by what is committed, prints it and its answer, and writes it if the
     /// resource is still the same by then. The writer is held for the writing alone, and no
     /// connection while the change is judged.

@@ -74,9 +74,17 @@ pub struct Org {
     pub created: Timestamp,
 }
 
-/// The columns of an organisation, as [`from_columns`] reads them.
-pub(crate) const COLUMNS: &str = "org.id, org.name, org.active, org.username_format,
-    org.identity_changes, org.strict, org.rate, org.schemas, org.created";
+/// The columns of an organisation, as [`from_columns`] reads them; a macro, so that the compiler
+/// puts the statements together that every request needs.
+macro_rules! org_columns {
+    () => {
+        "org.id, org.name, org.active, org.username_format, org.identity_changes, org.strict,
+        org.rate, org.schemas, org.created"
+    };
+}
+pub(crate) use org_columns;
+
+pub(crate) const COLUMNS: &str = org_columns!();
 
 impl Read<'_> {
     /// The organisation of this name, in any letter case.
@@ -189,12 +197,12 @@ fn from_row(row: &Row) -> rusqlite::Result<Result<Org, Error>> {
 
 /// Reads an organisation from a row whose columns from `first` on are [`COLUMNS`].
 pub(crate) fn from_columns(row: &Row, first: usize) -> rusqlite::Result<Result<Org, Error>> {
-    let format: String = row.get(first + 3)?;
-    let changes: String = row.get(first + 4)?;
-    let Some(username_format) = format_of(&format) else {
+    let format = row.get_ref(first + 3)?.as_str()?;
+    let Some(username_format) = format_of(format) else {
         return Ok(Err(Error::Invalid(format!("username format {format}"))));
     };
-    let Some(identity_changes) = changes_of(&changes) else {
+    let changes = row.get_ref(first + 4)?.as_str()?;
+    let Some(identity_changes) = changes_of(changes) else {
         return Ok(Err(Error::Invalid(format!("identity changes {changes}"))));
     };
     Ok(Ok(Org {

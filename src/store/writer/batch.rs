@@ -103,6 +103,10 @@ impl<'a> Guard<'a> {
         &self.state.connection
     }
 
+    pub fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.state.connection
+    }
+
     /// The open transaction, for a change at this time.
     pub fn write(&self, now: Timestamp) -> Write<'_> {
         Write { read: Read { connection: &self.state.connection }, now }

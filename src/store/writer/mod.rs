@@ -11,7 +11,7 @@ mod batch;
 mod queued;
 mod turns;
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -212,6 +212,12 @@ impl Deref for ExclusiveConnection<'_> {
 
     fn deref(&self) -> &Connection {
         self.guard.connection()
+    }
+}
+
+impl DerefMut for ExclusiveConnection<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.guard.connection_mut()
     }
 }
 
