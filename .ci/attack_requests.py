@@ -135,6 +135,15 @@ def fill_nested(client):
     return {}
 
 
+def fill_all(client):
+    """What most attacks need, in one file."""
+    known = fill_crowd(client) | fill_values(client)
+    text = "x" * 1_000_000
+    for number in range(20):
+        client.call("POST", "/Users", user(f"l-{number}@example.com", text), [201])
+    return known
+
+
 # The attacks.
 
 class TokenTarget(Target):
@@ -385,3 +394,5 @@ ATTACKS = {
     "bulk-circle": (fill_small, again(circle)),
     "other-shapes": (fill_crowd, ever_new(other_shapes, 16)),
 }
+# All of them at once, each in a process of its own.
+ATTACKS["all"] = (fill_all, [attack for _, attack, *_ in ATTACKS.values()])

@@ -9,6 +9,8 @@ while the attack goes on. Each attack meets a server of its own on a copy of a f
 once. A server that takes more than M MiB is killed, so that the machine goes on; what was started
 is ended by its pid.
 
+The last one, `all`, is all of them at once: every login must be answered, and memory hold.
+
 Times are those of the client, in milliseconds, and a request under way at the end counts with the
 time it has waited so far, so a median of few answers says less than their number. "written" is what
 the server gave to the disk, the log's bytes and the file's. It fails when others had to suffer.
@@ -265,7 +267,7 @@ def run(binary, folder, seeds, name, options):
         pass
     server = Server(binary, database, before=careful(options.rss_mib))
     watch = Watch(server, database, options.rss_mib)
-    attacker = None
+    attackers = []
     try:
         watch.start()
         # Tokens are verified once, and slowly.
@@ -277,12 +279,12 @@ def run(binary, folder, seeds, name, options):
             connection.close()
         watch.first = watch.written()
         target = TokenTarget(server.address, time.monotonic() + seconds + 90, known, notes)
-        attacker = multiprocessing.Process(target=attack, args=[target], daemon=True)
+        attackers = [multiprocessing.Process(target=it, args=[target], daemon=True)
+                     for it in (attack if isinstance(attack, list) else [attack])]
         probes = honest_probes(server.address, known)
         commands = Commands(binary, database, known["spare"])
         ends = time.monotonic() + seconds
-        attacker.start()
-        for it in [*probes.values(), commands]:
+        for it in [*attackers, *probes.values(), commands]:
             it.start()
         while time.monotonic() < ends and server.process.poll() is None:
             time.sleep(0.02)
@@ -296,9 +298,10 @@ def run(binary, folder, seeds, name, options):
         commands.join(COMMAND_SECONDS_MAX + 1)
     finally:
         watch.ended.set()
-        if attacker is not None:
-            attacker.kill()
-            attacker.join()
+        for it in attackers:
+            if it.pid:
+                it.kill()
+                it.join()
         server.kill()
     return {
         "attack": name, "seconds": round(lived, 1), "died": died, "killed": watch.killed,
@@ -335,12 +338,13 @@ def failures_of(row, rss_mib):
         found.append(f"{row['peak_mib']} MiB of memory")
     for kind, good in GOOD.items():
         answers, longest = row[kind]["answers"], row[kind]["max_ms"] or 0
-        if longest > MS_MAX.get(kind, longest):
+        # Under all of them at once, two processors have more to do than time for it.
+        if longest > MS_MAX.get(kind, longest) and name != "all":
             found.append(f"{kind}: up to {longest:.0f} ms")
         bad = sum(count for status, count in answers.items() if status != good)
         # A moment's refusal with Retry-After does no harm; a login has no second try.
         wrong = bad - answers.get("waiting", 0)
-        if bad > answers.get(good, 0) or (wrong and kind == "login"):
+        if (bad > answers.get(good, 0) and name != "all") or (wrong and kind == "login"):
             found.append(f"{kind}: {answers}")
     for it in row["commands"]:
         if it["outcome"] != "ok":

@@ -17,7 +17,7 @@ use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
 use crate::auth::{Auth, Principal};
-use crate::clock::Clock;
+use crate::clock::{Clock, Steadiness};
 use crate::config::Config;
 use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
@@ -30,6 +30,7 @@ use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::store::Store;
+use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
@@ -42,6 +43,7 @@ pub struct App {
     store: Arc<Store>,
     config: Config,
     clock: Clock,
+    steadiness: Steadiness,
     auth: Auth,
     rates: Rates,
     bookmarks: Bookmarks,
@@ -93,6 +95,7 @@ impl App {
             config,
             metrics: Arc::new(Metrics::new(started, router.labels())),
             clock,
+            steadiness: Steadiness::default(),
             auth: Auth::default(),
             rates: Rates::default(),
             bookmarks: Bookmarks::default(),
@@ -239,7 +242,7 @@ impl App {
         let id = format!("{:016x}", id::request());
         let notes = Notes::default();
         let call = self.call(request, &id, &notes);
-        let Err(failure) = self.authenticated(&call) else { return Admission::Known };
+        let Err(failure) = self.authenticated(&call, &located) else { return Admission::Known };
         let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
         let (method, status) = (request.method.name(), response.status);
@@ -255,10 +258,14 @@ impl App {
     }
 
     /// What no request should wait for: writes when tokens were last used, and removes lines of the
-    /// provisioning log that are too old. To be called every minute or so.
+    /// provisioning log that are too old, once the clock can be trusted with that. To be called
+    /// every minute or so.
     pub fn run_housekeeping(&self) {
         let now = self.clock.now();
         self.write_uses(now);
+        if !self.steadiness.is_steady(&self.clock) {
+            return;
+        }
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
         loop {
             let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
@@ -309,15 +316,16 @@ impl App {
         let Some(scopes) = located.scopes(&request.method) else {
             return Err(located.nothing_here(request).into());
         };
-        let principal = self.principal(call, scopes)?;
+        let (principal, open) = self.principal(call, located, scopes)?;
         if located.room.activated && !principal.org.active {
             return Err(failure::not_activated(&principal.org));
         }
         let base_url = self.base_url(request);
-        let definitions = self.definitions.of(&self.store, &principal.org)?;
+        let definitions = self.definitions.of(&open.view()?, &principal.org)?;
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
+            open: Cell::new(Some(open).filter(|_| located.reads(&request.method))),
             change: None,
             bookmarks: &self.bookmarks,
             definitions: &definitions,
@@ -336,22 +344,34 @@ impl App {
         located.answer(&context, request)
     }
 
-    fn principal(&self, call: &Call, scopes: &[Scope]) -> Result<Principal, Failure> {
-        let principal = self.authenticated(call)?;
+    fn principal(
+        &self,
+        call: &Call,
+        located: &Located,
+        scopes: &[Scope],
+    ) -> Result<(Principal, OpenRead<'_>), Failure> {
+        let (principal, open) = self.authenticated(call, located)?;
         let rate = principal.org.settings.rate;
-        let take = || self.rates.take(principal.org.key, principal.scope, rate, call.now);
+        // Not the time of the request: it may have waited for a reader since, and would find the
+        // bucket emptied by those that overtook it.
+        let now = self.clock.now();
+        let take = || self.rates.take(principal.org.key, principal.scope, rate, now);
         if let Some(wait) = if call.notes.waited { None } else { take() } {
             self.metrics.rate_limited.add();
             return Err(failure::too_fast(&principal.org, wait));
         }
         match scopes.contains(&principal.scope) {
-            true => Ok(principal),
+            true => Ok((principal, open)),
             false => Err(failure::wrong_scope(principal.scope, scopes)),
         }
     }
 
-    /// Whoever the token of a request stands for.
-    fn authenticated(&self, call: &Call) -> Result<Principal, Failure> {
+    /// Whoever the token of a request stands for, and the view in which that was read.
+    fn authenticated(
+        &self,
+        call: &Call,
+        located: &Located,
+    ) -> Result<(Principal, OpenRead<'_>), Failure> {
         let now = call.now;
         let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
         if call.request.headers.iter().filter(named).count() > 1 {
@@ -360,14 +380,19 @@ impl App {
             return Err(Error::new(400, detail).into());
         }
         let header = call.request.header("Authorization");
-        self.auth.authenticate(&self.store, now, header).map_err(|refusal| {
+        let purpose = match located.room.quick || !located.reads(&call.request.method) {
+            true => Purpose::Quick,
+            false => Purpose::Shared,
+        };
+        self.auth.open(&self.store, now, header, purpose).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;
             }
             self.metrics.refused_tokens.add();
             let proxies = &self.config.trusted_proxies;
-            let client = call.client.filter(|it| !forwarded::speaks_for_many(*it, proxies));
+            let client = forwarded::limited_client(call.request, proxies);
+            let now = self.clock.now();
             match client.is_some_and(|it| self.auth.refused_too_often(it, now)) {
                 true => failure::refused_too_often(),
                 false => failure,

@@ -5,7 +5,7 @@
 //! remembered in memory under a keyed hash; its row is read at every request all the same, so that
 //! a revocation by another process counts at once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,8 +22,9 @@ use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::error::Error;
+use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::org::{Org, OrgKey};
-use crate::store::tables::token::{Scope, Token};
+use crate::store::tables::token::{Scope, TAG_BYTES, Token};
 use crate::store::transaction::Write;
 
 /// What every token begins with.
@@ -31,8 +32,6 @@ const PREFIX: &str = "plm_";
 /// Characters at the end of a token that are a checksum of the others: it tells a mistyped token
 /// from a wrong one.
 const CHECKSUM_CHARS: usize = 6;
-/// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
-const TAG_BYTES: usize = 8;
 /// The longest header value that is looked at, in bytes.
 const HEADER_BYTES_MAX: usize = 1024;
 /// Verifications that may wait for the one under way; each takes about 20 ms and 19 MiB.
@@ -169,24 +168,35 @@ impl From<Error> for Refusal {
 
 /// The verifier of tokens, and what it keeps of them in memory.
 pub struct Auth {
-    key: [u8; 32],
-    verified: Mutex<HashSet<[u8; 32]>>,
+    /// Has taken in a key already: what it makes of secrets says nothing of them.
+    keyed: Sha256,
+    /// The tokens that passed, by id.
+    verified: Mutex<HashMap<String, Verified>>,
     verifying: Mutex<()>,
     waiting: AtomicUsize,
-    /// When tokens were last used, where the file does not know it yet.
-    used: Mutex<HashMap<String, Timestamp>>,
     /// Until when each client address has refusals that count.
     refused: Mutex<HashMap<IpAddr, Timestamp>>,
 }
 
+/// What is remembered of a token that passed.
+struct Verified {
+    /// The keyed hash of its secret.
+    digest: [u8; 32],
+    /// When it was last used, where the file does not know it yet.
+    used: Option<Timestamp>,
+}
+
 impl Default for Auth {
     fn default() -> Auth {
+        let mut keyed = Sha256::new();
+        // A whole block, so that none of it is hashed again.
+        keyed.update(id::key());
+        keyed.update(id::key());
         Auth {
-            key: id::key(),
+            keyed,
             verified: Mutex::default(),
             verifying: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            used: Mutex::default(),
             refused: Mutex::default(),
         }
     }
@@ -209,33 +219,66 @@ impl Auth {
         now: Timestamp,
         header: Option<&str>,
     ) -> Result<Principal, Refusal> {
+        self.open(store, now, header, Purpose::Quick).map(|(principal, _)| principal)
+    }
+
+    /// The same, with the view in which the token's row was read: what the request reads next is as
+    /// the database was when its token was valid.
+    ///
+    /// # Errors
+    /// As [`Auth::authenticate`].
+    pub fn open<'s>(
+        &self,
+        store: &'s Store,
+        now: Timestamp,
+        header: Option<&str>,
+        purpose: Purpose,
+    ) -> Result<(Principal, OpenRead<'s>), Refusal> {
         let text = header.map(token_in).unwrap_or_default();
         if text.is_empty() {
             return Err(Refusal::Missing);
         }
         let (id, secret) = parts(&text).ok_or_else(|| malformed(&text))?;
+        let digest = sha256(self.keyed.clone(), secret);
+        let passed = self.has_passed(id, &digest);
         let (body, check) = text.split_at(text.len() - CHECKSUM_CHARS);
         // Both come from the client, so the time this takes reveals nothing of any token here.
-        if check != checksum(body) {
+        if !passed && check != checksum(body) {
             return Err(Refusal::Mistyped);
         }
-        let found = store.read(|tx| tx.token(id))?;
+        let mut open = store.open_read(purpose)?;
+        let found = open.view()?.credential(id)?;
         // An unknown token is compared too, so that its refusal takes as long.
-        let given = tag(secret);
-        let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |(token, _)| &token.tag);
-        let matches = bool::from(given.ct_eq(known));
-        let Some((token, org)) = found.filter(|_| matches) else {
+        let matches = passed || {
+            let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |it| &it.tag);
+            bool::from(tag(secret).ct_eq(known))
+        };
+        let Some(found) = found.filter(|_| matches) else {
             return Err(Refusal::Wrong);
         };
-        if let Some(at) = token.revoked {
+        if let Some(at) = found.revoked {
             return Err(Refusal::Revoked(at));
         }
-        if let Some(at) = token.expires.filter(|at| *at <= now) {
+        if let Some(at) = found.expires.filter(|at| *at <= now) {
             return Err(Refusal::Expired(at));
         }
-        self.verify(&text, secret, &token)?;
-        self.record_use(now, &token);
-        Ok(Principal { org, token: token.id, scope: token.scope })
+        if !passed {
+            let hash = open.view()?.token_hash(id)?.ok_or(Refusal::Wrong)?;
+            // The verification waits for others and takes long.
+            drop(open);
+            self.verify(id, secret, digest, &hash)?;
+            open = store.open_read(purpose)?;
+        }
+        self.record_use(now, id);
+        Ok((Principal { org: found.org, token: id.to_owned(), scope: found.scope }, open))
+    }
+
+    /// Whether the secret with this digest has passed as that of the token.
+    fn has_passed(&self, id: &str, digest: &[u8; 32]) -> bool {
+        let verified = lock(&self.verified);
+        // An unknown token is compared too, so that its refusal takes as long.
+        let known = verified.get(id).map_or(&[0; 32], |it| &it.digest);
+        bool::from(known.ct_eq(digest))
     }
 
     /// Records that a client at this address was refused. Returns whether that has happened so
@@ -260,11 +303,7 @@ impl Auth {
     }
 
     /// Verifies the secret with argon2, once per token and process.
-    fn verify(&self, text: &str, secret: &str, token: &Token) -> Result<(), Refusal> {
-        let remembered = sha256(&[&self.key, text.as_bytes()]);
-        if lock(&self.verified).contains(&remembered) {
-            return Ok(());
-        }
+    fn verify(&self, id: &str, secret: &str, digest: [u8; 32], hash: &str) -> Result<(), Refusal> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= VERIFICATIONS_WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Busy);
@@ -272,23 +311,21 @@ impl Auth {
         let one_at_a_time = lock(&self.verifying);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         // The thread before this one may have verified the same token.
-        if lock(&self.verified).contains(&remembered) {
+        if self.has_passed(id, &digest) {
             return Ok(());
         }
-        let proof = Argon2::default().verify_password(secret.as_bytes(), token.hash.as_str());
+        let proof = Argon2::default().verify_password(secret.as_bytes(), hash);
         drop(one_at_a_time);
         proof.map_err(|_| Refusal::Wrong)?;
-        lock(&self.verified).insert(remembered);
+        lock(&self.verified).insert(id.to_owned(), Verified { digest, used: None });
         Ok(())
     }
 
     /// Remembers that a token was used; [`Auth::write_uses`] writes it. The later time stays when
     /// the clock was set back.
-    fn record_use(&self, now: Timestamp, token: &Token) {
-        let mut used = lock(&self.used);
-        match used.get_mut(&token.id) {
-            Some(at) => *at = now.max(*at),
-            None => drop(used.insert(token.id.clone(), now)),
+    fn record_use(&self, now: Timestamp, id: &str) {
+        if let Some(it) = lock(&self.verified).get_mut(id) {
+            it.used = Some(it.used.map_or(now, |at| at.max(now)));
         }
     }
 
@@ -298,19 +335,16 @@ impl Auth {
     /// # Errors
     /// Failures of the store; what could not be written is remembered for the next time.
     pub fn write_uses(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
-        let pending = std::mem::take(&mut *lock(&self.used));
+        let used = |(id, it): (&String, &mut Verified)| Some((id.clone(), it.used.take()?));
+        let pending: Vec<_> = lock(&self.verified).iter_mut().filter_map(used).collect();
         if pending.is_empty() {
             return Ok(());
         }
         let write = |tx: &Write| pending.iter().try_for_each(|(id, at)| tx.token_used(id, *at));
         let written = store.write(now, write);
         if written.is_err() {
-            let mut used = lock(&self.used);
-            for (id, at) in pending {
-                let later = used.get(&id).is_some_and(|it| *it > at);
-                if !later {
-                    used.insert(id, at);
-                }
+            for (id, at) in &pending {
+                self.record_use(*at, id);
             }
         }
         written
@@ -373,19 +407,19 @@ fn malformed(text: &str) -> Refusal {
 }
 
 fn checksum(body: &str) -> String {
-    let digest = sha256(&[body.as_bytes()]);
+    let digest = sha256(Sha256::new(), body);
     digest[..CHECKSUM_CHARS / 2].iter().map(|it| format!("{it:02x}")).collect()
 }
 
 fn tag(secret: &str) -> Vec<u8> {
-    sha256(&[secret.as_bytes()])[..TAG_BYTES].to_vec()
+    sha256(Sha256::new(), secret)[..TAG_BYTES].to_vec()
 }
 
 /// The hasher overwrites what it holds when it is dropped, so it must not be moved: a move leaves a
-/// copy behind.
-fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    parts.iter().for_each(|it| hash.update(it));
+/// copy behind. `begun` holds nothing of the text yet.
+fn sha256(begun: Sha256, text: &str) -> [u8; 32] {
+    let mut hash = begun;
+    hash.update(text);
     let mut digest = [0; 32];
     hash.finalize_into_reset((&mut digest).into());
     digest

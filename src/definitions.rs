@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
-use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::{Org, OrgKey};
+use crate::store::transaction::Read;
 
 /// What the resource types and schemas of every organisation mean, read once for each change.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl DefinitionsCache {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn of(&self, store: &Store, org: &Org) -> Result<Arc<Definitions>, Error> {
+    pub fn of(&self, view: &Read, org: &Org) -> Result<Arc<Definitions>, Error> {
         let settings = (org.settings.identity_changes, org.settings.strict);
         let found = self.builtin.iter().find(|(it, _)| *it == settings);
         let builtin = found.map_or(&self.builtin[0].1, |(_, it)| it);
@@ -76,7 +76,7 @@ impl DefinitionsCache {
         if let Some(definitions) = known(&self.own.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(definitions);
         }
-        let own = store.read(|tx| tx.definitions(org.key, builtin))?;
+        let own = view.definitions(org.key, builtin)?;
         let definitions = own.map_or_else(|| Arc::clone(builtin), Arc::new);
         let made = Arc::clone(&definitions);
         let entry = Entry { schemas: org.schemas, settings, definitions: made };

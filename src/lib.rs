@@ -11,6 +11,7 @@
 //!
 //! cli/mod.rs                     the commands: their grammar, and what runs for each
 //! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
+//! cli/serve/allocator.rs         what its threads keep of freed memory
 //! cli/serve/args.rs              its arguments, and what each must be
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
@@ -23,10 +24,14 @@
 //! cli/webhook/mod.rs             `plumm webhook`
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/user.rs                    `plumm user`
+//! cli/group.rs                   `plumm group`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
+//! cli/erasure.rs                 how commands erase a resource for good
+//! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/arguments.rs               what arguments of several commands must be
 //! cli/session.rs                 the database, the clock, and how an answer is printed
+//! cli/operator.rs                who runs a command
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
 //!
@@ -69,6 +74,7 @@
 //! rate.rs                        how many requests an organisation may send
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
+//! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process
@@ -84,6 +90,8 @@
 //! api/waiting.rs                 clients that wait for a change
 //! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
+//! api/scim/members.rs            the members of a group as a request changes them
+//! api/scim/unique.rs             values that must be unique, and creations that come again
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
@@ -101,6 +109,7 @@
 //!
 //! scim/mod.rs                    the terms and rules of RFC 7643 and RFC 7644; pure
 //! scim/error.rs                  the SCIM Error
+//! scim/json.rs                   JSON text from outside, no name of an object twice
 //! scim/datetime.rs               points in time
 //! scim/schema/mod.rs             what an attribute is called and may hold
 //! scim/schema/urn.rs             the URNs
@@ -159,11 +168,15 @@
 //! store/open.rs                  who opens the file, and what it must be before SQLite opens it
 //! store/connection.rs            how each kind of connection is opened
 //! store/readers.rs               the pool of reading connections
-//! store/writer.rs                group commit
+//! store/writer/mod.rs            group commit
+//! store/writer/turns.rs          whose turn it is to write
+//! store/writer/queued.rs         a change that one thread waits for and another makes
+//! store/writer/batch.rs          the open transaction, and what is committed together
 //! store/transaction.rs           Read and Write
 //! store/migrate.rs               the numbered steps of schema.sql
 //! store/checkpoint.rs            the write-ahead log is folded into the file
 //! store/idle.rs                  the thread that checkpoints an idle file
+//! store/database_file.rs         a database file by what it is and not by its name
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/commits.rs               that something was committed, for who waits for it
 //! store/paths.rs                 paths of the file and of what stands beside it
@@ -173,6 +186,8 @@
 //! store/tables/org.rs            organisations
 //! store/tables/token.rs          API tokens
 //! store/tables/resource.rs       resources of every type
+//! store/tables/draft.rs          a resource's row as it is to be written
+//! store/tables/change.rs         a change of one resource as plain data, with its line of the log
 //! store/tables/schema.rs         schemas of an organisation
 //! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group
@@ -198,6 +213,7 @@
 //! store/copies/mod.rs            copies of the file
 //! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
 //! store/copies/check.rs          whether a file is whole, and what it holds
+//! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```

@@ -2,6 +2,7 @@
 //! answers until they are written.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ struct Inner {
     left: Mutex<usize>,
     total: usize,
     given_back: Condvar,
+    waiting: AtomicUsize,
+    refused: AtomicU64,
 }
 
 impl Default for Memory {
@@ -41,7 +44,13 @@ impl Memory {
     /// A budget of this many bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Memory {
-        let inner = Inner { left: Mutex::new(bytes), total: bytes, given_back: Condvar::new() };
+        let inner = Inner {
+            left: Mutex::new(bytes),
+            total: bytes,
+            given_back: Condvar::new(),
+            waiting: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+        };
         Memory { inner: Arc::new(inner) }
     }
 
@@ -67,13 +76,29 @@ impl Memory {
         let bytes = bytes.min(self.inner.total);
         let left = self.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |left: &mut usize| *left < bytes;
+        self.inner.waiting.fetch_add(1, Ordering::Relaxed);
         let waited = self.inner.given_back.wait_timeout_while(left, wait, full);
         let (mut left, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.inner.waiting.fetch_sub(1, Ordering::Relaxed);
         if timeout.timed_out() && *left < bytes {
+            self.inner.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         *left -= bytes;
         Some(Taken { memory: self.clone(), bytes })
+    }
+
+    /// How many requests wait for memory now, and how many were refused for want of it.
+    #[must_use]
+    pub fn waiting_and_refused(&self) -> (usize, u64) {
+        let order = Ordering::Relaxed;
+        (self.inner.waiting.load(order), self.inner.refused.load(order))
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.inner.total
     }
 
     /// How many bytes are taken now.
@@ -113,6 +138,8 @@ mod tests {
         assert_eq!(memory.in_use(), 0);
         let large = memory.take(MEMORY_BYTES_FREE * 3).unwrap();
         assert_eq!(memory.in_use(), MEMORY_BYTES_FREE * 3);
+        assert!(memory.try_take(MEMORY_BYTES_FREE * 2).is_none());
+        assert_eq!(memory.waiting_and_refused(), (0, 1));
         std::thread::scope(|scope| {
             // More than all there is takes all there is, once it is alone.
             let waiting = scope.spawn(|| memory.take(usize::MAX).is_some());

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use plumm::scim::identity::{IdentityChanges, Rules, UsernameFormat};
+use plumm::scim::json::{self, JsonError, Names};
 use plumm::scim::schema::definitions::Definitions;
 use plumm::scim::validate::{create, replace};
 use serde_json::{Map, Value};
@@ -15,6 +16,12 @@ pub fn check(bytes: &[u8]) {
     let Ok(Value::Object(body)) = serde_json::from_slice(bytes) else {
         return;
     };
+    // plumm reads a body itself: the same value, or a name stands twice.
+    let text = std::str::from_utf8(bytes).unwrap();
+    match json::parse(text, Names::Exact) {
+        Ok(read) => assert_eq!(read, Value::Object(body.clone())),
+        Err(error) => assert!(matches!(error, JsonError::Twice(_)), "{error}"),
+    }
     let identity_changes = IdentityChanges::Allow;
     for resource_type in &DEFINITIONS.resource_types {
         for (username_format, strict) in [

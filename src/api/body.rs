@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::http::request::Request;
 use crate::scim::error::{Error, quoted};
+use crate::scim::json::{self, JsonError, Names};
 
 /// The deepest nesting of objects and arrays in a body. What handles a body calls itself for each
 /// level, on the small stack of a connection's thread; SCIM itself needs fewer than ten.
@@ -13,11 +14,11 @@ pub const BODY_DEPTH_MAX: usize = 64;
 /// but commas would take forty times its length.
 pub const BODY_VALUES_MAX: usize = 200_000;
 
-/// The body as a JSON object.
+/// The body as a JSON object in which no object has one of these names twice.
 ///
 /// # Errors
 /// 415 for a content coding, 400 `invalidSyntax` that says what is wrong with it, and where.
-pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
+pub fn body_object(request: &Request, names: Names) -> Result<Map<String, Value>, Error> {
     // RFC 9110 section 8.4: a coding that is not known is answered 415.
     let coding = request.header("Content-Encoding").map(str::trim).unwrap_or_default();
     if !coding.is_empty() && !coding.eq_ignore_ascii_case("identity") {
@@ -51,18 +52,24 @@ pub fn body_object(request: &Request) -> Result<Map<String, Value>, Error> {
             format!("The body has more than {BODY_VALUES_MAX} values. Send it in parts."),
         ));
     }
-    match serde_json::from_str(text) {
+    match json::parse(text, names) {
         Ok(Value::Object(body)) => Ok(body),
         Ok(_) => Err(Error::invalid_syntax(
             "The body is JSON, but no object; send the resource or operations as a JSON object.",
         )),
-        Err(error) if error.to_string().starts_with("recursion limit") => {
+        Err(JsonError::Twice(it)) => Err(Error::invalid_syntax(format!(
+            "In the body {it}. Of two values nobody can tell which one is meant, so nothing was \
+             done."
+        ))),
+        Err(JsonError::Syntax(error)) if error.to_string().starts_with("recursion limit") => {
             Err(Error::invalid_syntax(
                 "The body is nested more than 127 deep. Send a resource or operations with fewer \
                  objects and arrays inside each other.",
             ))
         }
-        Err(error) => Err(Error::invalid_syntax(format!("The body is not JSON: {error}."))),
+        Err(JsonError::Syntax(error)) => {
+            Err(Error::invalid_syntax(format!("The body is not JSON: {error}.")))
+        }
     }
 }
 

@@ -16,9 +16,12 @@ use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
+use crate::scim::json::Names;
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
+use crate::store::readers::OpenRead;
+use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
 use crate::store::transaction::{Read, Write};
@@ -44,6 +47,8 @@ pub struct Notes {
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
+    /// The view in which the token was read, while nobody has read anything else.
+    pub open: Cell<Option<OpenRead<'a>>>,
     /// The change this request is part of, when it is one of several in a Bulk request.
     pub change: Option<&'a Write<'a>>,
     /// Where the last pages of lists ended.
@@ -93,11 +98,19 @@ impl Context<'_> {
     /// # Errors
     /// As [`body_object`], and 503 when others have the memory that it needs.
     pub fn body(&self, request: &Request) -> Result<Map<String, Value>, Error> {
+        self.body_with(request, Names::AnyCase)
+    }
+
+    /// The same where names in other letter case are judged later, by parts of the body.
+    ///
+    /// # Errors
+    /// As [`Context::body`].
+    pub fn body_with(&self, request: &Request, names: Names) -> Result<Map<String, Value>, Error> {
         // An operation of a Bulk request is a part of a body that is counted already.
         if self.change.is_none() {
             self.take(body::memory(&request.body))?;
         }
-        body_object(request)
+        body_object(request, names)
     }
 
     /// Takes memory for as long as the request is handled.
@@ -105,8 +118,12 @@ impl Context<'_> {
     /// # Errors
     /// 503 when others have it.
     pub fn take(&self, bytes: usize) -> Result<(), Error> {
-        let taken = self.memory.take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
-        self.taken.borrow_mut().push(taken);
+        let taken = self.memory.try_take(bytes).or_else(|| {
+            // Nobody waits with a connection in hand.
+            self.close_read();
+            self.memory.take(bytes)
+        });
+        self.taken.borrow_mut().push(taken.ok_or_else(|| Error::new(503, NO_MEMORY))?);
         Ok(())
     }
 
@@ -150,7 +167,13 @@ impl Context<'_> {
     pub fn read<T>(&self, work: impl FnOnce(&Read) -> Result<T, Failure>) -> Result<T, Failure> {
         match self.change {
             Some(change) => work(change),
-            None => self.store.read_shared(|tx| self.noted(tx, work)),
+            None => {
+                let open = match self.open.take() {
+                    Some(open) => open.shared()?,
+                    None => self.store.open_shared()?,
+                };
+                self.noted(&open.view()?, work)
+            }
         }
     }
 
@@ -162,7 +185,15 @@ impl Context<'_> {
         &self,
         work: impl FnOnce(&Read) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        self.store.read(|tx| self.noted(tx, work))
+        match self.open.take() {
+            Some(open) => self.noted(&open.view()?, work),
+            None => self.store.read(|tx| self.noted(tx, work)),
+        }
+    }
+
+    /// Gives the connection back on which the token was read, before anything is waited for.
+    fn close_read(&self) {
+        drop(self.open.take());
     }
 
     /// Reads what may take long: a list that no index leads to.
@@ -177,6 +208,7 @@ impl Context<'_> {
         match self.change {
             Some(change) => work(change),
             None => {
+                self.close_read();
                 let org = self.principal.org.key;
                 self.store.read_long(org, |tx| self.noted(tx, work)).map_err(of_long_list)
             }
@@ -215,14 +247,29 @@ impl Context<'_> {
         match self.change {
             Some(change) => change.savepoint(work),
             None => {
-                let (answer, seen) = self.store.write(self.now, |tx| {
+                self.close_read();
+                let org = self.principal.org.key;
+                let (answer, seen) = self.store.write_for(org, self.now, |tx| {
                     let answer = work(tx)?;
-                    Ok::<_, Failure>((answer, tx.last_change(self.principal.org.key)?))
+                    Ok::<_, Failure>((answer, tx.last_change(org)?))
                 })?;
                 self.notes.seen.set(Some(seen));
                 Ok(answer)
             }
         }
+    }
+
+    /// Makes a change that is plain data, when this request is none of several in a Bulk request.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn apply(&self, change: Change) -> Result<Outcome, Failure> {
+        self.close_read();
+        let outcome = self.store.apply(change)?;
+        if let Outcome::Made(line) = outcome {
+            self.notes.seen.set(Some(line));
+        }
+        Ok(outcome)
     }
 
     /// Who stands in the provisioning log.

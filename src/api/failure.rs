@@ -54,6 +54,9 @@ impl Failure {
             Failure::Scim(error) if error.status == 503 => {
                 Some((Level::Warn, error.detail.clone()))
             }
+            Failure::Store(error @ store::error::Error::TooManyChanges) => {
+                Some((Level::Warn, error.to_string()))
+            }
             Failure::Store(error) => Some((Level::Error, error.to_string())),
             _ => None,
         }
@@ -81,6 +84,12 @@ impl Failure {
                 store::error::Error::Busy => scim_error(&Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",
+                ))
+                .with_header("Retry-After", RETRY_AFTER_SECONDS),
+                store::error::Error::TooManyChanges => scim_error(&Error::new(
+                    503,
+                    "Too many changes wait for their turn at this moment, and nothing of this \
+                     request was applied. Send it again, and large ones one after the other.",
                 ))
                 .with_header("Retry-After", RETRY_AFTER_SECONDS),
                 store::error::Error::Full => scim_error(&Error::new(

@@ -135,6 +135,17 @@ impl Located {
         (below && guard.first() == Some(&self.room.first)).then_some(self.room.scopes)
     }
 
+    /// Whether what answers this reads the database soon, and nothing before: in the view in which
+    /// the token is read.
+    #[must_use]
+    pub fn reads(&self, method: &Method) -> bool {
+        let row = self.fit().and_then(|it| it.row(self.room, method).ok());
+        matches!(method, Method::Get | Method::Head)
+            && row.is_some_and(|it| {
+                matches!(it.handler, Handler::List(_) | Handler::Resource(_) | Handler::Named(_))
+            })
+    }
+
     /// The answer to a request whose token may ask it.
     ///
     /// # Errors

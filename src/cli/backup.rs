@@ -12,6 +12,7 @@ use crate::cli::text::{printable, quoted, table};
 use crate::store::copies::backup;
 use crate::store::copies::check::{self, OrgContent, Report};
 use crate::store::copies::restore;
+use crate::store::error::Error;
 
 /// The resource types that a report counts.
 const USER: &str = "User";
@@ -54,9 +55,9 @@ pub struct Check {
 /// # Errors
 /// Why there is none.
 pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
-    let report = backup::backup(session.db(), &args.file)?;
+    let report = backup::backup(session.db(), &args.file).map_err(copy_refused)?;
     let text =
-        format!("The backup {} is made and checked.\n{}", args.file.display(), summary(&report));
+        format!("The backup {} is made and checked.\n{}", shown(&args.file), summary(&report));
     Ok(Answer { json: as_json(&args.file, &report), text })
 }
 
@@ -65,13 +66,13 @@ pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
 /// # Errors
 /// Why nothing was restored.
 pub fn restore(args: &Restore, session: &Session) -> Result<Answer, CliError> {
-    let restored = restore::restore(session.db(), &args.file, args.force, session.now())?;
-    let mut text =
-        format!("{} holds what {} holds.\n", session.db().display(), args.file.display());
+    let restored = restore::restore(session.db(), &args.file, args.force, session.now());
+    let restored = restored.map_err(copy_refused)?;
+    let mut text = format!("{} holds what {} holds.\n", shown(session.db()), shown(&args.file));
     if let Some(kept) = &restored.kept {
         text += &format!(
             "What was there before is kept as {}: remove it when you are sure.\n",
-            kept.display()
+            shown(kept)
         );
     }
     text += &format!(
@@ -94,17 +95,36 @@ pub fn check(args: &Check, session: &Session) -> Result<(), CliError> {
     let file = args.file.as_deref().unwrap_or(session.db());
     let report = check::check(file, &env::temp_dir())?;
     if session.json() || report.is_whole() {
-        let text = format!("{} is whole.\n{}", file.display(), summary(&report));
+        let text = format!("{} is whole.\n{}", shown(file), summary(&report));
         session.print(&Answer { json: as_json(file, &report), text })?;
     }
-    let Err(error) = report.require_whole(file) else {
+    if report.is_whole() {
         return Ok(());
-    };
+    }
+    let mut error = format!("{} is not whole: {}", shown(file), report.faults.join("; "));
+    if report.more > 0 {
+        error += &format!("; and {} more findings", report.more);
+    }
     let restore = format!("restore {} --force", quoted("BACKUP"));
     Err(CliError::Failed(match args.file {
-        Some(_) => error.to_string(),
+        Some(_) => error,
         None => format!("{error}. To go back to a backup: {}", session.command(&restore)),
     }))
+}
+
+/// The error of a copy that was not made, with the way to have one all the same.
+fn copy_refused(error: Error) -> CliError {
+    match error {
+        Error::NotWhole(..) => CliError::Failed(format!(
+            "{error}. To hand the file to support as it is: copy it with cp, and the -wal file \
+             beside it, while no server runs on it"
+        )),
+        other => other.into(),
+    }
+}
+
+fn shown(file: &Path) -> String {
+    printable(&file.display().to_string())
 }
 
 fn summary(report: &Report) -> String {
@@ -119,7 +139,7 @@ fn summary(report: &Report) -> String {
     let rows = report
         .orgs
         .iter()
-        .map(|it| [printable(&it.name), count(it, USER).to_string(), count(it, GROUP).to_string()]);
+        .map(|it| [it.name.clone(), count(it, USER).to_string(), count(it, GROUP).to_string()]);
     text + "\n\n" + &table(["ORGANISATION", "USERS", "GROUPS"], rows)
 }
 
@@ -135,6 +155,7 @@ fn as_json(file: &Path, report: &Report) -> Value {
         "file": file.to_string_lossy(),
         "whole": report.is_whole(),
         "faults": report.faults,
+        "more_faults": report.more,
         "schema": report.schema,
         "schema_newest": report.known,
         "orgs": orgs.collect::<Value>(),

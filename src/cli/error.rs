@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::cli::text::printable;
 use crate::store::error::Error;
 
 /// The command could not do it.
@@ -46,9 +47,9 @@ impl From<Error> for CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CliError::Failed(message) => write!(f, "error: {message}"),
+            CliError::Failed(message) => write!(f, "error: {}", printable(message)),
             CliError::Misused { message, instead } => {
-                write!(f, "error: {message}\n\nTry: {instead}")
+                write!(f, "error: {}\n\nTry: {}", printable(message), printable(instead))
             }
             CliError::Output(error) => {
                 write!(f, "error: the answer could not be written to standard output: {error}")

@@ -2,8 +2,12 @@
 
 mod arguments;
 pub mod backup;
+pub mod erasure;
 pub mod error;
+pub mod group;
+pub mod operator;
 pub mod org;
+pub mod record;
 pub mod resource_type;
 pub mod schema;
 pub mod serve;
@@ -25,7 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::error::{CliError, EXIT_MISUSED};
 use crate::cli::session::{DB_DEFAULT, Session};
-use crate::cli::text::printable;
+use crate::cli::text::{printable, printable_lines};
 use crate::clock::Clock;
 
 /// The command did what was asked.
@@ -86,6 +90,9 @@ enum Command {
     /// Webhooks: an application that is told of every change
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// Groups: look at them, erase deleted ones for good, bring them back
+    #[command(subcommand)]
+    Group(group::Command),
     /// Copy the database to a file, at any moment
     Backup(backup::Backup),
     /// Go back to a copy
@@ -115,6 +122,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         }
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Webhook(command) => webhook::run(&command, &session),
+        Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
         Command::Restore(args) => {
             backup::restore(&args, &session).and_then(|it| session.print(&it))
@@ -194,7 +202,7 @@ fn without_empty_settings(command: clap::Command) -> clap::Command {
 
 /// Prints what went wrong. Nothing is left to be done when even that cannot be written.
 fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable_lines(text));
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::checked_text;
 use crate::cli::error::CliError;
+use crate::cli::record::{Deed, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
@@ -13,7 +14,7 @@ use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::open::Open;
 use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
-use crate::store::tables::provisioning_log::{Actor, LogLine, ORG};
+use crate::store::tables::provisioning_log::ORG;
 use crate::store::transaction::{Read, Write};
 
 /// How many organisations an error message names at most.
@@ -173,7 +174,10 @@ fn create(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
                  `{set}`"
             )));
         }
-        Ok(write.add_org(&flags.name, flags.activate, flags.applied_to(OrgSettings::default()))?)
+        let settings = flags.applied_to(OrgSettings::default());
+        let org = write.add_org(&flags.name, flags.activate, settings)?;
+        record_created(write, session, &org)?;
+        Ok(org)
     })?;
     let _ = store.checkpoint();
     let name = &org.name;
@@ -212,8 +216,9 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     let org = store.write(session.now(), |write| {
         let org = find(write, &flags.name, session)?;
         let active = org.active || flags.activate;
-        log_activation(write, &org, active)?;
-        Ok::<_, CliError>(write.set_org(org.key, active, flags.applied_to(org.settings))?)
+        let after = write.set_org(org.key, active, flags.applied_to(org.settings))?;
+        record_changed(write, session, &org, &after)?;
+        Ok::<_, CliError>(after)
     })?;
     let _ = store.checkpoint();
     let json = as_json(&org);
@@ -234,8 +239,8 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
     let store = session.open()?;
     let (before, org) = store.write(session.now(), |write| {
         let before = find(write, name, session)?;
-        log_activation(write, &before, active)?;
         let org = write.set_org(before.key, active, before.settings)?;
+        record_changed(write, session, &before, &org)?;
         Ok::<_, CliError>((before.active, org))
     })?;
     let _ = store.checkpoint();
@@ -252,25 +257,46 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
     Ok(Answer { json: as_json(&org), text })
 }
 
-/// Adds a line to the log where an organisation that is there is switched on or off: the
-/// application is told.
-fn log_activation(write: &Write, org: &Org, active: bool) -> Result<(), Error> {
-    if org.active == active {
-        return Ok(());
+/// Adds the line of a new organisation.
+///
+/// # Errors
+/// Failures of the store.
+pub fn record_created(write: &Write, session: &Session, org: &Org) -> Result<(), Error> {
+    let deed = Deed { method: "create", resource_type: ORG, resource: &org.name };
+    let mut after = settings(org);
+    after.insert("active".to_owned(), org.active.into());
+    record(write, session, org.key, deed, &Map::new(), &after)
+}
+
+/// Adds a line where provisioning was switched on or off, of which the application is told, and one
+/// where settings have changed.
+fn record_changed(
+    write: &Write,
+    session: &Session,
+    before: &Org,
+    after: &Org,
+) -> Result<(), Error> {
+    let deed = |method| Deed { method, resource_type: ORG, resource: &after.name };
+    let active = |it: &Org| Map::from_iter([("active".to_owned(), it.active.into())]);
+    if before.active != after.active {
+        let deed = deed(if after.active { "activate" } else { "deactivate" });
+        record(write, session, after.key, deed, &active(before), &active(after))?;
     }
-    write.log(&LogLine {
-        org: org.key,
-        actor: &Actor::cli(),
-        method: if active { "activate" } else { "deactivate" },
-        resource_type: ORG,
-        resource: &org.name,
-        outcome: 200,
-        changes: &json!({ "active": { "before": org.active, "after": active } }),
-    })
+    if before.settings != after.settings {
+        record(write, session, after.key, deed("set"), &settings(before), &settings(after))?;
+    }
+    Ok(())
+}
+
+/// What support decides for an organisation, but whether it is activated.
+fn settings(org: &Org) -> Map<String, Value> {
+    let Value::Object(mut settings) = as_json(org) else { return Map::new() };
+    settings.retain(|name, _| !["name", "active", "created"].contains(&name.as_str()));
+    settings
 }
 
 fn list(session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let orgs = store.read(|read| read.orgs())?;
     let rows: Vec<Value> = orgs.iter().map(as_json).collect();
     if rows.is_empty() {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::record::{Deed, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;
@@ -16,6 +17,7 @@ use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::document::Schema;
 use crate::scim::schema::own_type::{FILE_BYTES_MAX, OwnType, TYPES_MAX};
 use crate::store::tables::org::{Org, OrgKey};
+use crate::store::tables::provisioning_log::RESOURCE_TYPE;
 use crate::store::tables::resource_type::{OfType, RegisteredType};
 use crate::store::transaction::Read;
 
@@ -95,7 +97,11 @@ fn add(name: &str, file: &Path, session: &Session) -> Result<Answer, CliError> {
             CliError::Failed(it) => refused(it),
             other => other,
         })?;
+        let former = named(write.resource_types(org.key)?, &own.name);
         let replaced = write.add_resource_type(org.key, &own)?;
+        let before = former.map(|it| settings(&it.own)).unwrap_or_default();
+        let deed = Deed { method: "add", resource_type: RESOURCE_TYPE, resource: &own.name };
+        record(write, session, org.key, deed, &before, &settings(&own))?;
         let all = write.resource_types(org.key)?;
         if all.len() > TYPES_MAX {
             return Err(CliError::Failed(format!(
@@ -149,7 +155,7 @@ fn judge(read: &Read, org: OrgKey, own: &OwnType) -> Result<(), CliError> {
 }
 
 fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (orgs, found) = store.read(|read| {
         let orgs = match name {
             Some(name) => vec![org::find(read, name, session)?],
@@ -178,7 +184,7 @@ fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let rows = found.iter().map(|it| {
         let own = &it.registered.own;
         [
-            printable(&it.org.name),
+            it.org.name.clone(),
             own.name.clone(),
             format!("/{}", own.endpoint),
             own.core.id.clone(),
@@ -227,6 +233,8 @@ fn remove(org: &str, name: &str, session: &Session) -> Result<Answer, CliError> 
             )));
         }
         write.remove_resource_type(it.org.key, type_name)?;
+        let deed = Deed { method: "remove", resource_type: RESOURCE_TYPE, resource: type_name };
+        record(write, session, it.org.key, deed, &settings(own), &Map::new())?;
         Ok(it)
     })?;
     let _ = store.checkpoint();
@@ -255,7 +263,7 @@ fn purge(org: &str, name: &str, yes: bool, session: &Session) -> Result<Answer, 
                 instead: session.command(&again),
             });
         }
-        let erased = write.purge_deleted_of_type(it.org.key, type_name)?;
+        let erased = write.purge_deleted_of_type(it.org.key, type_name, session.actor())?;
         Ok((it, erased))
     })?;
     session.fold_in_erasure(&store);
@@ -267,6 +275,10 @@ fn purge(org: &str, name: &str, yes: bool, session: &Session) -> Result<Answer, 
     );
     let json = json!({ "org": it.org.name, "name": name, "purged": erased });
     Ok(Answer { json, text })
+}
+
+fn settings(own: &OwnType) -> Map<String, Value> {
+    Map::from_iter([("document".to_owned(), own.document.clone())])
 }
 
 fn resources(count: i64, name: &str) -> String {

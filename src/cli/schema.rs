@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::record::{Deed, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;
@@ -15,6 +16,7 @@ use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::document::{BYTES_MAX, Schema};
 use crate::scim::schema::urn;
 use crate::store::tables::org::Org;
+use crate::store::tables::provisioning_log::SCHEMA;
 use crate::store::tables::schema::Registered;
 use crate::store::transaction::Read;
 
@@ -77,6 +79,7 @@ fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Ans
         let org = org::find(write, name, session)?;
         let extended = resource_type(write, &org, extended, session)?;
         refuse_taken(write, &org, &schema)?;
+        let former = write.schemas(org.key)?;
         let replaced = write.add_schema(org.key, &extended, &schema)?;
         let all = write.schemas(org.key)?;
         if all.len() > SCHEMAS_MAX {
@@ -86,8 +89,13 @@ fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Ans
                 org.name
             )));
         }
-        let same = |it: &Registered| it.schema.id == schema.id;
-        Ok::<_, CliError>((org, extended, replaced, all.into_iter().find(same)))
+        let same = |it: &Registered| it.schema.id.eq_ignore_ascii_case(&schema.id);
+        let registered = all.into_iter().find(same);
+        let settings = |it: Option<&Registered>| it.map(settings).unwrap_or_default();
+        let before = settings(former.iter().find(|it| same(it)));
+        let deed = Deed { method: "add", resource_type: SCHEMA, resource: &schema.id };
+        record(write, session, org.key, deed, &before, &settings(registered.as_ref()))?;
+        Ok::<_, CliError>((org, extended, replaced, registered))
     })?;
     let _ = store.checkpoint();
     let (urn, name) = (&schema.id, &org.name);
@@ -109,7 +117,7 @@ fn add(name: &str, file: &Path, extended: &str, session: &Session) -> Result<Ans
 }
 
 fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (org, schemas) = store.read(|read| {
         let org = org::find(read, name, session)?;
         let schemas = read.schemas(org.key)?;
@@ -158,6 +166,8 @@ fn remove(name: &str, urn: &str, session: &Session) -> Result<Answer, CliError> 
             )));
         }
         write.remove_schema(org.key, &found.schema.id)?;
+        let deed = Deed { method: "remove", resource_type: SCHEMA, resource: &found.schema.id };
+        record(write, session, org.key, deed, &settings(&found), &Map::new())?;
         Ok((org, found))
     })?;
     let _ = store.checkpoint();
@@ -167,6 +177,11 @@ fn remove(name: &str, urn: &str, session: &Session) -> Result<Answer, CliError> 
         removed.schema.id, org.name
     );
     Ok(Answer { json: as_json(&removed, &org), text })
+}
+
+fn settings(it: &Registered) -> Map<String, Value> {
+    let extends = ("extends".to_owned(), it.resource_type.as_str().into());
+    Map::from_iter([extends, ("document".to_owned(), it.schema.document.clone())])
 }
 
 fn attributes(schema: &Schema) -> String {
@@ -222,7 +237,11 @@ fn refuse_taken(read: &Read, org: &Org, schema: &Schema) -> Result<(), CliError>
     Ok(())
 }
 
-fn definitions(read: &Read, org: &Org) -> Result<Definitions, CliError> {
+/// The definitions of an organisation.
+///
+/// # Errors
+/// Failures of the store.
+pub fn definitions(read: &Read, org: &Org) -> Result<Definitions, CliError> {
     let builtin = Definitions::builtin(IdentityChanges::Refuse);
     Ok(read.definitions(org.key, &builtin)?.unwrap_or(builtin))
 }

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::cli::error::CliError;
-use crate::cli::text::quoted;
+use crate::cli::operator;
+use crate::cli::text::{printable_json, printable_lines, quoted};
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
+use crate::store::error::Error;
 use crate::store::open::Open;
+use crate::store::tables::provisioning_log::Actor;
 
 /// The database file where nothing names one.
 pub const DB_DEFAULT: &str = "./plumm.db";
@@ -21,19 +24,26 @@ pub const DB_DEFAULT: &str = "./plumm.db";
 pub struct Session {
     db: PathBuf,
     json: bool,
+    actor: Actor,
 }
 
 impl Session {
     /// A session on this database file; `json`: whether the answer is one JSON value.
     #[must_use]
     pub fn new(db: PathBuf, json: bool) -> Session {
-        Session { db, json }
+        Session { db, json, actor: operator::actor() }
     }
 
     /// Whether the answer is one JSON value.
     #[must_use]
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// Who runs the command, for the record of changes.
+    #[must_use]
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// The database file.
@@ -54,6 +64,18 @@ impl Session {
     /// Whatever keeps the file from being used.
     pub fn open(&self) -> Result<Store, CliError> {
         Ok(Store::open(&self.db, Open::Existing)?)
+    }
+
+    /// Opens a database that is there for reading alone: no writer is waited for.
+    ///
+    /// # Errors
+    /// Whatever keeps the file from being used.
+    pub fn open_to_read(&self) -> Result<Store, CliError> {
+        match Store::open(&self.db, Open::ReadOnly) {
+            // An older plumm has written the file: it is brought to the newest schema first.
+            Err(Error::Older { .. }) => self.open(),
+            opened => Ok(opened?),
+        }
     }
 
     /// Folds the log of the database into the file after an erasure, and says when it could not.
@@ -85,7 +107,10 @@ impl Session {
     /// When standard output cannot be written.
     pub fn print(&self, answer: &Answer) -> Result<(), CliError> {
         // On one line, so that a program can read it from a server that goes on running.
-        let text = if self.json { &answer.json.to_string() } else { &answer.text };
+        let text = match self.json {
+            true => printable_json(&answer.json.to_string()),
+            false => printable_lines(&answer.text),
+        };
         let mut out = io::stdout().lock();
         let printed = writeln!(out, "{}", text.trim_end());
         printed.and_then(|()| out.flush()).map_err(CliError::Output)

@@ -13,7 +13,8 @@ use crate::cli::webhook::shown::Shown;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::open::Open;
-use crate::store::serve_lock::serving;
+use crate::store::paths::{beside, resolved};
+use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::census::Census;
 use crate::store::tables::org::Org;
 use crate::store::transaction::Read;
@@ -148,12 +149,14 @@ impl OrgStatus {
 
 /// Whether a server runs on this file, and what its note says.
 fn server(database: &Path) -> Result<Value, CliError> {
-    let note = serving(database)?;
+    let serving = serving(database)?;
     // A server that has only just started has left no note.
-    let noted: Value =
-        note.as_deref().and_then(|it| serde_json::from_str(it).ok()).unwrap_or_default();
+    let noted: Value = match &serving {
+        Serving::Here(note) => serde_json::from_str(note).unwrap_or_default(),
+        Serving::Nobody | Serving::Elsewhere => Value::Null,
+    };
     Ok(json!({
-        "running": note.is_some(),
+        "running": serving != Serving::Nobody,
         "pid": noted["pid"],
         "url": noted["url"],
         "started": noted["started"],
@@ -170,14 +173,14 @@ fn in_words(server: &Value) -> String {
             let (url, started) = (printable(url), printable(started));
             format!("running at {url} since {started}, process {pid}")
         }
-        _ => "running; it is just being started".to_owned(),
+        // It is just being started, or somebody has removed its note.
+        _ => "running".to_owned(),
     }
 }
 
 /// The size of the database with the log beside it, in bytes.
 fn bytes_of(database: &Path) -> u64 {
-    let mut log = database.as_os_str().to_owned();
-    log.push("-wal");
-    let sizes = [database, Path::new(&log)].map(|it| fs::metadata(it).map_or(0, |it| it.len()));
+    let log = beside(&resolved(database), "-wal");
+    let sizes = [database, &log].map(|it| fs::metadata(it).map_or(0, |it| it.len()));
     sizes.iter().sum()
 }

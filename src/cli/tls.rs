@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::cli::arguments::days;
 use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
-use crate::cli::text::quoted;
+use crate::cli::text::{printable, quoted};
 use crate::scim::datetime::Timestamp;
 
 /// The longest life of a certificate, in days: ten years.
@@ -87,13 +87,15 @@ fn self_signed(args: &SelfSigned, session: &Session) -> Result<Answer, CliError>
 
     let (cert_path, key_path) = (args.out_cert.to_string_lossy(), args.out_key.to_string_lossy());
     let serve = format!("serve --tls-cert {} --tls-key {}", quoted(&cert_path), quoted(&key_path));
+    let shown = printable(&cert_path);
     let text = format!(
-        "{cert_path} is the certificate for {}, valid until {expires}.\n\
-         {key_path} is its private key: keep it to this host.\n\n  \
+        "{shown} is the certificate for {}, valid until {expires}.\n\
+         {} is its private key: keep it to this host.\n\n  \
            SHA-256  {fingerprint}\n\n\
          Next:\n  {}\n\n\
-         No client trusts it until it is told to: give it {cert_path}.\n",
+         No client trusts it until it is told to: give it {shown}.\n",
         args.hosts.join(", "),
+        printable(&key_path),
         session.command(&serve),
     );
     let json = json!({

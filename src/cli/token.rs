@@ -2,17 +2,21 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::auth;
 use crate::cli::arguments::{checked_text, days};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::record::{Deed, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
+use crate::store::error::Error;
 use crate::store::tables::org::Org;
+use crate::store::tables::provisioning_log::TOKEN;
 use crate::store::tables::token::{Scope, Token};
+use crate::store::transaction::Write;
 
 /// The longest label, in characters.
 const LABEL_CHARS_MAX: usize = 200;
@@ -93,7 +97,11 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
     let now = session.now();
     let org = store.read(|read| org::find(read, &args.org, session))?;
     let expires = args.expires.map(|days| now.plus_seconds(i64::from(days) * DAY_SECONDS));
-    let issued = auth::issue(&store, now, &org, args.scope, &args.label, expires)?;
+    let issued = auth::generate(now, org.key, args.scope, &args.label, expires)?;
+    store.write(now, |write| {
+        write.add_token(&issued.token)?;
+        record_created(write, session, &issued.token)
+    })?;
     let _ = store.checkpoint();
 
     let (token, secret, name) = (&issued.token, issued.secret.reveal(), &org.name);
@@ -121,7 +129,7 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
 }
 
 fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = session.open_to_read()?;
     let (org, tokens) = store.read(|read| {
         let org = org::find(read, name, session)?;
         let tokens = read.tokens(org.key)?;
@@ -142,7 +150,7 @@ fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
             it.created.to_string(),
             time_cell(it.expires),
             time_cell(it.last_used),
-            printable(&it.label),
+            it.label.clone(),
         ]
     });
     let head = ["ID", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL"];
@@ -162,6 +170,10 @@ fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
         let (before, _) = write.token(id)?.ok_or_else(unknown)?;
         write.revoke_token(id)?;
         let (token, org) = write.token(id)?.ok_or_else(unknown)?;
+        if before.revoked.is_none() {
+            let deed = Deed { method: "revoke", resource_type: TOKEN, resource: &token.id };
+            record(write, session, org.key, deed, &settings(&before), &settings(&token))?;
+        }
         Ok::<_, CliError>((before, token, org))
     })?;
     let _ = store.checkpoint();
@@ -173,6 +185,26 @@ fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
         ),
     };
     Ok(Answer { json: as_json(&token, &org, now), text })
+}
+
+/// Adds the line of a new token.
+///
+/// # Errors
+/// Failures of the store.
+pub fn record_created(write: &Write, session: &Session, token: &Token) -> Result<(), Error> {
+    let deed = Deed { method: "create", resource_type: TOKEN, resource: &token.id };
+    record(write, session, token.org, deed, &Map::new(), &settings(token))
+}
+
+/// What a token may do, and until when. Nothing of its secret, not even a hash.
+fn settings(token: &Token) -> Map<String, Value> {
+    let mut settings = Map::new();
+    settings.insert("scope".to_owned(), token.scope.word().into());
+    settings.insert("label".to_owned(), token.label.as_str().into());
+    for (name, time) in [("expires", token.expires), ("revoked", token.revoked)] {
+        settings.extend(time.map(|it| (name.to_owned(), it.to_string().into())));
+    }
+    settings
 }
 
 /// The id within a whole token, for an operator who pastes that; any other text is taken as the id

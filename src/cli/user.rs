@@ -3,18 +3,18 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
-use crate::cli::text::{printable, quoted, table, time_cell};
+use crate::cli::text::{printable, printable_json, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
 use crate::scim::meta::version_tag;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::Org;
-use crate::store::tables::provisioning_log::{Actor, LogLine};
 use crate::store::tables::resource::{State, Stored};
-use crate::store::transaction::{Read, Write};
+use crate::store::transaction::Read;
 
 /// The resource type that these commands are about.
 const USER: &str = "User";
@@ -91,7 +91,10 @@ impl UserArgs {
 /// # Errors
 /// Why it could not be done.
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
-    let store = session.open()?;
+    let store = match command {
+        Command::List(_) | Command::Show(_) => session.open_to_read()?,
+        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+    };
     match command {
         Command::List(args) => list(args, &store, session),
         Command::Show(who) => show(who, &store, session),
@@ -182,7 +185,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
     } else {
         let rows = users.iter().map(|it| {
             [
-                printable(&it.user_name),
+                it.user_name.clone(),
                 it.state().to_owned(),
                 it.id.clone(),
                 it.created.to_string(),
@@ -208,7 +211,7 @@ fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliE
     let stored = stored.ok_or_else(|| who.unknown(&org, session))?;
     let summary = Summary::of(&stored)?;
     let mut json = stored.parse()?;
-    let document = format!("{:#}", Value::Object(json.clone()));
+    let document = printable_json(&format!("{:#}", Value::Object(json.clone())));
     let meta = json!({
         "resourceType": USER,
         "created": stored.created.to_string(),
@@ -232,52 +235,26 @@ fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliE
     if let Some(at) = summary.deleted {
         text += &format!("Deleted       {at}\n");
     }
-    for line in document.lines() {
-        text = text + "\n" + &printable(line);
-    }
+    text = text + "\n" + &document;
     Ok(Answer { json: Value::Object(json), text })
 }
 
 fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
-    // The log is read before the change, so that a server that writes meanwhile need not wait.
-    let (id, lines) = store.read(|read| {
-        let org = org::find(read, &who.org, session)?;
-        let stored = exactly_one(read, &org, who, session)?;
-        if yes {
-            let lines = read.lines_about(&stored.id)?;
-            return Ok((stored.id, lines));
-        }
-        let user = Summary::of(&stored)?;
-        Err(CliError::Misused {
-            message: format!(
-                "this would erase {} of organisation {}, {}, for good: the account, all its data, \
-                 and what the log says of its values. Nothing brings it back. Nothing has been \
-                 erased yet",
-                user.named(),
-                org.name,
-                user.state(),
-            ),
-            instead: session.command(&format!("user purge {} --yes", who.arguments())),
-        })
-    })?;
-    let (org, user, another) = store.write(session.now(), |write| {
-        let org = org::find(write, &who.org, session)?;
-        let stored = exactly_one(write, &org, who, session)?;
-        let user = Summary::of(&stored)?;
-        if stored.id != id {
-            return Err(CliError::Failed(format!(
-                "{} was changed while it was looked for: nothing was erased, run the command again",
-                user.named()
-            )));
-        }
-        write.purge_resource(org.key, USER, &stored, &lines)?;
-        add_log_line(write, &org, "purge", &user, 204)?;
-        let another = find(write, &org, who, State::Deleted)?;
-        Ok((org, user, another))
-    })?;
-    session.fold_in_erasure(store);
+    let erasure = Erasure {
+        org: &who.org,
+        resource_type: USER,
+        contents: "the account, all its data",
+        command: format!("user purge {}", who.arguments()),
+    };
+    let find = |read: &Read, org: &Org| exactly_one(read, org, who, session);
+    let named = |it: &Stored| {
+        let user = Summary::of(it)?;
+        Ok(Named { name: user.named(), state: user.state() })
+    };
+    let (org, erased) = erasure.run(yes, store, session, find, named)?;
+    let user = Summary::of(&erased)?;
     let mut text = format!("User {} of organisation {} is erased.", user.named(), org.name);
-    if let Some(it) = another {
+    if let Some(it) = store.read(|read| self::find(read, &org, who, State::Deleted))? {
         text += &format!(
             "\nAn older, deleted account of this username is still there (id {}): run the command \
              again to erase it too.",
@@ -311,8 +288,7 @@ fn restore(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, C
                 session.command(&purge),
             )));
         }
-        write.restore_resource(org.key, USER, &stored)?;
-        add_log_line(write, &org, "restore", &user, 200)?;
+        bring_back(write, &org, session, USER, &stored)?;
         Ok((org, Summary { deleted: None, ..user }))
     })?;
     let _ = store.checkpoint();
@@ -351,23 +327,4 @@ fn exactly_one(
         (Some(it), None) | (None, Some(it)) => Ok(it),
         (None, None) => Err(who.unknown(org, session)),
     }
-}
-
-/// Adds a line to the log. It names nothing of the person but the account's id.
-fn add_log_line(
-    write: &Write,
-    org: &Org,
-    method: &str,
-    user: &Summary,
-    outcome: u16,
-) -> Result<(), Error> {
-    write.log(&LogLine {
-        org: org.key,
-        actor: &Actor::cli(),
-        method,
-        resource_type: USER,
-        resource: &user.id,
-        outcome,
-        changes: &json!({}),
-    })
 }

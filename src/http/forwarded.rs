@@ -23,8 +23,28 @@ pub fn speaks_for_many(address: IpAddr, proxies: &[IpNet]) -> bool {
 #[must_use]
 pub fn client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let peer = request.peer?.to_canonical();
+    Some(named(request, peer, proxies).flatten().unwrap_or(peer))
+}
+
+/// The address that refused API tokens of this request are counted for; none where it speaks for
+/// many.
+///
+/// Fields of a trusted proxy that cannot be read name nobody, and any client can make them so. All
+/// such requests count as those of one client behind that proxy: nobody escapes the limit by a
+/// broken field, and nobody can choose whom it is counted for.
+#[must_use]
+pub fn limited_client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
+    let peer = request.peer?.to_canonical();
+    match named(request, peer, proxies) {
+        Some(None) => Some(peer),
+        named => Some(named.flatten().unwrap_or(peer)).filter(|it| !speaks_for_many(*it, proxies)),
+    }
+}
+
+/// Whom the fields of a trusted proxy name, if they can be believed; `None` when there are none.
+fn named(request: &Request, peer: IpAddr, proxies: &[IpNet]) -> Option<Option<IpAddr>> {
     if !is_in(peer, proxies) {
-        return Some(peer);
+        return None;
     }
     let forwarded = chain(request, "Forwarded", |line| {
         split_outside_quotes(line, ',').into_iter().map(for_parameter).collect()
@@ -32,14 +52,13 @@ pub fn client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     let x_forwarded_for = chain(request, "X-Forwarded-For", |line| {
         line.split(',').map(|it| node(it.trim())).collect()
     });
-    let named = match (forwarded.as_deref(), x_forwarded_for.as_deref()) {
-        (Some(nodes), None) | (None, Some(nodes)) => sender(nodes, proxies),
+    match (forwarded.as_deref(), x_forwarded_for.as_deref()) {
+        (Some(nodes), None) | (None, Some(nodes)) => Some(sender(nodes, proxies)),
         (Some(one), Some(other)) => {
-            sender(one, proxies).filter(|it| sender(other, proxies) == Some(*it))
+            Some(sender(one, proxies).filter(|it| sender(other, proxies) == Some(*it)))
         }
         (None, None) => None,
-    };
-    Some(named.unwrap_or(peer))
+    }
 }
 
 fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
@@ -214,6 +233,34 @@ mod tests {
         for field in ["", "unknown", "198.51.100.7, -", "198.51.100.7,", "fe80::1%eth0"] {
             check("10.1.2.3", &[("X-Forwarded-For", field)], "10.1.2.3");
         }
+    }
+
+    #[test]
+    fn a_broken_field_escapes_no_limit() {
+        let proxies = ["10.0.0.0/8".parse().unwrap()];
+        let limited = |peer: &str, fields: &[(&str, &str)]| {
+            let mut request = Request::new(Method::Get, "/");
+            request.peer = Some(peer.parse().unwrap());
+            let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+            request.headers = fields.collect();
+            limited_client(&request, &proxies).map(|it| it.to_string())
+        };
+        let own = ("X-Forwarded-For", "198.51.100.7");
+        for broken in ["", "nonsense", "for=", "for=unknown", "for=_x", "for=1.1.1.1", "for=\"1"] {
+            // Beside what the proxy has written, and instead of it.
+            let forwarded = ("Forwarded", broken);
+            assert_eq!(limited("10.1.2.3", &[forwarded, own]).unwrap(), "10.1.2.3", "{broken}");
+        }
+        for broken in ["", "nonsense", "unknown", "198.51.100.7, -"] {
+            let field = ("X-Forwarded-For", broken);
+            assert_eq!(limited("10.1.2.3", &[field]).unwrap(), "10.1.2.3", "{broken}");
+        }
+        assert_eq!(limited("10.1.2.3", &[own]).unwrap(), "198.51.100.7");
+        assert_eq!(limited("192.0.2.1", &[("Forwarded", "for=_x")]).unwrap(), "192.0.2.1");
+        // A proxy or this host that asks for itself.
+        assert_eq!(limited("10.1.2.3", &[]), None);
+        assert_eq!(limited("10.1.2.3", &[("X-Forwarded-For", "10.0.0.9")]), None);
+        assert_eq!(limited("127.0.0.1", &[("Forwarded", "for=_x")]), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A request that is counted takes no lock and allocates nothing. No label tells of a person, a
 //! token or an organisation.
 
+pub mod budget;
 mod counter;
 mod histogram;
 mod process;
@@ -12,6 +13,7 @@ pub mod webhooks;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::budget::{BudgetMetric, Budgets};
 use crate::metrics::counter::{Counter, Gauge};
 use crate::metrics::histogram::Histogram;
 use crate::metrics::text::Text;
@@ -60,6 +62,7 @@ pub struct Metrics {
     pub rate_limited: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
+    budgets: Budgets,
     routes: Vec<RouteMetrics>,
     unread: [Counter; STATUSES.len()],
     started: i64,
@@ -87,6 +90,7 @@ impl Metrics {
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
             panics: Counter::default(),
+            budgets: Budgets::default(),
             routes: routes.iter().map(of_route).collect(),
             unread: Default::default(),
             started,
@@ -106,6 +110,11 @@ impl Metrics {
     /// Counts an answer with this status to what could not be read as a request.
     pub fn count_unread(&self, status: u16) {
         self.unread[status_index(status)].add();
+    }
+
+    /// Sets whom to ask for what the limits of the server have left.
+    pub fn set_budgets(&self, source: impl Fn() -> Vec<BudgetMetric> + Send + Sync + 'static) {
+        self.budgets.set(Box::new(source));
     }
 
     /// Sets when the certificate of the server expires, in seconds since the epoch.
@@ -202,6 +211,7 @@ impl Metrics {
             text.sample(&[], value);
         }
         self.webhooks.add_to(&mut text);
+        self.budgets.add_to(&mut text);
         if let Some(seconds) = self.certificate_expiry() {
             let name = "plumm_certificate_expiry_timestamp_seconds";
             text.family(name, "gauge", "When the TLS certificate expires, since the epoch.");

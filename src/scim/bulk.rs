@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::grammar::FILTER_BYTES_MAX;
+use crate::scim::json;
 use crate::scim::membership::is_members;
 use crate::scim::message::judge_schemas;
 use crate::scim::schema::resource_type::ResourceType;
@@ -55,6 +56,7 @@ impl BulkRequest {
         mut body: Map<String, Value>,
         segments: &dyn Fn(&str) -> Result<Vec<String>, Error>,
     ) -> Result<BulkRequest, Error> {
+        refuse_twice(&body, "a Bulk request")?;
         let schemas = take(&mut body, "schemas");
         judge_schemas(Some(&schemas), urn::BULK_REQUEST, |_| false, "A Bulk request", true)?;
         let fail_on_errors = match take(&mut body, "failOnErrors") {
@@ -119,7 +121,7 @@ impl BulkOperation {
             let fault = Some(Error::invalid_syntax(detail));
             return BulkOperation { fault, ..BulkOperation::default() };
         };
-        let mut fault = None;
+        let mut fault = refuse_twice(&given, "an operation").err();
         let mut text = |name: &str| match take(&mut given, name) {
             Value::Null => None,
             Value::String(it) => Some(it),
@@ -230,6 +232,12 @@ impl BulkOperation {
         };
         items.extract_if(.., refers).collect()
     }
+}
+
+/// Refuses a part of the message that has a name twice; exact copies were refused before.
+fn refuse_twice(part: &Map<String, Value>, called: &str) -> Result<(), Error> {
+    let twice = json::twice(part);
+    twice.map_or(Ok(()), |it| Err(Error::invalid_syntax(format!("In {called} {it}."))))
 }
 
 /// Takes a member out of an object; its name in any letter case, as elsewhere.

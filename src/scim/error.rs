@@ -171,11 +171,23 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Client text made fit for a sentence: control characters replaced, and cut when it is long.
+/// Whether a character is not shown but obeyed, or not seen at all: control characters, line and
+/// paragraph separators, what turns the direction of a text, and what has no width. A text with
+/// them reads as another one, or does something to the terminal that prints it.
+#[must_use]
+pub fn is_unseen(it: char) -> bool {
+    it.is_control()
+        || matches!(it,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Client text made fit for a sentence: what is not seen is replaced, and it is cut when long.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     const SHOWN_MAX: usize = 80;
-    let clean = |it: char| if it.is_control() { '\u{fffd}' } else { it };
+    let clean = |it: char| if is_unseen(it) { '\u{fffd}' } else { it };
     let mut shown: String = text.chars().take(SHOWN_MAX).map(clean).collect();
     if text.chars().count() > SHOWN_MAX {
         shown.push('…');
@@ -198,7 +210,7 @@ mod tests {
 
     #[test]
     fn client_text_is_cut_and_cleaned() {
-        assert_eq!(quoted("a\nb"), "a\u{fffd}b");
+        assert_eq!(quoted("a\nb\u{202e}c\u{200b}"), "a\u{fffd}b\u{fffd}c\u{fffd}");
         assert_eq!(quoted(&"x".repeat(300)).chars().count(), 81);
     }
 }

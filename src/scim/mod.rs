@@ -8,6 +8,7 @@ pub mod deactivation;
 pub mod error;
 pub mod filter;
 pub mod identity;
+pub mod json;
 pub mod membership;
 pub mod message;
 pub mod meta;

@@ -41,6 +41,7 @@ impl Acceptor {
     /// Accepts connections until service ends. An error costs the connection it is about, never
     /// the loop.
     pub fn run(&self, listener: &TcpListener) {
+        let mut failed = false;
         loop {
             let accepted = listener.accept();
             if self.slots.is_stopping() {
@@ -48,6 +49,7 @@ impl Acceptor {
             }
             match accepted {
                 Ok((tcp, peer)) => {
+                    failed = false;
                     self.service.app.metrics().connections_accepted.add();
                     self.slots.wait_for_grace();
                     self.receive(tcp, peer.ip().to_canonical());
@@ -57,7 +59,8 @@ impl Acceptor {
                 Err(error) => {
                     self.warn(&format!("a connection cannot be accepted: {error}"));
                     // Most likely descriptors ran out, and each connection holds one.
-                    self.slots.evict_and_wait(EXHAUSTED_PAUSE);
+                    self.slots.evict_and_wait(EXHAUSTED_PAUSE, !failed);
+                    failed = true;
                 }
             }
         }
@@ -95,12 +98,12 @@ impl Acceptor {
     /// further one, connections are evicted; if that does not help, the new one is lost with its
     /// work, and that is all it costs.
     fn spawn<W: FnOnce() + Send + 'static>(&self, work: impl Fn() -> W) {
-        for _ in 0..SPAWN_TRIES {
+        for attempt in 0..SPAWN_TRIES {
             let Err(error) = start_thread(work()) else {
                 return;
             };
             self.warn(&format!("no thread for a new connection: {error}"));
-            self.slots.evict_and_wait(EXHAUSTED_PAUSE);
+            self.slots.evict_and_wait(EXHAUSTED_PAUSE, attempt == 0);
         }
     }
 

@@ -4,7 +4,7 @@
 //! largest body on each of its connections. Small bodies are always read; what is beyond is taken
 //! from one budget.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What each connection may hold of a body without a reservation, in bytes. What identity providers
 /// send about one user is far smaller.
@@ -14,12 +14,21 @@ pub const BODY_BYTES_FREE: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Budget {
     left: AtomicUsize,
+    total: usize,
+    refused: AtomicU64,
 }
 
 impl Budget {
     /// A budget of this many bytes.
     pub fn new(bytes: usize) -> Budget {
-        Budget { left: AtomicUsize::new(bytes) }
+        Budget { left: AtomicUsize::new(bytes), total: bytes, refused: AtomicU64::new(0) }
+    }
+
+    /// How many bytes there are, how many of them are reserved, and how many bodies were refused.
+    pub fn numbers(&self) -> [u64; 3] {
+        let left = self.left.load(Ordering::Relaxed);
+        let reserved = self.total.saturating_sub(left);
+        [self.total as u64, reserved as u64, self.refused.load(Ordering::Relaxed)]
     }
 
     /// A reservation for one body, empty at first.
@@ -45,6 +54,8 @@ impl Reservation<'_> {
         let reserved = more == 0 || self.budget.left.fetch_update(order, order, take).is_ok();
         if reserved {
             self.bytes += more;
+        } else {
+            self.budget.refused.fetch_add(1, Ordering::Relaxed);
         }
         reserved
     }
@@ -67,6 +78,7 @@ mod tests {
         assert!(one.grow_to(BODY_BYTES_FREE + 60) && one.grow_to(BODY_BYTES_FREE + 60));
         assert!(two.grow_to(BODY_BYTES_FREE) && two.grow_to(BODY_BYTES_FREE + 40));
         assert!(!one.grow_to(BODY_BYTES_FREE + 61) && !two.grow_to(BODY_BYTES_FREE + 41));
+        assert_eq!(budget.numbers(), [100, 100, 2]);
         drop(one);
         assert!(two.grow_to(BODY_BYTES_FREE + 100) && !two.grow_to(BODY_BYTES_FREE + 101));
         drop(two);

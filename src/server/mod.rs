@@ -28,6 +28,7 @@ use std::{io, thread};
 use socket2::SockRef;
 
 use crate::app::App;
+use crate::metrics::budget::BudgetMetric;
 use crate::server::acceptor::Acceptor;
 use crate::server::budget::Budget;
 use crate::server::connection::Service;
@@ -122,6 +123,7 @@ impl Server {
             deadlines,
             certificates,
         });
+        watch_budgets(&service, &slots);
         let acceptor = Acceptor::new(service, Arc::clone(&slots));
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())
@@ -154,6 +156,55 @@ impl Server {
             log::warn!("{cut_off} connections were cut off within a request");
         }
     }
+}
+
+/// Has the metrics ask what the limits of this server have left.
+fn watch_budgets(service: &Arc<Service>, slots: &Arc<Slots>) {
+    // Weak, since the service holds the application and that the metrics.
+    let (watched, slots) = (Arc::downgrade(service), Arc::downgrade(slots));
+    service.app.metrics().set_budgets(move || {
+        let (Some(service), Some(slots)) = (watched.upgrade(), slots.upgrade()) else {
+            return Vec::new();
+        };
+        let count = |it: usize| it as u64;
+        let [all, quick] = [&service.permits, &service.quick_permits].map(|it| it.numbers());
+        let (known, anonymous) = (service.budget.numbers(), service.anonymous_budget.numbers());
+        let slots = slots.numbers();
+        let gauge = |name, help, labelled| BudgetMetric { name, kind: "gauge", help, labelled };
+        let rooms = |i: usize| {
+            vec![
+                (Some(("room", "ordinary")), count(all[i])),
+                (Some(("room", "quick")), count(quick[i])),
+            ]
+        };
+        let tokens = |i: usize| {
+            vec![(Some(("token", "known")), known[i]), (Some(("token", "none")), anonymous[i])]
+        };
+        let refused = "Request bodies for which there was no memory.";
+        vec![
+            gauge("plumm_permits_max", "Requests that may be handled at once.", rooms(0)),
+            gauge("plumm_permits_in_use", "Requests that are being handled.", rooms(1)),
+            gauge("plumm_permits_waiting", "Requests that wait to be handled.", rooms(2)),
+            gauge("plumm_body_bytes_max", "Memory that large request bodies may take.", tokens(0)),
+            gauge("plumm_body_bytes", "Memory that large request bodies take.", tokens(1)),
+            BudgetMetric {
+                name: "plumm_bodies_refused_total",
+                kind: "counter",
+                help: refused,
+                labelled: tokens(2),
+            },
+            gauge(
+                "plumm_connection_slots_max",
+                "Connections that may be open.",
+                vec![(None, count(slots[0]))],
+            ),
+            gauge(
+                "plumm_connection_slots_in_use",
+                "Connections that hold a place.",
+                vec![(None, count(slots[1]))],
+            ),
+        ]
+    });
 }
 
 /// Where a listener on every address can be reached from this host.

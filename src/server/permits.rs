@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 pub struct Permits {
     counts: Mutex<Counts>,
     granted: Condvar,
+    total: usize,
 }
 
 #[derive(Debug)]
@@ -23,7 +24,7 @@ impl Permits {
     /// This many permits, all of them free.
     pub fn new(permits: usize) -> Permits {
         let counts = Counts { free: permits, waiting: 0, granted: 0 };
-        Permits { counts: Mutex::new(counts), granted: Condvar::new() }
+        Permits { counts: Mutex::new(counts), granted: Condvar::new(), total: permits }
     }
 
     /// Waits for a permit. It is given back when it is dropped, by a panic too.
@@ -43,6 +44,12 @@ impl Permits {
                 return Permit { permits: self };
             }
         }
+    }
+
+    /// How many permits there are, how many of them are in use, and how many threads wait.
+    pub fn numbers(&self) -> [usize; 3] {
+        let counts = self.counts();
+        [self.total, self.total - counts.free, counts.waiting]
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -3,12 +3,18 @@
 use std::cell::Cell;
 use std::io;
 use std::io::{IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
+
 use crate::server::stream::Stream;
+
+/// `MSG_PEEK | MSG_DONTWAIT`: looks at what has arrived, leaves it, and waits for nothing.
+const PEEK_AT_ONCE: i32 = 0x2 | if cfg!(target_os = "linux") { 0x40 } else { 0x80 };
 
 /// A socket with a deadline and not a timeout: the time that is left bounds each read and each
 /// write, so a peer that sends a byte now and then gains nothing. Clones share the deadline; one of
@@ -52,8 +58,13 @@ impl Socket {
 }
 
 impl Read for Socket {
+    /// What has arrived is read after the deadline too: it is this server that was late. A client
+    /// that sends a byte now and then gains nothing, since nothing is waited for.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.tcp.set_read_timeout(Some(self.remaining()?))?;
+        match self.remaining() {
+            Err(_) if has_unread_input(&self.tcp) => {}
+            remaining => self.tcp.set_read_timeout(Some(remaining?))?,
+        }
         (&*self.tcp).read(buffer).map_err(unified_timeout)
     }
 }
@@ -80,6 +91,13 @@ impl Stream for Socket {
         // The peer may have gone; there is nobody left to tell.
         let _ = self.tcp.shutdown(Shutdown::Write);
     }
+}
+
+/// Whether the peer has sent what was not read yet.
+pub fn has_unread_input(tcp: &TcpStream) -> bool {
+    let mut byte = [MaybeUninit::uninit()];
+    let peeked = SockRef::from(tcp).recv_with_flags(&mut byte, PEEK_AT_ONCE);
+    peeked.is_ok_and(|it| it > 0)
 }
 
 /// The operating system reports a passed timeout under one of two names; this makes them one.

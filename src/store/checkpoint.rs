@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use crate::store::connection::wait_when_busy;
 use crate::store::error::Error;
 use crate::store::mutex::lock;
-use crate::store::paths::beside;
+use crate::store::paths::{beside, resolved};
 
 /// How long a checkpoint waits for readers; then it gives up, and is tried again later.
 const READERS_WAIT: Duration = Duration::from_millis(200);
@@ -33,7 +34,7 @@ impl WriteClock {
 
 /// Whether the write-ahead log of a database holds anything.
 pub fn log_has_bytes(database: &Path) -> bool {
-    fs::metadata(beside(database, "-wal")).is_ok_and(|it| it.len() > 0)
+    fs::metadata(beside(&resolved(database), "-wal")).is_ok_and(|it| it.len() > 0)
 }
 
 /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could be
@@ -41,12 +42,11 @@ pub fn log_has_bytes(database: &Path) -> bool {
 ///
 /// # Errors
 /// Any failure of the disk.
-pub fn checkpoint(connection: &Connection) -> Result<bool, Error> {
-    let before: i64 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
+pub fn checkpoint(connection: &mut Connection) -> Result<bool, Error> {
     connection.busy_timeout(READERS_WAIT)?;
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     let busy: rusqlite::Result<i64> = busy;
-    connection.busy_timeout(Duration::from_millis(u64::try_from(before).unwrap_or(0)))?;
+    wait_when_busy(connection)?;
     match busy.map_err(Error::from) {
         Ok(busy) => Ok(busy == 0),
         Err(Error::Busy) => Ok(false),

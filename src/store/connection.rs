@@ -16,6 +16,10 @@ use crate::store::migrate;
 
 /// How long a statement waits for another process before the store says it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it tries meanwhile. A server that writes without a pause leaves gaps of a few
+/// milliseconds (`store/writer/batch.rs`); SQLite's own tries, a tenth of a second apart, would miss
+/// them again and again.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How long passes between two attempts to switch to the write-ahead log.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);
 /// The page cache of the writing connection, in KiB.
@@ -29,11 +33,27 @@ const STATEMENTS_MAX: usize = 128;
 
 fn open(path: &Path, access: OpenFlags) -> Result<Connection, Error> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
+    let mut connection =
         Connection::open_with_flags(path, flags).map_err(|it| cannot_open(it, path))?;
     // This comes first, because switching to WAL may itself have to wait for another process.
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    wait_when_busy(&mut connection)?;
     Ok(connection)
+}
+
+/// Makes the statements of a connection wait for other processes.
+///
+/// # Errors
+/// Failures of SQLite.
+pub fn wait_when_busy(connection: &mut Connection) -> Result<(), Error> {
+    let wait = |tries: i32| {
+        let waits = u128::try_from(tries)
+            .is_ok_and(|it| it * BUSY_PAUSE.as_millis() < BUSY_TIMEOUT.as_millis());
+        if waits {
+            thread::sleep(BUSY_PAUSE);
+        }
+        waits
+    };
+    Ok(connection.busy_handler(Some(wait))?)
 }
 
 /// Opens the writing connection. With `external_checkpoint` another program makes the checkpoints,

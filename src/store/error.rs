@@ -14,6 +14,8 @@ pub enum Error {
     Busy,
     /// As many long reads run and wait already as may.
     Crowded,
+    /// Too many changes wait for their turn.
+    TooManyChanges,
     /// A long read took more time than it may, and was ended.
     TooLong,
     /// The disk is full.
@@ -50,6 +52,8 @@ pub enum Error {
     NotWhole(PathBuf, Vec<String>),
     /// Another server serves the file.
     Served(PathBuf),
+    /// Another server serves the file by another of its names.
+    ServedElsewhere(PathBuf),
     /// The file or folder cannot be opened.
     Io(PathBuf, std::io::Error),
     /// Anything else SQLite says.
@@ -105,6 +109,7 @@ impl fmt::Display for Error {
                 "the database is busy: another program has held it for 5 seconds; try again",
             ),
             Error::Crowded => f.write_str("too many long lists are asked for at once; try again"),
+            Error::TooManyChanges => f.write_str("too many changes wait for their turn; try again"),
             Error::TooLong => f.write_str("a list took longer than one may, and was ended"),
             Error::Full => f.write_str("the disk is full: make room and try again"),
             Error::Undone => f.write_str(
@@ -143,11 +148,22 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Error::NotWhole(path, faults) => {
-                write!(f, "{} is not whole: {}", path.display(), faults.join("; "))
+                let first = faults.first().map_or("", String::as_str);
+                write!(f, "{} is not whole: {first}", path.display())?;
+                match faults.len() {
+                    0 | 1 => Ok(()),
+                    _ => write!(f, " (and more: see `plumm check`)"),
+                }
             }
             Error::Served(path) => write!(
                 f,
                 "{} is already served by another plumm: stop that one first",
+                path.display()
+            ),
+            Error::ServedElsewhere(path) => write!(
+                f,
+                "{} is a second name (a hard link) of a file that a plumm is at work on: use the \
+                 name that it was started with",
                 path.display()
             ),
             Error::Io(path, error) => write!(f, "{}: {error}", path.display()),

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod commits;
 pub mod connection;
 pub mod copies;
+pub mod database_file;
 pub mod error;
 pub mod idle;
 pub mod migrate;
@@ -24,11 +25,13 @@ use std::sync::Arc;
 use crate::scim::datetime::Timestamp;
 use crate::store::checkpoint::{WriteClock, checkpoint};
 use crate::store::commits::{Commits, Waker, Watch};
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::open::{Open, prepare_file};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
-use crate::store::readers::Readers;
+use crate::store::readers::{OpenRead, Purpose, Readers};
 use crate::store::serve_lock::ServeLock;
+use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
 use crate::store::transaction::{Read, Write};
 use crate::store::writer::Writer;
@@ -45,8 +48,10 @@ pub struct Store {
     commits: Arc<Commits>,
     /// Whether another program makes the checkpoints.
     external_checkpoint: bool,
-    /// Held for as long as the store is open; the last field, so that it outlives the connections.
+    /// Held for as long as the store is open, so that it outlives the connections.
     serve_lock: Option<ServeLock>,
+    /// The last field: to close any handle of the file ends the locks of SQLite.
+    _file: DatabaseFile,
 }
 
 impl Store {
@@ -56,7 +61,7 @@ impl Store {
     /// # Errors
     /// Each kind of [`Error`] that says why a file cannot be used; nothing has been changed then.
     pub fn open(path: &Path, open: Open) -> Result<Store, Error> {
-        let serve_lock = prepare_file(path, open)?;
+        let (file, serve_lock) = prepare_file(path, open)?;
         let external_checkpoint = match open {
             Open::Serve => false,
             Open::ServeReplicated => true,
@@ -76,6 +81,10 @@ impl Store {
             connection::require_writable(&writer, path)?;
             writer
         };
+        // A restore has put another file in place, of which this store has no handle.
+        if !file.is_at(path) {
+            return Err(Error::Busy);
+        }
         Ok(Store {
             path: path.to_owned(),
             readers: Readers::new(path),
@@ -85,6 +94,7 @@ impl Store {
             commits: Arc::default(),
             external_checkpoint,
             serve_lock,
+            _file: file,
         })
     }
 
@@ -114,16 +124,22 @@ impl Store {
         self.readers.read(work)
     }
 
-    /// The same for what may take a while, such as a page or a group with its members: it never has
-    /// all connections, so that tokens are checked and logins are answered meanwhile.
+    /// Opens a view for the steps of one request, of which the first is the check of its token.
+    /// Never waits for those that take a while.
     ///
     /// # Errors
-    /// As [`Store::read`].
-    pub fn read_shared<T, E: From<Error>>(
-        &self,
-        work: impl FnOnce(&Read) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.readers.read_shared(work)
+    /// Failures of the store itself.
+    pub fn open_read(&self, purpose: Purpose) -> Result<OpenRead<'_>, Error> {
+        self.readers.open(purpose)
+    }
+
+    /// Opens a view for what may take a while, such as a page or a group with its members: it never
+    /// has all connections, so that tokens are checked and logins are answered meanwhile.
+    ///
+    /// # Errors
+    /// Failures of the store itself.
+    pub fn open_shared(&self) -> Result<OpenRead<'_>, Error> {
+        self.readers.open_shared()
     }
 
     /// The same for queries that may read very many resources: few of them run at once, so that
@@ -141,6 +157,12 @@ impl Store {
         self.readers.read_within(LONG_READ_MAX, work)
     }
 
+    /// How many reads of [`Store::read_long`] run, how many wait, and how many were refused.
+    #[must_use]
+    pub fn long_reads(&self) -> (usize, usize, u64) {
+        self.long_reads.numbers()
+    }
+
     /// Makes one change: all of it is on disk when this returns `Ok`, none of it otherwise.
     ///
     /// # Errors
@@ -150,7 +172,30 @@ impl Store {
         now: Timestamp,
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
-        let answer = self.writer.write(now, work)?;
+        self.write_as(None, now, work)
+    }
+
+    /// The same for a change that an organisation asks for: its turn comes after those of others
+    /// when many wait.
+    ///
+    /// # Errors
+    /// As [`Store::write`], and [`Error::TooManyChanges`] when its turn does not come in time.
+    pub fn write_for<T, E: From<Error>>(
+        &self,
+        org: OrgKey,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.write_as(Some(org), now, work)
+    }
+
+    fn write_as<T, E: From<Error>>(
+        &self,
+        org: Option<OrgKey>,
+        now: Timestamp,
+        work: impl FnOnce(&Write) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let answer = self.writer.write(org, now, work)?;
         self.written.touch();
         self.commits.add();
         Ok(answer)
@@ -168,6 +213,18 @@ impl Store {
         Waker(Arc::clone(&self.commits))
     }
 
+    /// Makes a change that is plain data, together with those of others: all of it is on disk when
+    /// this returns that it was made, none of it otherwise.
+    ///
+    /// # Errors
+    /// Failures of the store itself.
+    pub fn apply(&self, change: Change) -> Result<Outcome, Error> {
+        let outcome = self.writer.apply(change)?;
+        self.written.touch();
+        self.commits.add();
+        Ok(outcome)
+    }
+
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could
     /// be done now: a long read may still need the log, and where another program makes the
     /// checkpoints this one makes none.
@@ -178,7 +235,10 @@ impl Store {
         if self.external_checkpoint {
             return Ok(false);
         }
-        checkpoint(&self.writer.exclusive())
+        match self.writer.exclusive() {
+            Ok(mut connection) => checkpoint(&mut connection),
+            Err(_) => Ok(false),
+        }
     }
 }
 

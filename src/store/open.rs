@@ -5,8 +5,9 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
-use crate::store::serve_lock::ServeLock;
+use crate::store::serve_lock::{ServeLock, Serving, serving};
 
 /// The smallest database that SQLite writes, in bytes: one page.
 const FILE_BYTES_MIN: u64 = 512;
@@ -27,11 +28,12 @@ pub enum Open {
 }
 
 /// Makes sure that the file is there and that it may be a database; a new file can be read by its
-/// owner only. Takes the serving lock for a server.
+/// owner only. Takes the serving lock for a server; whoever else opens a file that is served must
+/// do so by the name that the server has.
 ///
 /// # Errors
 /// Each kind of [`Error`] that says why the file cannot be used.
-pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error> {
+pub fn prepare_file(path: &Path, open: Open) -> Result<(DatabaseFile, Option<ServeLock>), Error> {
     let io = |error: io::Error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             Error::ReadOnly(path.to_owned())
@@ -67,9 +69,26 @@ pub fn prepare_file(path: &Path, open: Open) -> Result<Option<ServeLock>, Error>
             Err(error) => return Err(io(error)),
         },
     }
-    match open {
-        Open::Serve => ServeLock::take(path, false).map(Some),
-        Open::ServeReplicated => ServeLock::take(path, true).map(Some),
-        Open::Create | Open::Existing | Open::ReadOnly => Ok(None),
+    let lock = match open {
+        Open::Serve => Some(ServeLock::take(path, false)?),
+        Open::ServeReplicated => Some(ServeLock::take(path, true)?),
+        Open::Create | Open::Existing | Open::ReadOnly => {
+            if serving(path)? == Serving::Elsewhere {
+                return Err(Error::ServedElsewhere(path.to_owned()));
+            }
+            None
+        }
+    };
+    // After the lock was taken, no restore puts another file in place.
+    let file = DatabaseFile::open(path).map_err(io)?;
+    if lock.is_some() && file.names() > 1 {
+        log::warn!(
+            "{} has {} names (hard links): start plumm by this one alone, since changes that are \
+             not yet in the file stand beside the name; one that ends in `.replaced-` and a time \
+             was left by a restore that was killed, and may be removed",
+            path.display(),
+            file.names()
+        );
     }
+    Ok((file, lock))
 }

@@ -1,5 +1,6 @@
 //! The pool of reading connections: each is lent to one thread at a time.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,11 +34,13 @@ struct Pool {
     open: usize,
     /// How many of them are borrowed by what may take a while.
     shared: usize,
+    /// How many threads wait for one.
+    waiting: usize,
 }
 
 /// What a connection is borrowed for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
     /// A row or two: a token, a login.
     Quick,
     /// What may take a while.
@@ -61,15 +64,25 @@ impl Readers {
         self.borrow(Purpose::Quick)?.read(work)
     }
 
-    /// The same for what may take a while: some connections are never lent for that.
+    /// Opens a view for the steps of one request. For the time being it is for a row or two also
+    /// where all connections are lent that are lent for more: [`OpenRead::shared`] waits for one.
     ///
     /// # Errors
-    /// As [`Readers::read`].
-    pub fn read_shared<T, E: From<Error>>(
-        &self,
-        work: impl FnOnce(&Read) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.borrow(Purpose::Shared)?.read(work)
+    /// Failures of the store.
+    pub fn open(&self, purpose: Purpose) -> Result<OpenRead<'_>, Error> {
+        let borrowed = self.borrow_or(purpose, Purpose::Quick)?;
+        borrowed.begin()?;
+        Ok(OpenRead { borrowed })
+    }
+
+    /// Opens a view for what may take a while: some connections are never lent for that.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn open_shared(&self) -> Result<OpenRead<'_>, Error> {
+        let borrowed = self.borrow(Purpose::Shared)?;
+        borrowed.begin()?;
+        Ok(OpenRead { borrowed })
     }
 
     /// The same with a deadline, counted from the moment the connection is borrowed.
@@ -88,36 +101,74 @@ impl Readers {
     }
 
     fn borrow(&self, purpose: Purpose) -> Result<Borrowed<'_>, Error> {
+        self.borrow_or(purpose, purpose)
+    }
+
+    /// Borrows a connection for this purpose, or, where that is a wait, for the other one.
+    fn borrow_or(&self, purpose: Purpose, other: Purpose) -> Result<Borrowed<'_>, Error> {
         let mut pool = lock(&self.pool);
-        loop {
-            if purpose == Purpose::Quick || pool.shared < SHARED_READERS_MAX {
-                let idle = pool.idle.pop();
-                let is_new = idle.is_none() && pool.open < READERS_MAX;
-                if idle.is_some() || is_new {
-                    pool.open += usize::from(is_new);
-                    pool.shared += usize::from(purpose == Purpose::Shared);
-                    if idle.is_some() {
-                        let readers = self;
-                        return Ok(Borrowed {
-                            readers,
-                            purpose,
-                            connection: idle,
-                            has_deadline: false,
-                        });
-                    }
-                    break;
-                }
-            }
+        let purpose = if pool.lends(purpose) { purpose } else { other };
+        while !pool.lends(purpose) {
+            pool.waiting += 1;
             let woken = self.returned.wait(pool);
             pool = woken.unwrap_or_else(PoisonError::into_inner);
+            pool.waiting -= 1;
         }
+        let connection = pool.idle.pop();
+        pool.open += usize::from(connection.is_none());
+        pool.shared += usize::from(purpose == Purpose::Shared);
         drop(pool);
         // From here on, dropping `borrowed` gives the place in the pool back, whether or not the
         // file opens.
-        let mut borrowed =
-            Borrowed { readers: self, purpose, connection: None, has_deadline: false };
-        borrowed.connection = Some(connection::open_reader(&self.path)?);
+        let mut borrowed = Borrowed { readers: self, purpose, connection, has_deadline: false };
+        if borrowed.connection.is_none() {
+            borrowed.connection = Some(connection::open_reader(&self.path)?);
+        }
         Ok(borrowed)
+    }
+}
+
+impl Pool {
+    /// Whether there is a connection for this purpose, or room for one.
+    fn lends(&self, purpose: Purpose) -> bool {
+        (purpose == Purpose::Quick || self.shared < SHARED_READERS_MAX)
+            && (!self.idle.is_empty() || self.open < READERS_MAX)
+    }
+}
+
+/// One consistent view of the database for several steps of a request. It holds a connection, so it
+/// is dropped before anything is waited for: memory, a permit, a writer, a client.
+pub struct OpenRead<'a> {
+    borrowed: Borrowed<'a>,
+}
+
+impl fmt::Debug for OpenRead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OpenRead({:?})", self.borrowed.purpose)
+    }
+}
+
+impl<'a> OpenRead<'a> {
+    /// The view.
+    ///
+    /// # Errors
+    /// None in a view that [`Readers::open`] has opened.
+    pub fn view(&self) -> Result<Read<'_>, Error> {
+        Ok(Read { connection: self.borrowed.connection()? })
+    }
+
+    /// The same view, or a new one, for what may take a while.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn shared(self) -> Result<OpenRead<'a>, Error> {
+        if self.borrowed.purpose == Purpose::Shared {
+            return Ok(self);
+        }
+        let readers = self.borrowed.readers;
+        // Before the wait, in which it would be missing to others.
+        drop(self);
+        readers.open_shared()
     }
 }
 
@@ -141,15 +192,16 @@ impl Borrowed<'_> {
     }
 
     fn read<T, E: From<Error>>(&self, work: impl FnOnce(&Read) -> Result<T, E>) -> Result<T, E> {
-        let connection = self.connection.as_ref().ok_or(Error::Busy)?;
-        execute(connection, "BEGIN")?;
-        let answer = work(&Read { connection });
-        // Nothing was written, so nothing can be lost; but a COMMIT that fails must not leave the
-        // transaction open for the next reader.
-        let ended = execute(connection, "COMMIT").or_else(|_| execute(connection, "ROLLBACK"));
-        let answer = answer?;
-        ended?;
-        Ok(answer)
+        self.begin()?;
+        work(&Read { connection: self.connection()? })
+    }
+
+    fn connection(&self) -> Result<&Connection, Error> {
+        self.connection.as_ref().ok_or(Error::Busy)
+    }
+
+    fn begin(&self) -> Result<(), Error> {
+        execute(self.connection()?, "BEGIN")
     }
 
     /// Removes the deadline and ends the transaction; says whether the next reader can use the
@@ -157,7 +209,10 @@ impl Borrowed<'_> {
     fn reset(&self, connection: &mut Connection) -> bool {
         let without_deadline =
             !self.has_deadline || connection.progress_handler(0, None::<fn() -> bool>).is_ok();
-        without_deadline && (connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok())
+        // Nothing was written, so nothing can be lost; but a COMMIT that fails must not leave the
+        // transaction open for the next reader.
+        let end = || execute(connection, "COMMIT").or_else(|_| execute(connection, "ROLLBACK"));
+        without_deadline && (connection.is_autocommit() || end().is_ok())
     }
 }
 
@@ -171,15 +226,50 @@ impl Drop for Borrowed<'_> {
             None => pool.open -= 1,
         }
         pool.shared -= usize::from(self.purpose == Purpose::Shared);
+        let awaited = pool.waiting > 0;
         drop(pool);
         // All of them: one that may not have this connection would keep it from one that may.
-        self.readers.returned.notify_all();
+        if awaited {
+            self.readers.returned.notify_all();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_view_for_a_token_never_waits_and_gives_way_before_it_does() {
+        let folder = std::env::temp_dir().join(format!("plumm-views-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("plumm.db");
+        std::fs::File::create(&path).unwrap();
+        let _writer = connection::open_writer(&path, false).unwrap();
+        let readers = Readers::new(&path);
+        let mut shared: Vec<_> =
+            (0..SHARED_READERS_MAX).map(|_| readers.open(Purpose::Shared).unwrap()).collect();
+        assert!(shared.iter().all(|it| it.borrowed.purpose == Purpose::Shared));
+        let token = readers.open(Purpose::Shared).unwrap();
+        assert_eq!(token.borrowed.purpose, Purpose::Quick);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(move || token.shared().unwrap().borrowed.purpose);
+            while lock(&readers.pool).waiting == 0 {
+                std::thread::yield_now();
+            }
+            // Its connection is back while it waits for one of the others.
+            let free = READERS_MAX - SHARED_READERS_MAX;
+            let quick: Vec<_> = (0..free).map(|_| readers.open(Purpose::Quick).unwrap()).collect();
+            assert!(!waits.is_finished());
+            shared.pop();
+            assert_eq!(waits.join().unwrap(), Purpose::Shared);
+            drop(quick);
+        });
+        drop(shared);
+        let pool = lock(&readers.pool);
+        assert_eq!((pool.shared, pool.waiting, pool.idle.len()), (0, 0, pool.open));
+        let _ = std::fs::remove_dir_all(&folder);
+    }
 
     #[test]
     fn a_long_read_ends_at_its_deadline_and_leaves_none_behind() {

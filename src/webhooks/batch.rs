@@ -131,44 +131,34 @@ impl Batches {
     }
 
     fn read(&self, store: &Store, org: OrgKey, after: i64) -> Result<Piece, Error> {
-        let of_org = store.read(|tx| tx.org_by_key(org))?;
-        let definitions = self.definitions.of(store, &of_org)?;
+        let definitions = store.read(|tx| self.definitions.of(tx, &tx.org_by_key(org)?))?;
         let read = Instant::now();
         let mut piece = Piece { org, after, last: after, lines: Vec::new(), read };
-        store.read_shared(|tx| {
-            let charge = |_| Ok::<_, Error>(());
-            let mut reader = Reader::new(tx, org, &definitions, &charge);
-            let (mut left, mut bytes) = (LINES_MAX, 0);
-            tx.lines_after(org, after, |line| {
-                let events = reader.events(&line)?;
-                let count = events.len();
-                let items = events.into_iter().enumerate().map(|(i, (kind, event))| {
-                    let then = match i + 1 == count {
-                        true => Position { after: line.seq, delivered: 0 },
-                        false => Position { after: line.seq - 1, delivered: i + 1 },
-                    };
-                    let id = event["id"].as_str().unwrap_or_default().to_owned();
-                    Item {
-                        event: id,
-                        kind: kind.name().to_owned(),
-                        body: body(&event).into(),
-                        then,
-                    }
-                });
-                let items: Vec<Item> = items.collect();
-                bytes += items.iter().map(|it| it.body.len()).sum::<usize>();
-                left -= 1;
-                piece.last = line.seq;
-                if !items.is_empty() {
-                    piece.lines.push((line.seq, items));
-                }
-                let full = left == 0 || bytes >= PIECE_BYTES_MAX;
-                Ok::<_, Error>(if full {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                })
-            })
+        let open = store.open_shared()?;
+        let tx = &open.view()?;
+        let charge = |_| Ok::<_, Error>(());
+        let mut reader = Reader::new(tx, org, &definitions, &charge);
+        let (mut left, mut bytes) = (LINES_MAX, 0);
+        tx.lines_after(org, after, |line| {
+            let events = reader.events(&line)?;
+            let count = events.len();
+            let items = events.into_iter().enumerate().map(|(i, (kind, event))| {
+                let then = match i + 1 == count {
+                    true => Position { after: line.seq, delivered: 0 },
+                    false => Position { after: line.seq - 1, delivered: i + 1 },
+                };
+                let id = event["id"].as_str().unwrap_or_default().to_owned();
+                Item { event: id, kind: kind.name().to_owned(), body: body(&event).into(), then }
+            });
+            let items: Vec<Item> = items.collect();
+            bytes += items.iter().map(|it| it.body.len()).sum::<usize>();
+            left -= 1;
+            piece.last = line.seq;
+            if !items.is_empty() {
+                piece.lines.push((line.seq, items));
+            }
+            let full = left == 0 || bytes >= PIECE_BYTES_MAX;
+            Ok::<_, Error>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok(piece)
     }

@@ -403,6 +403,41 @@ fn a_flood_of_handshakes_keeps_nobody_out() {
     });
 }
 
+/// Of bodies that many clients send one after the other, only those in hand take memory: each thread
+/// on a heap of its own would keep what it freed.
+#[test]
+fn large_bodies_of_many_clients_share_one_heap() {
+    let place = Place::with_acme();
+    let serving = place.serve(&[]);
+    let address = address(&serving);
+    let environment = fs::read(format!("/proc/{}/environ", serving.child.id())).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.split('\0').any(|it| it == "MALLOC_ARENA_MAX=1"), "{environment}");
+    let token = place.token();
+    let mut body = user("objects@example.com").to_string();
+    body.pop();
+    body += &format!(",\"x\":[{}]}}", vec!["{\"\":0}"; 30_000].join(","));
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                let request = format!(
+                    "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
+                     Content-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let mut tcp = tls::tcp(address);
+                for _ in 0..2 {
+                    tcp.write_all(request.as_bytes()).unwrap();
+                    assert!([201, 409, 503].contains(&tls::answer(&mut tcp).0));
+                }
+            });
+        }
+    });
+    let peak = needs(&serving).memory_kib / 1024;
+    println!("{peak} MiB");
+    assert!(peak < 300, "{peak} MiB");
+}
+
 /// A server that a shell starts within a limit of the operating system.
 #[track_caller]
 fn withstands_within(limit: &str, attack: impl Fn(&Target) + Sync) {

@@ -374,6 +374,95 @@ fn a_member_that_stands_twice_in_different_case_is_refused() {
 }
 
 #[test]
+fn a_name_that_stands_twice_is_refused_wherever_it_stands() {
+    let it = Guarded::new();
+    let user = r#""schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"e@x.org""#;
+    for (members, place) in [
+        (r#""userName":"eve@example.com""#, "userName"),
+        (r#""user\u004eame":"eve@example.com""#, "userName"),
+        (r#""active":true,"active":false"#, "active"),
+        (r#""favourites":1,"favourites":1"#, "favourites"),
+        (r#""name":{"givenName":"A","familyName":"B","givenName":"A"}"#, "name.givenName"),
+        (r#""emails":[{"value":"a@x.org"},{"type":"a","type":"b"}]"#, "emails[1].type"),
+        (r#""urn:x:y":{"a":[{"b":{"c":1,"c":2}}]}"#, "urn:x:y.a[0].b.c"),
+    ] {
+        let body = format!("{{{user},{members}}}");
+        let words = format!("In the body \"{place}\" stands twice; give it once.");
+        it.refuses_body(body.as_bytes(), SYNTAX, &words);
+    }
+    // Letter case makes no difference, also where no attribute is known.
+    for (members, place) in [
+        (r#""Active":true,"active":false"#, "Active"),
+        (r#""x":{"givenName":"A","GivenName":"B"}"#, "x.givenName"),
+        (r#""emails":[{"type":"a","TYPE":"b"}]"#, "emails[0].type"),
+    ] {
+        let body = format!("{{{user},{members}}}");
+        let words = format!("In the body \"{place}\" stands twice, as ");
+        it.refuses_body(body.as_bytes(), SYNTAX, &words);
+    }
+    let operations = r#""schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":"#;
+    for (operation, place) in [
+        (r#"{"op":"replace","path":"title","value":"a","value":"b"}"#, "Operations[0].value"),
+        (r#"{"op":"replace","path":"title","Path":"active","value":"b"}"#, "Operations[0].path"),
+        (r#"{"op":"add","value":{"title":"a","title":"b"}}"#, "Operations[0].value.title"),
+    ] {
+        let body = format!("{{{operations}[{operation}]}}");
+        let answer = it.bytes("PATCH", &it.at, body.as_bytes());
+        answer.refused(400, SYNTAX, &format!("\"{place}\" stands twice"));
+    }
+    for (target, name) in [("/Users/.search", "filter"), ("/.search", "count")] {
+        let body = format!(r#"{{"{name}":"active pr","{name}":"userName pr"}}"#);
+        let answer = it.bytes("POST", target, body.as_bytes());
+        answer.refused(400, SYNTAX, &format!("\"{name}\" stands twice"));
+    }
+    it.unchanged();
+    // What is said is short and clean, however long the name is.
+    let name = format!("\\u001b[2J\\u202e{}", "n".repeat(10_000));
+    let body = format!(r#"{{"a":{{"{name}":1,"{name}":2}}}}"#);
+    let answer = it.bytes("POST", "/Users", body.as_bytes());
+    assert!(answer.text.len() < 600 && !answer.text.contains('\u{1b}'), "{}", answer.text);
+    answer.refused(400, SYNTAX, "stands twice");
+}
+
+/// Which of two values is meant nobody can tell, so the text is no message. Names that differ in
+/// letter case are the fault of the one operation that has them: it does not stop the others.
+#[test]
+fn a_name_that_stands_twice_in_bulk_is_refused() {
+    let it = Guarded::new();
+    let post = |i: u8, more: &str| {
+        format!(
+            r#"{{"method":"POST","path":"/Users","bulkId":"{i}","data":{{"userName":"u{i}@x.org"{more}}}}}"#
+        )
+    };
+    let bulk = |operations: &[String]| {
+        let schemas = r#""schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"]"#;
+        let body = format!(r#"{{{schemas},"Operations":[{}]}}"#, operations.join(","));
+        it.bytes("POST", "/Bulk", body.as_bytes())
+    };
+    let twice = post(2, r#","title":"a","title":"b""#);
+    let words = "In the body \"Operations[1].data.title\" stands twice";
+    bulk(&[post(1, ""), twice]).refused(400, SYNTAX, words);
+    it.unchanged();
+    let of_message = r#"{"OPERATIONS":[],"Operations":[]}"#;
+    let answer = it.bytes("POST", "/Bulk", of_message.as_bytes());
+    answer.refused(400, SYNTAX, "In a Bulk request \"OPERATIONS\" stands twice, as");
+    let other_path = post(3, "").replace("\"path\"", "\"Path\":\"/Groups\",\"path\"");
+    let answer = bulk(&[post(1, ""), post(2, r#","name":{"x":1,"X":2}"#), other_path, post(4, "")]);
+    let answer = answer.expect(200).json();
+    let operations = answer["Operations"].as_array().unwrap();
+    let statuses: Vec<&str> = operations.iter().map(|it| it["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["201", "400", "400", "201"], "{answer}");
+    for (i, words) in [
+        (1, "In the body \"name.x\" stands twice, as \"x\" and as \"X\""),
+        (2, "In an operation \"Path\" stands twice, as \"Path\" and as \"path\""),
+    ] {
+        let error = &operations[i]["response"];
+        assert_eq!(error["scimType"], "invalidSyntax");
+        assert!(error["detail"].as_str().unwrap().contains(words), "{error}");
+    }
+}
+
+#[test]
 fn a_patch_that_is_no_patch_is_refused() {
     let it = Guarded::new();
     let title = json!({"op": "add", "path": "title", "value": "must not be applied"});

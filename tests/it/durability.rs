@@ -150,7 +150,7 @@ fn a_clock_that_jumps_loses_nothing_and_makes_nothing_look_older() {
     let (mut last, mut versions) = (modified(&bob), vec![bob["meta"]["version"].clone()]);
     let mut ids = vec![bob["id"].clone()];
     for (i, jump) in [-40 * DAY, 80 * DAY, -39 * DAY, -1, 1, 0].into_iter().enumerate() {
-        harness.app.clock().advance(jump);
+        harness.app.clock().set(jump);
         let title = json!([{"op": "replace", "path": "title", "value": i.to_string()}]);
         let changed = harness.patch(&target, &title).expect(200).json();
         assert!(modified(&changed) >= last, "{changed}");
@@ -189,8 +189,40 @@ fn a_token_is_expired_when_the_clock_says_so_and_valid_again_when_it_was_wrong()
     let ask = || harness.with_token(&token, "GET", "/scim/v2/Users?count=1", "").status;
     assert_eq!(ask(), 200);
     for (jump, status) in [(DAY, 401), (-1, 200), (-500 * DAY, 200), (1000 * DAY, 401)] {
-        harness.app.clock().advance(jump);
+        harness.app.clock().set(jump);
         assert_eq!(ask(), status, "{jump}");
         harness.app.run_housekeeping();
     }
+}
+
+#[test]
+fn a_clock_that_was_set_removes_nothing_until_it_has_run_for_hours() {
+    let harness = Harness::new();
+    for i in 0..3 {
+        harness.user(&format!("u{i}@example.com"));
+    }
+    let lines = || {
+        let connection = rusqlite::Connection::open(harness.folder.database()).unwrap();
+        let sql = "SELECT count(*) FROM provisioning_log";
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    let clock = harness.app.clock();
+    // Wrong from the start of the program on, for all that it knows.
+    clock.set(2000 * DAY);
+    harness.app.run_housekeeping();
+    clock.advance(11 * 3600);
+    harness.app.run_housekeeping();
+    assert_eq!(lines(), 3);
+    // Set back to the right time, and far ahead again: each is distrusted anew.
+    for jump in [-2000 * DAY, 2000 * DAY] {
+        clock.set(jump);
+        harness.app.run_housekeeping();
+        clock.advance(11 * 3600);
+        harness.app.run_housekeeping();
+        assert_eq!(lines(), 3);
+    }
+    // What it says for half a day is believed; the newest line always stays.
+    clock.advance(3600);
+    harness.app.run_housekeeping();
+    assert_eq!(lines(), 1);
 }

@@ -249,7 +249,12 @@ fn wrong_tokens_count_for_the_client_and_not_for_its_proxy() {
     assert_eq!(tries("10.0.0.1", "198.51.100.7", 100), 60);
     assert_eq!(tries("10.0.0.2", "198.51.100.7", 5), 0, "the same client, by another proxy");
     assert_eq!(tries("10.0.0.1", "198.51.100.8", 5), 5);
-    assert_eq!(tries("10.0.0.1", "", 100), 100, "a proxy itself");
+    // What cannot be read counts as one client of that proxy, and a valid token is answered still.
+    assert_eq!(tries("10.0.0.1", "unknown", 100), 60);
+    assert_eq!(tries("10.0.0.1", "", 5), 0);
+    assert_eq!(tries("10.0.0.1", "198.51.100.9", 5), 5);
+    send(&harness, "10.0.0.1", "unknown", harness.token(), "GET", "").expect(200);
+    assert_eq!(tries("10.0.0.1", "10.0.0.7", 100), 100, "a proxy itself");
     assert_eq!(tries("10.0.0.1", "127.0.0.1", 100), 100);
     // Without trust, the field is anybody's word.
     assert_eq!(tries("192.0.2.1", "127.0.0.1", 100), 60);
@@ -388,6 +393,22 @@ fn connections_are_counted_from_their_first_moment_to_their_last() {
         "plumm_connections_turned_away_total 0",
         "plumm_unread_requests_total{code=\"408\"} 1",
         "plumm_requests_at_work 1",
+        "plumm_permits_max{room=\"ordinary\"} 64",
+        "plumm_permits_max{room=\"quick\"} 16",
+        "plumm_permits_in_use{room=\"ordinary\"} 1",
+        "plumm_permits_in_use{room=\"quick\"} 0",
+        "plumm_permits_waiting{room=\"ordinary\"} 0",
+        "plumm_body_bytes_max{token=\"known\"} 67108864",
+        "plumm_body_bytes_max{token=\"none\"} 8388608",
+        "plumm_body_bytes{token=\"known\"} 0",
+        "plumm_bodies_refused_total{token=\"none\"} 0",
+        "plumm_connection_slots_max 512",
+        "plumm_connection_slots_in_use 1",
+        "plumm_memory_bytes_max 301989888",
+        "plumm_memory_bytes 0",
+        "plumm_memory_refused_total 0",
+        "plumm_long_reads_running 0",
+        "plumm_long_reads_refused_total 0",
     ] {
         has(&text, line);
     }

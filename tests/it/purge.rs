@@ -5,6 +5,7 @@ use std::fs;
 use plumm::store::tables::resource::State;
 use serde_json::{Value, json};
 
+use crate::cli::{Place, text};
 use crate::harness::{Harness, user};
 
 /// Every byte of the database and of the files beside it, free pages and the log included.
@@ -74,4 +75,88 @@ fn a_purge_leaves_nothing_of_a_person_in_any_file() {
     assert!(bytes.contains("stays@example.com"));
     assert_eq!(harness.get(&format!("/Users/{}", other["id"].as_str().unwrap())).status, 200);
     assert_eq!(harness.get("/Users").json()["totalResults"], 1);
+}
+
+#[test]
+fn a_deleted_group_comes_back_or_is_erased_with_who_was_in_it() {
+    let place = Place::new();
+    let serving = place.serve(&["--init", "acme"]);
+    let token = place.token();
+    let send = |method: &str, target: &str, body: &Value| {
+        serving.send(method, &format!("/scim/v2{target}"), &token, &body.to_string())
+    };
+    let ann = text(&send("POST", "/Users", &user("ann@example.com")).1["id"]);
+    let bob = text(&send("POST", "/Users", &user("bob@example.com")).1["id"]);
+    let falcon = json!({ "displayName": "Falcon X", "externalId": "marker-1",
+        "members": [{ "value": ann }, { "value": bob }] });
+    let group = || text(&send("POST", "/Groups", &falcon).1["id"]);
+    let delete = |id: &str| assert_eq!(send("DELETE", &format!("/Groups/{id}"), &json!({})).0, 204);
+    let first = group();
+    let named = format!("Falcon X (id {first})");
+
+    // One that is there is left to the identity provider.
+    place
+        .plumm(&["group", "purge", "acme", "FALCON x", "--yes"])
+        .fails(&format!("group {named} is not deleted: delete it in the identity provider first"));
+    place
+        .plumm(&["group", "restore", "acme", &first])
+        .fails(&format!("group {named} is not deleted: there is nothing to restore"));
+    place.plumm(&["group", "purge", "acme", "nobody", "--yes"]).fails(
+        "there is no deleted group nobody in organisation acme: `plumm group list acme --deleted` \
+         lists those there are",
+    );
+    assert_eq!(place.json(&["group", "list", "acme"])[0]["displayName"], "Falcon X");
+
+    // It comes back with the members that are there, which have new versions.
+    delete(&first);
+    assert_eq!(send("DELETE", &format!("/Users/{bob}"), &json!({})).0, 204);
+    assert_eq!(place.json(&["group", "list", "acme", "--deleted"])[0]["id"], json!(first));
+    let before = send("GET", &format!("/Users/{ann}"), &json!({})).1;
+    assert_eq!(
+        place.plumm(&["group", "restore", "acme", "falcon x"]).succeeds(),
+        format!("Group {named} of organisation acme is restored.\n")
+    );
+    let back = send("GET", &format!("/Groups/{first}"), &json!({})).1;
+    assert_eq!(back["members"].as_array().unwrap().len(), 1, "{back}");
+    let after = send("GET", &format!("/Users/{ann}"), &json!({})).1;
+    assert_eq!(after["groups"][0]["value"], json!(first));
+    assert_ne!(before["meta"]["version"], after["meta"]["version"]);
+
+    // Several of a name are told apart by their ids; one whose name is taken stays.
+    delete(&first);
+    let second = group();
+    delete(&second);
+    let third = group();
+    place.plumm(&["group", "purge", "acme", "Falcon X", "--yes"]).fails(&format!(
+        "several deleted groups of organisation acme have the name Falcon X (ids {first}, \
+         {second}). Name the one you mean by its id: `plumm group list acme --deleted` says when \
+         each was deleted"
+    ));
+    place.plumm(&["group", "restore", "acme", &second]).fails(&format!(
+        "group Falcon X (id {second}) cannot be restored: another group has taken the name since \
+         (id {third}). Rename or delete that one in the identity provider first"
+    ));
+    delete(&third);
+
+    // Erased when asked for in earnest, and then nothing of it is left.
+    place.plumm(&["group", "purge", "acme", &first]).is_misuse(
+        &format!(
+            "this would erase {named} of organisation acme, deleted, for good: its name, who was in \
+             it, all its data, and what the log says of its values. Nothing brings it back. \
+             Nothing has been erased yet"
+        ),
+        &format!("plumm group purge acme {first} --yes"),
+    );
+    let purged = place.json(&["group", "purge", "acme", &first, "--yes"]);
+    assert_eq!(purged, json!({ "id": first, "displayName": "Falcon X", "purged": true }));
+    for id in [&second, &third] {
+        place.plumm(&["group", "purge", "acme", id, "--yes"]).succeeds();
+    }
+    assert_eq!(place.json(&["group", "list", "acme", "--deleted"]), json!([]));
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    for file in place.files() {
+        let bytes = fs::read(place.folder.path().join(&file)).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("Falcon") && !text.contains("marker-1"), "in {file}");
+    }
 }

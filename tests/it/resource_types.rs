@@ -94,7 +94,7 @@ pub fn a_gadget(serial: &str) -> Value {
     json!({"schemas": [GADGET, OWNER], "serial": serial, OWNER: {"owner": "mara"}})
 }
 
-fn role_type() -> Value {
+pub fn role_type() -> Value {
     json!({
         "resourceType": {"name": "Role", "endpoint": "/Roles", "schema": ROLE},
         "schemas": [{"id": ROLE, "attributes": [{"name": "displayName", "required": true}]}],
@@ -690,7 +690,7 @@ fn a_type_is_registered_listed_replaced_and_removed_beside_a_running_server() {
         let rows: i64 = connection.query_row(&sql, [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0, "{table}");
     }
-    let sql = "SELECT group_concat(method) FROM provisioning_log ORDER BY seq";
+    let sql = "SELECT group_concat(method) FROM provisioning_log WHERE type = 'Role' ORDER BY seq";
     let methods: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(methods, "POST,DELETE,purge");
     let sql = "SELECT count(*) FROM provisioning_log WHERE changes LIKE '%Editor%'";
@@ -716,6 +716,10 @@ fn each_file_that_is_no_resource_type_is_refused_with_its_fault() {
     );
     refuse(&" ".repeat(256 * 1024 + 1), "it is longer than 256 KiB");
     refuse("[]", "it is JSON, but no object with \"resourceType\" and \"schemas\"");
+    refuse(
+        r#"{"resourceType": {"name": "A", "endpoint": "/A", "name": "B"}, "schemas": []}"#,
+        "in it \"resourceType.name\" stands twice; give it once",
+    );
     let no_type = "it has no \"resourceType\", an object as /ResourceTypes shows them";
     refuse("{}", no_type);
     refuse(r#"{"resourceType": "Role"}"#, no_type);

@@ -114,14 +114,14 @@ struct Draft {
 
 /// A part of a page, of one view of the database. No part takes long, so that whoever is far behind
 /// keeps nobody waiting.
-struct Part<'a> {
-    context: &'a Context<'a>,
+struct Part<'a, 'b> {
+    context: &'a Context<'b>,
     tx: &'a Read<'a>,
     page: &'a mut Draft,
 }
 
-impl<'a> Part<'a> {
-    fn new(context: &'a Context<'a>, tx: &'a Read<'a>, page: &'a mut Draft) -> Part<'a> {
+impl<'a, 'b> Part<'a, 'b> {
+    fn new(context: &'a Context<'b>, tx: &'a Read<'a>, page: &'a mut Draft) -> Part<'a, 'b> {
         Part { context, tx, page }
     }
 

@@ -17,6 +17,30 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
     let (census, tokens) =
         context.read(|tx| Ok((tx.census(org)?, tx.valid_tokens(org, context.now)?)))?;
     let mut text = context.metrics.to_text();
+    let ((waiting, refused), reads) =
+        (context.memory.waiting_and_refused(), context.store.long_reads());
+    for (name, kind, help, value) in [
+        (
+            "plumm_memory_bytes_max",
+            "gauge",
+            "Memory that parsed bodies, pages and unwritten answers may take.",
+            context.memory.total() as u64,
+        ),
+        (
+            "plumm_memory_bytes",
+            "gauge",
+            "Memory that they have taken.",
+            context.memory.in_use() as u64,
+        ),
+        ("plumm_memory_waiting", "gauge", "Requests that wait for memory.", waiting as u64),
+        ("plumm_memory_refused_total", "counter", "Requests refused for want of it.", refused),
+        ("plumm_long_reads_running", "gauge", "Long lists being read.", reads.0 as u64),
+        ("plumm_long_reads_waiting", "gauge", "Long lists that wait.", reads.1 as u64),
+        ("plumm_long_reads_refused_total", "counter", "Long lists that were refused.", reads.2),
+    ] {
+        text.family(name, kind, help);
+        text.sample(&[], value);
+    }
     text.family("plumm_users", "gauge", "Accounts of the organisation whose token asks.");
     text.sample(&[("state", "active")], census.active);
     text.sample(&[("state", "inactive")], census.inactive);

@@ -1,6 +1,7 @@
 //! `POST /Bulk` (RFC 7644 section 3.7): several operations in one transaction. Each fails alone,
 //! and each goes through the code of a request by itself.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use crate::http::response::Response;
 use crate::id;
 use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
+use crate::scim::json::Names;
 use crate::scim::membership;
 use crate::scim::schema::urn;
 use crate::store::transaction::Write;
@@ -34,11 +36,13 @@ pub const BULK_TIME_MAX: Duration = Duration::from_secs(2);
 /// 400 for what is no Bulk request, 413 for too many operations, failures of the store. What is
 /// wrong with one operation stands in the answer.
 pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
-    let body = context.body(request)?;
+    // Names that differ in letter case only are the fault of the operation that has them.
+    let body = context.body_with(request, Names::Exact)?;
     let bulk = BulkRequest::parse(body, &|path| segments(context.base_url, path))?;
     let outcomes = context.write(|tx| {
         let context = Context {
             store: context.store,
+            open: Cell::default(),
             change: Some(tx),
             bookmarks: context.bookmarks,
             definitions: context.definitions,
@@ -72,8 +76,8 @@ fn out_of_time() -> Error {
     )
 }
 
-struct Work<'a> {
-    context: &'a Context<'a>,
+struct Work<'a, 'c> {
+    context: &'a Context<'c>,
     bulk: &'a BulkRequest,
     creators: HashMap<String, usize>,
     /// The id of what each operation creates, chosen beforehand.
@@ -88,8 +92,8 @@ struct Prepared {
     late_members: Vec<Value>,
 }
 
-impl<'a> Work<'a> {
-    fn new(context: &'a Context<'a>, bulk: &'a BulkRequest) -> Work<'a> {
+impl<'a, 'c> Work<'a, 'c> {
+    fn new(context: &'a Context<'c>, bulk: &'a BulkRequest) -> Work<'a, 'c> {
         let id = |_: &BulkOperation| id::resource(context.now.milliseconds());
         Work {
             context,

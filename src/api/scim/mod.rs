@@ -4,6 +4,8 @@ pub mod bookmarks;
 pub mod bulk;
 pub mod cursor;
 pub mod discovery;
+pub mod members;
 pub mod query;
 pub mod render;
 pub mod resource;
+pub mod unique;

@@ -130,7 +130,23 @@ impl View<'_> {
         status: u16,
         stored: &Stored,
     ) -> Result<Response, Failure> {
-        let body = self.render(context, tx, std::slice::from_ref(stored))?.concat();
+        let links = self.links(context, tx, std::slice::from_ref(stored))?;
+        let links = links.into_values().next().unwrap_or_default();
+        self.respond(context, status, stored, &links)
+    }
+
+    /// The same for one whose members or groups are known. Needs no transaction.
+    ///
+    /// # Errors
+    /// As [`View::print`].
+    pub fn respond(
+        &self,
+        context: &Context,
+        status: u16,
+        stored: &Stored,
+        links: &Links,
+    ) -> Result<Response, Failure> {
+        let body = self.print(context, stored, links)?;
         Ok(self.headers(scim_response(status, body), stored))
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::auth;
 use crate::cli::error::CliError;
+use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::quoted;
 use crate::cli::token;
@@ -71,8 +72,10 @@ fn first_run(
             return Ok::<_, Error>((org, None));
         }
         let org = write.add_org(name, true, OrgSettings::default())?;
+        org::record_created(write, session, &org)?;
         let issued = auth::generate(now, org.key, Scope::Scim, INIT_LABEL, None)?;
         write.add_token(&issued.token)?;
+        token::record_created(write, session, &issued.token)?;
         Ok((org, Some(issued)))
     })?;
     if let Some(issued) = issued {

@@ -1,5 +1,6 @@
 //! `plumm serve`: starts the server, and ends it on a signal.
 
+mod allocator;
 pub mod args;
 mod first_run;
 mod periodic;
@@ -44,6 +45,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why it could not start.
 pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
+    allocator::bound();
     refuse_plain_http_on_network(args, session)?;
     let certificates = certificates(args, session)?;
     let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::scim::error::quoted;
+use crate::scim::json::{self, Names};
 use crate::scim::schema::attribute::{Attribute, find};
 use crate::scim::schema::urn;
 
@@ -69,7 +70,7 @@ impl Schema {
             return Err(format!("it is longer than {} KiB", BYTES_MAX / 1024));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let given = serde_json::from_str(text).map_err(|it| format!("it is not JSON ({it})"))?;
+        let given = json::parse(text, Names::AnyCase).map_err(|it| it.to_string())?;
         Schema::of_document(&given, false)
     }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::scim::error::quoted;
+use crate::scim::json::{self, Names};
 use crate::scim::schema::document::{BYTES_MAX, Schema, flag, known_members, text_of};
 use crate::scim::schema::urn;
 
@@ -93,7 +94,7 @@ impl OwnType {
             return Err(format!("it is longer than {} KiB", FILE_BYTES_MAX / 1024));
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let given = serde_json::from_str(text).map_err(|it| format!("it is not JSON ({it})"))?;
+        let given = json::parse(text, Names::AnyCase).map_err(|it| it.to_string())?;
         OwnType::from_document(completed(&given)?)
     }
 

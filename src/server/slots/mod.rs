@@ -19,10 +19,7 @@ use crate::http::forwarded::speaks_for_many;
 use crate::http::request::client_of;
 use crate::server::limits::Limits;
 use crate::server::slots::state::{Phase, State};
-
-/// How long a new connection is safe from eviction: an honest client has sent something by then.
-/// While all connections are that new, the next one waits to be accepted.
-const GRACE_MICROS: u64 = 100_000;
+use crate::server::socket::has_unread_input;
 
 /// All slots of a server.
 #[derive(Debug)]
@@ -82,6 +79,8 @@ impl Slots {
         }
         let client = client_of(address);
         let of_client = |entry: &Entry| entry.address == client;
+        // Nobody waits for the grace of others here: an address only makes room for itself, and
+        // the acceptor has waited.
         if !speaks_for_many(address, &self.trusted_proxies)
             && occupied.entries.values().filter(|it| of_client(it)).count()
                 >= self.connections_per_address_max
@@ -103,30 +102,64 @@ impl Slots {
         Some(Slot { slots: Arc::clone(self), id, state })
     }
 
-    /// Waits when a new connection would evict one that is still in its grace period, until that
+    /// Waits while a new connection would evict one that is still in its grace period, until that
     /// period is over or a slot is free.
     pub fn wait_for_grace(&self) {
-        let occupied = self.occupied();
-        if occupied.entries.len() < self.connections_max {
-            return;
-        }
-        let now = self.now();
-        let Some((state, _)) = occupied.next_to_evict(now, |_| true) else {
-            return;
-        };
-        let left = GRACE_MICROS.saturating_sub(now.saturating_sub(state.since));
-        if state.costs_client_nothing(now) && left > 0 {
-            drop(self.freed.wait_timeout(occupied, Duration::from_micros(left)));
-        }
+        let is_full = |occupied: &Occupied| occupied.entries.len() >= self.connections_max;
+        drop(self.wait_while_in_grace(self.occupied(), is_full, None));
     }
 
-    /// Evicts one connection and waits until a slot is free, but no longer than this.
-    pub fn evict_and_wait(&self, timeout: Duration) {
-        let mut occupied = self.occupied();
-        occupied.evict_one(self.now(), |_| true);
+    /// Evicts one connection and waits until a slot is free, but no longer than this once no
+    /// connection is in its grace period any more.
+    ///
+    /// A patient caller only waits where it would be an idle connection, some client's own:
+    /// threads and descriptors of connections that have just ended may be on their way back.
+    pub fn evict_and_wait(&self, timeout: Duration, patient: bool) {
+        let before = self.occupied();
+        let count = before.entries.len();
+        let is_as_full = |occupied: &Occupied| occupied.entries.len() >= count;
+        let mut occupied = self.wait_while_in_grace(before, is_as_full, Some(timeout));
+        let next = occupied.next_to_evict(self.now(), |_| true);
+        let spared = patient && next.is_some_and(|(state, _)| state.phase == Phase::Idle);
+        if is_as_full(&occupied) && !spared {
+            occupied.evict_one(self.now(), |_| true);
+        }
         // Under the same lock, so that no notification is missed. Woken early or late, the caller
         // tries again.
         drop(self.freed.wait_timeout(occupied, timeout));
+    }
+
+    /// Waits while this is the case and the next connection to be evicted is in its grace period;
+    /// where none can be evicted, no longer than this. A notification alone is no reason to go on:
+    /// it may be that of a connection whose slot went to another long ago.
+    fn wait_while_in_grace<'a>(
+        &self,
+        mut occupied: MutexGuard<'a, Occupied>,
+        holds: impl Fn(&Occupied) -> bool,
+        else_for: Option<Duration>,
+    ) -> MutexGuard<'a, Occupied> {
+        while holds(&occupied) && !self.is_stopping() {
+            let now = self.now();
+            let left = match occupied.next_to_evict(now, |_| true) {
+                Some((state, _)) => Duration::from_micros(state.grace_left(now)),
+                None => else_for.unwrap_or_default(),
+            };
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.freed.wait_timeout(occupied, left);
+            let (after, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            occupied = after;
+            if timeout.timed_out() && occupied.next_to_evict(self.now(), |_| true).is_none() {
+                break;
+            }
+        }
+        occupied
+    }
+
+    /// How many slots there are, and how many of them are occupied.
+    pub fn numbers(&self) -> [usize; 2] {
+        [self.connections_max, self.occupied().entries.len()]
     }
 
     /// Whether service ends.
@@ -186,7 +219,7 @@ impl Occupied {
         is_candidate: impl Fn(&Entry) -> bool,
     ) -> Option<(State, u64)> {
         let entries = self.entries.iter().filter(|(_, entry)| is_candidate(entry));
-        let states: Vec<_> = entries.map(|(id, entry)| (entry.state(), *id)).collect();
+        let mut states: Vec<_> = entries.map(|(id, entry)| (entry.state(), *id)).collect();
         let costing_nothing =
             states.iter().filter(|(state, _)| state.costs_client_nothing(now)).count();
         let are_many = costing_nothing * 2 > states.len();
@@ -196,8 +229,15 @@ impl Occupied {
             _ if state.costs_client_nothing(now) => Some(if are_many { 0 } else { 2 }),
             _ => None,
         };
-        let ranked = states.into_iter().filter_map(|it| Some((rank(it.0)?, it)));
-        ranked.min_by_key(|(rank, (state, _))| (*rank, state.since)).map(|it| it.1)
+        states.retain(|(state, _)| rank(*state).is_some());
+        states.sort_by_key(|(state, _)| (rank(*state), state.since));
+        // The client of one that has unread input has done its part, and it is this server that is
+        // late. Where that goes for all of them, the order decides alone.
+        let is_late = |id: &u64| self.entries.get(id).is_some_and(|it| has_unread_input(&it.tcp));
+        let least = states.first().and_then(|(state, _)| rank(*state));
+        let mut equals = states.iter().take_while(|(state, _)| rank(*state) == least);
+        let found = equals.find(|(state, id)| !(state.waits_for_client() && is_late(id)));
+        found.or(states.first()).copied()
     }
 
     /// Evicts a connection if its state still allows that; `false` when it does not.

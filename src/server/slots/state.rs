@@ -3,6 +3,13 @@
 /// An answer that has been on its way for longer is one whose client does not read.
 pub const STALLED_MICROS: u64 = 1_000_000;
 
+/// How long a new connection is safe from eviction: what an honest client sends first comes right
+/// behind its connect. While all connections are that new, the next one waits to be accepted.
+pub const SILENT_GRACE_MICROS: u64 = 250_000;
+/// The same once a request or a handshake has begun to arrive: enough for two further flights from
+/// the other side of the world.
+pub const INCOMPLETE_GRACE_MICROS: u64 = 600_000;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -44,6 +51,21 @@ impl State {
     /// The state as one number.
     pub fn to_bits(self) -> u64 {
         self.since << 3 | self.phase as u64
+    }
+
+    /// For how long the connection is still safe from eviction, in microseconds.
+    pub fn grace_left(self, now: u64) -> u64 {
+        let grace = match self.phase {
+            Phase::New => SILENT_GRACE_MICROS,
+            Phase::Reading => INCOMPLETE_GRACE_MICROS,
+            _ => 0,
+        };
+        grace.saturating_sub(now.saturating_sub(self.since))
+    }
+
+    /// Whether it is the client's turn to send something.
+    pub fn waits_for_client(self) -> bool {
+        matches!(self.phase, Phase::New | Phase::Reading | Phase::Idle)
     }
 
     /// Whether the connection costs its client nothing to hold: no request is complete, or the

@@ -1,11 +1,11 @@
 //! Who gets a slot, who is evicted, and how service ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
 use super::*;
-use crate::server::slots::state::STALLED_MICROS;
+use crate::server::slots::state::{INCOMPLETE_GRACE_MICROS, SILENT_GRACE_MICROS, STALLED_MICROS};
 
 const A: &str = "192.0.2.1";
 const B: &str = "192.0.2.2";
@@ -130,7 +130,7 @@ fn a_new_connection_waits_for_the_grace_period_of_others() {
     slots.wait_for_grace();
     let second = connect(&slots, A).unwrap();
     slots.wait_for_grace();
-    assert!(began.elapsed() >= Duration::from_micros(GRACE_MICROS), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_micros(SILENT_GRACE_MICROS), "{:?}", began.elapsed());
     assert!(is_open(&first.1) && is_open(&second.1));
     // An idle connection has no grace period.
     for slot in [&first.0, &second.0] {
@@ -138,6 +138,45 @@ fn a_new_connection_waits_for_the_grace_period_of_others() {
     }
     slots.wait_for_grace();
     assert!(connect(&slots, A).is_some());
+}
+
+#[test]
+fn a_request_that_arrives_in_pieces_has_its_time_and_wakeups_of_others_do_not_end_it() {
+    let slots = slots(2, 9);
+    let began = Instant::now();
+    let held = [connect(&slots, A).unwrap(), connect(&slots, A).unwrap()];
+    assert!(held.iter().all(|it| it.0.set_reading()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..20 {
+                thread::sleep(Duration::from_millis(5));
+                slots.freed.notify_all();
+            }
+        });
+        slots.wait_for_grace();
+        // Threads or descriptors may be what is missing instead of slots.
+        assert!(began.elapsed() >= Duration::from_micros(INCOMPLETE_GRACE_MICROS));
+    });
+    let slots = self::slots(9, 9);
+    let only = connect(&slots, A).unwrap();
+    let began = Instant::now();
+    slots.evict_and_wait(Duration::from_millis(1), true);
+    assert!(began.elapsed() >= Duration::from_micros(SILENT_GRACE_MICROS / 2));
+    assert!(!is_open(&only.1));
+    let idle = served(&slots);
+    slots.evict_and_wait(Duration::from_millis(1), true);
+    assert!(is_open(&idle.1));
+    slots.evict_and_wait(Duration::from_millis(1), false);
+    assert!(!is_open(&idle.1));
+}
+
+#[test]
+fn a_connection_whose_request_has_arrived_is_not_evicted_for_a_late_server() {
+    let slots = slots(2, 9);
+    let (mut sent, silent) = (connect(&slots, A).unwrap(), connect(&slots, A).unwrap());
+    sent.1.write_all(b"GET").unwrap();
+    let _new = connect(&slots, B).unwrap();
+    assert_eq!([&sent, &silent].map(|it| is_open(&it.1)), [true, false]);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A whole copy of the database in one file, made at any moment.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::copies::check::{Report, check};
 use crate::store::copies::view::with_view;
+use crate::store::database_file::{DatabaseFile, Purpose};
 use crate::store::error::Error;
 use crate::store::migrate;
 use crate::store::paths::{beside, folder_of};
@@ -53,9 +54,9 @@ pub fn backup(database: &Path, target: &Path) -> Result<Report, Error> {
 /// A copy in the making, beside the file it will be. It is removed when it is dropped.
 pub struct Partial {
     path: PathBuf,
-    /// Locked, so that two programs do not write one copy. The file of a killed program is not
-    /// locked, and is used again.
-    file: File,
+    /// Locked, so that two programs do not write one copy, and that nobody serves a copy before the
+    /// work is done. The file of a killed program is not locked, and is used again.
+    file: DatabaseFile,
 }
 
 impl Partial {
@@ -78,22 +79,20 @@ impl Partial {
         };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        // Another program may have given the file its final name after this one opened it; and a
-        // symbolic link leads to a file that plumm must not write.
-        let ours = file.metadata().map_err(failed)?;
-        let named = fs::symlink_metadata(&path);
-        if !named.is_ok_and(|it| it.ino() == ours.ino() && it.dev() == ours.dev()) {
+        let file = options.open(&path).and_then(DatabaseFile::of).map_err(failed)?;
+        if !file.try_lock(Purpose::Copy).map_err(failed)? {
             return Err(in_use(path));
         }
+        // Another program may have given the file its final name after this one opened it; and a
+        // link leads to a file that plumm must not write.
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink());
+        if is_link || !file.is_at(&path) || file.names() > 1 {
+            return Err(in_use(path));
+        }
+        let handle = file.file().map_err(failed)?;
         // The file may have existed before, with other permissions.
-        file.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
-        file.set_len(0).map_err(failed)?;
+        handle.set_permissions(Permissions::from_mode(0o600)).map_err(failed)?;
+        handle.set_len(0).map_err(failed)?;
         let partial = Partial { path, file };
         partial.remove_leftovers();
         Ok(partial)
@@ -114,7 +113,8 @@ impl Partial {
         let report = check(&self.path, folder)?;
         // What is wrong with the copy is wrong with the database, so the error names that.
         let report = report.require_whole(database)?;
-        self.file.sync_all().map_err(|it| Error::Io(self.path.clone(), it))?;
+        let synced = self.file.file().and_then(File::sync_all);
+        synced.map_err(|it| Error::Io(self.path.clone(), it))?;
         Ok(report)
     }
 

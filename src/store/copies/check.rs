@@ -1,8 +1,7 @@
 //! Whether a database file is whole, and what it holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
@@ -10,20 +9,27 @@ use rusqlite::{Connection, ErrorCode};
 use crate::scim::datetime::Timestamp;
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
+use crate::store::copies::columns::{self, Known, Rules};
 use crate::store::copies::view::{LOG_SUFFIXES, with_view};
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::migrate;
 use crate::store::paths::{beside, resolved};
-use crate::store::serve_lock::serving;
+use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::resource::{Columns, Stored};
 use crate::store::tables::resource_type;
 
-/// The most faults of one kind in a report; a damaged file has thousands.
-const FAULTS_MAX: usize = 10;
+/// The most faults in a report; a damaged file has thousands.
+const FAULTS_MAX: usize = 24;
+/// What is said of an e-mail row without its resource.
+const NO_RESOURCE: &str = "column resource: a row belongs to a row of resource that is not there";
 /// The length of the header of a SQLite file, in bytes.
 const HEADER_BYTES: usize = 100;
 /// The schema from which on organisations have resource types of their own.
 const WITH_TYPES: i64 = 4;
+
+/// One part of the examination of a file of this schema: what is wrong, in sentences.
+type Check = fn(&Connection, i64) -> Result<Vec<String>, Error>;
 
 /// What a file holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +44,8 @@ pub struct Report {
     pub last_change: Option<(i64, Timestamp)>,
     /// What is wrong, in sentences. A file without faults is whole.
     pub faults: Vec<String>,
+    /// How many further faults were found.
+    pub more: usize,
 }
 
 /// What an organisation has in a file.
@@ -67,6 +75,12 @@ impl Report {
         Err(Error::NotWhole(path.to_owned(), self.faults))
     }
 
+    fn add(&mut self, faults: Vec<String>) {
+        for it in faults {
+            if self.faults.len() < FAULTS_MAX { self.faults.push(it) } else { self.more += 1 }
+        }
+    }
+
     fn fault(what: impl Into<String>) -> Report {
         Report { known: migrate::newest(), faults: vec![what.into()], ..Report::default() }
     }
@@ -78,8 +92,8 @@ impl Report {
 /// # Errors
 /// When the file cannot be read. What is wrong with it is in the report.
 pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
-    // A running server has checked the header, and its file must not be opened here (see `view`).
-    if serving(path)?.is_none()
+    // A running server has checked the header.
+    if serving(path)? == Serving::Nobody
         && let Some(fault) = header_fault(path)?
     {
         return Ok(Report::fault(fault));
@@ -90,17 +104,15 @@ pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
 /// The fault that the first bytes or the length of the file show, before SQLite opens it.
 fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
-    let file = File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?;
-    if !found.is_file() {
-        return Err(io(std::io::Error::new(ErrorKind::InvalidInput, "is no regular file")));
-    }
-    if found.len() == 0 {
+    let file = DatabaseFile::open(path).map_err(io)?;
+    let file = file.file().map_err(io)?;
+    let bytes = file.metadata().map_err(io)?.len();
+    if bytes == 0 {
         return Ok(Some("it is empty".to_owned()));
     }
-    let mut header = Vec::with_capacity(HEADER_BYTES);
-    file.take(HEADER_BYTES as u64).read_to_end(&mut header).map_err(io)?;
-    if header.len() < HEADER_BYTES || !header.starts_with(b"SQLite format 3\0") {
+    let mut header = [0; HEADER_BYTES];
+    let read = file.read_exact_at(&mut header, 0);
+    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
         return Ok(Some("it is no SQLite database".to_owned()));
     }
     let number =
@@ -114,11 +126,10 @@ fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let has_no_log = !LOG_SUFFIXES.iter().any(|it| beside(&path, it).exists());
     // SQLite uses the number of pages in the header only when the two change counters are equal.
     let expected = if number(24) == number(92) { number(28) * page_bytes } else { 0 };
-    if has_no_log && found.len() < expected {
+    if has_no_log && bytes < expected {
         return Ok(Some(format!(
-            "it has {} bytes and should have {expected}: the copy was cut short, or made while \
-             the database was being written",
-            found.len()
+            "it has {bytes} bytes and should have {expected}: the copy was cut short, or made \
+             while the database was being written"
         )));
     }
     Ok(None)
@@ -143,13 +154,17 @@ fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
         Err(error) => return as_fault(error).map(Report::fault),
     };
     let mut report = Report { schema, known: migrate::newest(), ..Report::default() };
-    let checks = [pages, tables, references, counts, types, documents, members];
-    for check in checks {
-        match check(connection, schema) {
-            Ok(faults) => report.faults.extend(faults),
-            Err(error) => report.faults.push(as_fault(error)?),
+    // A damaged page or another form of a table has further faults as its consequence, which a
+    // report leaves out.
+    for checks in
+        [&[pages as Check][..], &[tables], &[rows, references, counts, types, documents, members]]
+    {
+        for check in checks {
+            match check(connection, schema) {
+                Ok(faults) => report.add(faults),
+                Err(error) => report.add(vec![as_fault(error)?]),
+            }
         }
-        // A fault has others as its consequence, which a report leaves out.
         if !report.is_whole() {
             return Ok(report);
         }
@@ -190,23 +205,57 @@ fn pages(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
     Ok(faults)
 }
 
-/// Compares the tables with those of a new file of this schema. Other tables are no fault: a
-/// program that replicates the file may have added some.
+/// Compares what the file is made of with a new file of this schema: tables, indexes, triggers and
+/// views. Tables whose names begin with `_` are no fault, nor are their indexes: a program that
+/// replicates the file adds some.
 fn tables(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let model = Connection::open_in_memory()?;
     migrate::make_schema(&model, schema)?;
     let expected = definitions(&model)?;
     let found = definitions(connection)?;
     let differing = expected.iter().filter(|(name, sql)| found.get(*name) != Some(*sql));
-    let faults = differing.take(FAULTS_MAX);
-    Ok(faults.map(|(name, _)| format!("{name} is not as schema {schema} has it")).collect())
+    let differing = differing.map(|(name, _)| format!("{name} is not as schema {schema} has it"));
+    let is_replicators = |kind: &str, table: &str| {
+        matches!(kind, "table" | "index")
+            && (table.starts_with('_') || table.starts_with("sqlite_"))
+    };
+    let strange = found.iter().filter(|(name, (kind, table, _))| {
+        !expected.contains_key(*name) && !is_replicators(kind, table)
+    });
+    let strange =
+        strange.map(|(_, (kind, table, _))| format!("{kind} on {table} that plumm has not made"));
+    Ok(differing.chain(strange).collect())
 }
 
-fn definitions(connection: &Connection) -> Result<BTreeMap<String, String>, Error> {
-    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
+/// What a file is made of, by name: kind, table and SQL.
+fn definitions(
+    connection: &Connection,
+) -> Result<BTreeMap<String, (String, String, String)>, Error> {
+    let sql = "SELECT name, type, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL";
     let mut statement = connection.prepare(sql)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?, row.get(3)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Reads every row of the small tables and of the log.
+fn rows(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    let known = known(connection, schema)?;
+    let mut faults = Vec::new();
+    columns::check_tables(connection, &known, |it| faults.push(it))?;
+    Ok(faults)
+}
+
+fn known(connection: &Connection, schema: i64) -> Result<Known, Error> {
+    let mut types = BTreeSet::new();
+    if schema >= WITH_TYPES {
+        let mut statement = connection.prepare("SELECT org, name FROM resource_type")?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        types = rows.collect::<Result<_, _>>()?;
+    }
+    let builtin = Definitions::builtin(IdentityChanges::Refuse);
+    let builtin = builtin.all_types().into_iter().map(|it| it.name.clone()).collect();
+    columns::known(connection, builtin, types)
 }
 
 fn references(connection: &Connection, _schema: i64) -> Result<Vec<String>, Error> {
@@ -215,7 +264,16 @@ fn references(connection: &Connection, _schema: i64) -> Result<Vec<String>, Erro
     let mut faults = Vec::new();
     while let Some(row) = rows.next()? {
         let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-        faults.push(format!("a row of {table} belongs to a row of {parent} that is not there"));
+        let (row, key): (Option<i64>, i64) = (row.get(1)?, row.get(3)?);
+        let sql = "SELECT \"from\" FROM pragma_foreign_key_list(?) WHERE id = ?";
+        let column: String =
+            connection.query_row(sql, rusqlite::params![table, key], |row| row.get(0))?;
+        // Tables without row numbers have no better name for theirs here.
+        let row = row.map_or_else(|| "?".to_owned(), |it| it.to_string());
+        faults.push(format!(
+            "table {table}, row {row}, column {column}: it belongs to a row of {parent} that is \
+             not there"
+        ));
         if faults.len() == FAULTS_MAX {
             break;
         }
@@ -281,10 +339,13 @@ fn types(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
 fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let display = if schema >= 2 { "display" } else { "NULL" };
     let sql = format!(
-        "SELECT seq, org, id, document, user_name, external_id, display_name, active, {display}
+        "SELECT seq, org, id, document, user_name, external_id, display_name, active, {display},
+            type, created, last_modified, version, deleted
          FROM resource ORDER BY seq"
     );
+    let known = known(connection, schema)?;
     let mut resources = connection.prepare(&sql)?;
+    let rules = Rules::of("resource", &resources);
     let mut resources = resources.query([])?;
     // Both statements have the same order, so that one walk through both finds what belongs
     // together.
@@ -294,12 +355,12 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
     let mut email: Option<(i64, i64, String)> = None;
     let mut more = true;
     let mut faults = Vec::new();
-    while let Some(row) = resources.next()?
-        && faults.len() < FAULTS_MAX
-    {
+    while let Some(row) = resources.next()? {
+        faults.extend(rules.faults(row, &known)?);
         let (seq, org, id): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let mut found = BTreeSet::new();
         let mut in_org = true;
+        let mut orphan = false;
         loop {
             if email.is_none() && more {
                 email = match emails.next()? {
@@ -309,6 +370,7 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
                 more = email.is_some();
             }
             match email.take_if(|it| it.0 <= seq) {
+                Some((of_seq, _, _)) if of_seq < seq => orphan = true,
                 Some((_, of, value)) => {
                     in_org &= of == org;
                     found.insert(value);
@@ -316,8 +378,16 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
                 None => break,
             }
         }
+        if orphan {
+            faults.push(format!("table email, {NO_RESOURCE}"));
+        }
         let text = row.get_ref(3)?.as_str().unwrap_or_default();
-        let document = Stored::parse_text(&id, text)?;
+        let Ok(document) = Stored::parse_text(&id, text) else {
+            faults.push(format!(
+                "table resource, row {seq}, column document: it is no document that plumm can read"
+            ));
+            continue;
+        };
         let mut expected = Columns::of(&document);
         // Another form of the same name, from before names were folded anew, or from then on where
         // two accounts have the same one.
@@ -330,18 +400,34 @@ fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error>
             expected.emails = found.iter().cloned().collect();
         }
         let display: Option<String> = row.get(8)?;
-        let same = document.get("id").and_then(|it| it.as_str()) == Some(&id)
-            && expected.user_name == row.get(4)?
-            && expected.external_id == row.get(5)?
-            && expected.display_name == row.get(6)?
-            && expected.active == row.get(7)?
-            && (schema < 2 || expected.display == display);
-        if !same {
-            faults.push(format!("the columns of resource {id} do not say what its document says"));
+        for (column, same) in [
+            ("id", document.get("id").and_then(|it| it.as_str()) == Some(&id)),
+            ("user_name", expected.user_name == row.get(4)?),
+            ("external_id", expected.external_id == row.get(5)?),
+            ("display_name", expected.display_name == row.get(6)?),
+            ("active", expected.active.map(i64::from) == row.get(7)?),
+            ("display", schema < 2 || expected.display == display),
+        ] {
+            if !same {
+                faults.push(format!(
+                    "table resource, row {seq}, column {column}: it does not say what the \
+                     document says"
+                ));
+            }
         }
-        if !in_org || found != expected.emails.into_iter().collect() {
-            faults.push(format!("the e-mail rows of resource {id} are not those of its document"));
+        if !in_org {
+            faults.push(format!(
+                "table email, row {seq}, column org: it is not the organisation of the resource"
+            ));
         }
+        if found != expected.emails.into_iter().collect() {
+            faults.push(format!(
+                "table email, row {seq}, column value: the addresses are not those of the document"
+            ));
+        }
+    }
+    if email.is_some() || emails.next()?.is_some() {
+        faults.push(format!("table email, {NO_RESOURCE}"));
     }
     Ok(faults)
 }
@@ -368,11 +454,15 @@ fn members(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let sql = "SELECT team.id, resource.id FROM member
         JOIN resource AS team ON team.seq = member.grp
         JOIN resource ON resource.seq = member.resource
-        WHERE team.org <> resource.org OR resource.deleted IS NOT NULL LIMIT ?";
+        WHERE team.org <> resource.org OR resource.deleted IS NOT NULL
+            OR team.seq = resource.seq OR team.user_name IS NOT NULL LIMIT ?";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([FAULTS_MAX as i64], |row| {
         let (group, member): (String, String) = (row.get(0)?, row.get(1)?);
-        Ok(format!("group {group} has the member {member}, which it cannot have"))
+        Ok(format!(
+            "table member, column grp or resource: group {group} has the member {member}, which it \
+             cannot have"
+        ))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

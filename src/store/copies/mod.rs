@@ -2,5 +2,6 @@
 
 pub mod backup;
 pub mod check;
+pub mod columns;
 pub mod restore;
 pub mod view;

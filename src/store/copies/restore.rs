@@ -12,6 +12,7 @@ use crate::scim::datetime::Timestamp;
 use crate::store::copies::backup::{Partial, sync_folder};
 use crate::store::copies::check::{Report, check};
 use crate::store::copies::view::LOG_SUFFIXES;
+use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::paths::{beside, folder_of, resolved};
 use crate::store::serve_lock::{ServeLock, is_checkpointed_externally};
@@ -42,7 +43,8 @@ pub fn restore(
 ) -> Result<Restored, Error> {
     let place = &resolved(database);
     let refused = |text: &str| Error::Io(database.to_owned(), io::Error::other(text.to_owned()));
-    if resolved(source) == *place {
+    let is_database = DatabaseFile::open(source).is_ok_and(|it| it.is_at(place));
+    if is_database || resolved(source) == *place {
         return Err(refused("is the database itself: name the copy to restore"));
     }
     let report = check(source, folder_of(place))?;
@@ -54,7 +56,8 @@ pub fn restore(
         ));
     }
     // With this lock no server starts on the old file before the new one is in its place, and no
-    // second restore writes the same copy. The note about checkpoints stays as it was.
+    // second restore writes the same copy; the copy itself is locked from its beginning on, and by
+    // the name of the database when it gets that. The note about checkpoints stays as it was.
     let lock = ServeLock::take(database, is_checkpointed_externally(database))?;
     let partial = Partial::create(place)?;
     let report = partial.fill(source)?;

@@ -34,6 +34,8 @@ pub(crate) struct LongReads {
 struct Counts {
     running: usize,
     waiting: usize,
+    /// How many were refused.
+    refused: u64,
     /// Of those that run and wait, how many each organisation has.
     of_org: HashMap<OrgKey, (usize, usize)>,
 }
@@ -57,6 +59,12 @@ impl Counts {
 }
 
 impl LongReads {
+    /// How many run, how many wait, and how many were refused.
+    pub(crate) fn numbers(&self) -> (usize, usize, u64) {
+        let counts = lock(&self.counts);
+        (counts.running, counts.waiting, counts.refused)
+    }
+
     /// Waits for a permit, which is given back when it is dropped.
     ///
     /// # Errors
@@ -66,6 +74,7 @@ impl LongReads {
         if counts.is_full_for(org) {
             let waiting = counts.of_org.get(&org).map_or(0, |(_, waiting)| *waiting);
             if counts.waiting >= WAITING_MAX || waiting >= WAITING_OF_ORG_MAX {
+                counts.refused += 1;
                 return Err(Error::Crowded);
             }
             counts.add(org, 0, 1);
@@ -74,6 +83,7 @@ impl LongReads {
             counts = waited.unwrap_or_else(PoisonError::into_inner).0;
             counts.add(org, 0, -1);
             if counts.is_full_for(org) {
+                counts.refused += 1;
                 return Err(Error::Crowded);
             }
         }

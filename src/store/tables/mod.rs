@@ -1,6 +1,8 @@
 //! The tables of the database, one file each.
 
 pub mod census;
+pub mod change;
+pub mod draft;
 pub mod member;
 pub mod org;
 pub mod provisioning_log;

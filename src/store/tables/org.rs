@@ -74,9 +74,17 @@ pub struct Org {
     pub created: Timestamp,
 }
 
-/// The columns of an organisation, as [`from_columns`] reads them.
-pub(crate) const COLUMNS: &str = "org.id, org.name, org.active, org.username_format,
-    org.identity_changes, org.strict, org.rate, org.schemas, org.created";
+/// The columns of an organisation, as [`from_columns`] reads them; a macro, so that the compiler
+/// puts the statements together that every request needs.
+macro_rules! org_columns {
+    () => {
+        "org.id, org.name, org.active, org.username_format, org.identity_changes, org.strict,
+        org.rate, org.schemas, org.created"
+    };
+}
+pub(crate) use org_columns;
+
+pub(crate) const COLUMNS: &str = org_columns!();
 
 impl Read<'_> {
     /// The organisation of this name, in any letter case.
@@ -164,23 +172,38 @@ fn changes_word(changes: IdentityChanges) -> &'static str {
     }
 }
 
+fn format_of(word: &str) -> Option<UsernameFormat> {
+    [UsernameFormat::Email, UsernameFormat::Any].into_iter().find(|it| format_word(*it) == word)
+}
+
+fn changes_of(word: &str) -> Option<IdentityChanges> {
+    let all = [IdentityChanges::Refuse, IdentityChanges::Allow];
+    all.into_iter().find(|it| changes_word(*it) == word)
+}
+
+/// Whether a column `username_format` may say this.
+pub(crate) fn is_format_word(word: &str) -> bool {
+    format_of(word).is_some()
+}
+
+/// Whether a column `identity_changes` may say this.
+pub(crate) fn is_changes_word(word: &str) -> bool {
+    changes_of(word).is_some()
+}
+
 fn from_row(row: &Row) -> rusqlite::Result<Result<Org, Error>> {
     from_columns(row, 0)
 }
 
 /// Reads an organisation from a row whose columns from `first` on are [`COLUMNS`].
 pub(crate) fn from_columns(row: &Row, first: usize) -> rusqlite::Result<Result<Org, Error>> {
-    let format: String = row.get(first + 3)?;
-    let changes: String = row.get(first + 4)?;
-    let username_format = match format.as_str() {
-        "email" => UsernameFormat::Email,
-        "any" => UsernameFormat::Any,
-        other => return Ok(Err(Error::Invalid(format!("username format {other}")))),
+    let format = row.get_ref(first + 3)?.as_str()?;
+    let Some(username_format) = format_of(format) else {
+        return Ok(Err(Error::Invalid(format!("username format {format}"))));
     };
-    let identity_changes = match changes.as_str() {
-        "refuse" => IdentityChanges::Refuse,
-        "allow" => IdentityChanges::Allow,
-        other => return Ok(Err(Error::Invalid(format!("identity changes {other}")))),
+    let changes = row.get_ref(first + 4)?.as_str()?;
+    let Some(identity_changes) = changes_of(changes) else {
+        return Ok(Err(Error::Invalid(format!("identity changes {changes}"))));
     };
     Ok(Ok(Org {
         key: OrgKey(row.get(first)?),

@@ -1,15 +1,24 @@
 //! The provisioning log: one line per change, written in the transaction of the change.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::schema::name::{ACTIVE, MEMBERS};
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::transaction::{Read, Write};
+
+/// How long the changes of a line may be, in bytes of JSON, but for what says what was left out.
+const CHANGES_BYTES_MAX: usize = 64 * 1024;
+/// The longest change of one attribute that is not left out alone, in bytes of JSON.
+const VALUE_BYTES_MAX: usize = 1024;
+/// Where the record of a change says how much was left out, in bytes.
+const LEFT_OUT: &str = "leftOut";
 
 /// How many old lines one transaction removes at most, so that writers do not wait long.
 const TRIM_ROWS: i64 = 5_000;
@@ -26,14 +35,20 @@ const OLD_LINES: &str = "SELECT seq FROM (
 pub const CLI: &str = "cli";
 
 /// The type of lines that are about an organisation itself and no resource of it.
-pub const ORG: &str = "org";
+pub const ORG: &str = "Organization";
+/// The type of lines about an API token, by its public id.
+pub const TOKEN: &str = "Token";
+/// The type of lines about a schema, by its URN.
+pub const SCHEMA: &str = "Schema";
+/// The type of lines about a resource type, by its name.
+pub const RESOURCE_TYPE: &str = "ResourceType";
 
 /// Who makes a change.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The public id of the token, or [`CLI`].
     pub name: String,
-    /// The client's address.
+    /// The client's address; of a command `user:` and whose shell it was.
     pub client: Option<String>,
 }
 
@@ -54,9 +69,9 @@ pub struct LogLine<'a> {
     pub actor: &'a Actor,
     /// The HTTP method, or the command.
     pub method: &'a str,
-    /// The name of the resource type.
+    /// The name of the resource type, or one of [`ORG`], [`TOKEN`], [`SCHEMA`], [`RESOURCE_TYPE`].
     pub resource_type: &'a str,
-    /// The resource's id.
+    /// The resource's id; of what is no resource its name.
     pub resource: &'a str,
     /// The HTTP status that was answered.
     pub outcome: u16,
@@ -83,6 +98,25 @@ pub struct Logged {
     pub resource: String,
     /// What changed; nothing where that was erased.
     pub changes: Map<String, Value>,
+}
+
+/// The same as plain values, for a line that another thread writes.
+#[derive(Clone, Debug)]
+pub struct OwnedLine {
+    /// The organisation.
+    pub org: OrgKey,
+    /// Who made the change.
+    pub actor: Actor,
+    /// The HTTP method.
+    pub method: String,
+    /// The name of the resource type.
+    pub resource_type: String,
+    /// The resource's id.
+    pub resource: String,
+    /// The HTTP status that will be answered.
+    pub outcome: u16,
+    /// What changed, as [`bounded`] prints it.
+    pub changes: String,
 }
 
 /// The lines of the log about one resource, up to the newest line at that time.
@@ -197,17 +231,70 @@ fn logged(row: &Row) -> Result<Logged, Error> {
     })
 }
 
+/// The changes as they are kept: where they are long, the longest are left out one after the other,
+/// each with its length in its place. What is short, such as `active`, stays.
+#[must_use]
+pub fn bounded(changes: &Value) -> String {
+    let text = changes.to_string();
+    let Value::Object(all) = changes else { return text };
+    if text.len() <= CHANGES_BYTES_MAX {
+        return text;
+    }
+    let mut kept = all.clone();
+    let sizes = all.iter().map(|(name, it)| (it.to_string().len(), name));
+    let mut sizes: Vec<(usize, &String)> = sizes.collect();
+    sizes.sort_by_key(|(size, name)| Reverse(size + name.len()));
+    let mut total = text.len();
+    for (size, name) in sizes.iter().filter(|(size, _)| *size > VALUE_BYTES_MAX) {
+        if total > CHANGES_BYTES_MAX {
+            let marker = json!({ LEFT_OUT: size });
+            total = total + marker.to_string().len() - size;
+            kept[*name] = marker;
+        }
+    }
+    // Very many, or names that are long themselves.
+    let (mut gone, mut bytes) = (HashSet::new(), 0);
+    for (size, name) in sizes {
+        // What an application is told first of all stays, at least by its name.
+        if total > CHANGES_BYTES_MAX && ![ACTIVE, MEMBERS].contains(&name.as_str()) {
+            total -= kept[name].to_string().len() + name.len();
+            bytes += size;
+            gone.insert(name.as_str());
+        }
+    }
+    if !gone.is_empty() {
+        kept.retain(|name, _| !gone.contains(name.as_str()));
+        kept.insert(LEFT_OUT.to_owned(), json!({ "names": gone.len(), "bytes": bytes }));
+    }
+    Value::Object(kept).to_string()
+}
+
 impl Write<'_> {
     /// Adds a line.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn log(&self, line: &LogLine) -> Result<(), Error> {
+        self.add_line(&OwnedLine {
+            org: line.org,
+            actor: line.actor.clone(),
+            method: line.method.to_owned(),
+            resource_type: line.resource_type.to_owned(),
+            resource: line.resource.to_owned(),
+            outcome: line.outcome,
+            changes: bounded(line.changes),
+        })?;
+        Ok(())
+    }
+
+    /// Adds a line that was printed before; returns its number.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn add_line(&self, line: &OwnedLine) -> Result<i64, Error> {
         let sql = "INSERT INTO provisioning_log
             (time, org, actor, client, method, type, resource, outcome, changes)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        let changes = serde_json::to_string(line.changes);
-        let changes = changes.map_err(|it| Error::Invalid(it.to_string()))?;
         self.connection.prepare_cached(sql)?.execute(params![
             self.now.nanoseconds(),
             line.org.0,
@@ -217,9 +304,9 @@ impl Write<'_> {
             line.resource_type,
             line.resource,
             line.outcome,
-            changes,
+            line.changes,
         ])?;
-        Ok(())
+        Ok(self.connection.last_insert_rowid())
     }
 
     /// Erases the values of a resource from the log: in the lines that were found before, and in
@@ -259,5 +346,32 @@ impl Write<'_> {
             update.execute([seq, org])?;
         }
         Ok(removed == TRIM_ROWS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_changes_are_left_out_by_their_length() {
+        let active = json!({ "before": true, "after": false });
+        let short = json!({ "active": active, "title": { "before": null, "after": "x" } });
+        assert_eq!(bounded(&short), short.to_string());
+        let mut long = short.clone();
+        long["members"] = json!({ "added": vec!["x".repeat(36); 20_000] });
+        let size = long["members"].to_string().len();
+        let mut kept = short.clone();
+        kept["members"] = json!({ "leftOut": size });
+        assert_eq!(bounded(&long), kept.to_string());
+        let mut many = short;
+        for i in 0..100_000 {
+            many[format!("urn:x:{i}")] = json!({ "before": null, "after": 1 });
+        }
+        let text = bounded(&many);
+        assert!(text.len() <= CHANGES_BYTES_MAX + 100, "{}", text.len());
+        let found: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found["active"], active);
+        assert!(found["leftOut"]["names"].as_u64().unwrap() > 50_000);
     }
 }

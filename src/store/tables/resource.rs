@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
@@ -196,6 +195,34 @@ impl Read<'_> {
         Ok(statement.query_row(values, from_row).optional()?)
     }
 
+    /// The resources of this displayName, in any letter case, or the one with this id; at most
+    /// `most`, in order of creation.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn named(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        name_or_id: &str,
+        state: State,
+        most: usize,
+    ) -> Result<Vec<Stored>, Error> {
+        let search = |column: &str, value: &str| -> Result<Vec<Stored>, Error> {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM resource
+                 WHERE org = ? AND type = ? AND {column} = ? AND {} ORDER BY seq LIMIT ?",
+                state_sql(state)
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let rows = statement.query_map(params![org.0, resource_type, value, most], from_row)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        let by_id = search("id", name_or_id)?;
+        if by_id.is_empty() { search("display_name", &fold(name_or_id)) } else { Ok(by_id) }
+    }
+
     /// Calls `each` with every resource in this state, in order of creation.
     ///
     /// # Errors
@@ -221,92 +248,6 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a resource. Its document carries `id`.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when its userName is taken, and failures of the store.
-    pub fn add_resource(
-        &self,
-        kind: Kind,
-        id: &str,
-        document: &Map<String, Value>,
-    ) -> Result<Stored, Error> {
-        let sql =
-            "INSERT INTO resource (org, type, id, user_name, external_id, display_name, active,
-            created, last_modified, version, document, display)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)";
-        let columns = Columns::of(document);
-        let text = to_text(document)?;
-        let now = self.now.nanoseconds();
-        self.connection.prepare_cached(sql)?.execute(params![
-            kind.org.0,
-            kind.resource_type,
-            id,
-            columns.user_name,
-            columns.external_id,
-            columns.display_name,
-            columns.active,
-            now,
-            now,
-            text,
-            columns.display,
-        ])?;
-        let seq = self.connection.last_insert_rowid();
-        self.add_emails(kind.org, seq, &columns)?;
-        self.add_to_count(kind.org, kind.resource_type, 1)?;
-        Ok(Stored {
-            seq,
-            id: id.to_owned(),
-            document: text,
-            created: self.now,
-            last_modified: self.now,
-            version: 1,
-            deleted: None,
-        })
-    }
-
-    /// Replaces the document of the resource `stored`; `before` is its document until now.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] when its userName is taken, and failures of the store.
-    pub fn replace_resource(
-        &self,
-        kind: Kind,
-        stored: &Stored,
-        before: &Map<String, Value>,
-        document: &Map<String, Value>,
-    ) -> Result<Stored, Error> {
-        let before = Columns::of(before);
-        let columns = Columns::of(document);
-        let text = to_text(document)?;
-        // A clock that was set back must not make a change look older than the one before.
-        let modified = self.now.max(stored.last_modified);
-        let mut values: Vec<SqlValue> = vec![modified.nanoseconds().into(), text.clone().into()];
-        let mut sql =
-            "UPDATE resource SET last_modified = ?, version = version + 1, document = ?".to_owned();
-        // SQLite writes the index of every column that the statement names, even when the value
-        // stays the same; so the statement names those that change.
-        for (column, new, old) in columns.compared_with(&before) {
-            if new != old {
-                sql = sql + ", " + column + " = ?";
-                values.push(new);
-            }
-        }
-        sql += " WHERE seq = ?";
-        values.push(stored.seq.into());
-        self.connection.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-        if before.emails != columns.emails {
-            self.remove_emails(kind.org, stored.seq, &before)?;
-            self.add_emails(kind.org, stored.seq, &columns)?;
-        }
-        Ok(Stored {
-            document: text,
-            last_modified: modified,
-            version: stored.version + 1,
-            ..stored.clone()
-        })
-    }
-
     /// Hides a resource from SCIM and from login, and takes it out of every group; its data stays
     /// until it is purged. Returns the ids of the groups.
     ///
@@ -371,25 +312,12 @@ impl Write<'_> {
         self.forget_changes(&stored.id, lines)
     }
 
-    fn add_emails(&self, org: OrgKey, seq: i64, columns: &Columns) -> Result<(), Error> {
-        let sql = "INSERT OR IGNORE INTO email (org, value, resource) VALUES (?, ?, ?)";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for value in &columns.emails {
-            statement.execute(params![org.0, value, seq])?;
-        }
-        Ok(())
-    }
-
-    fn remove_emails(&self, org: OrgKey, seq: i64, columns: &Columns) -> Result<(), Error> {
-        let sql = "DELETE FROM email WHERE org = ? AND value = ? AND resource = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for value in &columns.emails {
-            statement.execute(params![org.0, value, seq])?;
-        }
-        Ok(())
-    }
-
-    fn add_to_count(&self, org: OrgKey, resource_type: &str, by: i64) -> Result<(), Error> {
+    pub(super) fn add_to_count(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        by: i64,
+    ) -> Result<(), Error> {
         let sql = "INSERT INTO resource_count (org, type, count) VALUES (?1, ?2, ?3)
             ON CONFLICT (org, type) DO UPDATE SET count = count + ?3";
         self.connection.prepare_cached(sql)?.execute(params![org.0, resource_type, by])?;
@@ -398,6 +326,7 @@ impl Write<'_> {
 }
 
 /// The parts of a document that columns and the table `email` repeat, for the indexes.
+#[derive(Debug)]
 pub(crate) struct Columns {
     pub(crate) user_name: Option<String>,
     pub(crate) external_id: Option<String>,
@@ -423,18 +352,6 @@ impl Columns {
             emails: values.map(|it| fold(it).into_owned()).collect(),
         }
     }
-
-    /// The columns of the row, each with its value here and its value in `other`.
-    fn compared_with(&self, other: &Columns) -> [(&'static str, SqlValue, SqlValue); 5] {
-        let value = |name, get: fn(&Columns) -> SqlValue| (name, get(self), get(other));
-        [
-            value("user_name", |it| it.user_name.clone().into()),
-            value("external_id", |it| it.external_id.clone().into()),
-            value("display_name", |it| it.display_name.clone().into()),
-            value("active", |it| it.active.into()),
-            value("display", |it| it.display.clone().into()),
-        ]
-    }
 }
 
 fn state_sql(state: State) -> &'static str {
@@ -443,10 +360,6 @@ fn state_sql(state: State) -> &'static str {
         State::Inactive => "deleted IS NULL AND active = 0",
         State::Deleted => "deleted IS NOT NULL",
     }
-}
-
-fn to_text(document: &Map<String, Value>) -> Result<String, Error> {
-    serde_json::to_string(document).map_err(|it| Error::Invalid(it.to_string()))
 }
 
 /// Reads a resource from a row that begins with [`COLUMNS`].

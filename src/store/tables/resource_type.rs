@@ -9,7 +9,7 @@ use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::own_type::OwnType;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::provisioning_log::CLI;
+use crate::store::tables::provisioning_log::Actor;
 use crate::store::transaction::{Read, Write};
 
 /// A resource type of an organisation.
@@ -130,7 +130,12 @@ impl Write<'_> {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn purge_deleted_of_type(&self, org: OrgKey, name: &str) -> Result<usize, Error> {
+    pub fn purge_deleted_of_type(
+        &self,
+        org: OrgKey,
+        name: &str,
+        actor: &Actor,
+    ) -> Result<usize, Error> {
         // All of them in few statements: the log has no index, and is read once.
         for sql in [
             "UPDATE provisioning_log SET changes = '{}' WHERE org = ?1 AND resource IN (
@@ -143,10 +148,10 @@ impl Write<'_> {
             self.connection.prepare_cached(sql)?.execute(params![org.0, name])?;
         }
         let sql = "INSERT INTO provisioning_log
-                (time, org, actor, method, type, resource, outcome, changes)
-            SELECT ?, org, ?, 'purge', type, id, 204, '{}' FROM resource
+                (time, org, actor, client, method, type, resource, outcome, changes)
+            SELECT ?, org, ?, ?, 'purge', type, id, 204, '{}' FROM resource
             WHERE org = ? AND type = ? AND deleted IS NOT NULL ORDER BY seq";
-        let values = params![self.now.nanoseconds(), CLI, org.0, name];
+        let values = params![self.now.nanoseconds(), actor.name, actor.client, org.0, name];
         self.connection.prepare_cached(sql)?.execute(values)?;
         let sql = "DELETE FROM resource WHERE org = ? AND type = ? AND deleted IS NOT NULL";
         Ok(self.connection.prepare_cached(sql)?.execute(params![org.0, name])?)

@@ -6,8 +6,11 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::tables::org::{self, Org, OrgKey};
+use crate::store::tables::org::{self, Org, OrgKey, org_columns};
 use crate::store::transaction::{Read, Write};
+
+/// Bytes of the secret's SHA-256 that the file keeps beside the argon2id hash.
+pub const TAG_BYTES: usize = 8;
 
 /// What a token may be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +78,21 @@ impl fmt::Debug for Token {
     }
 }
 
+/// What a request with a token needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// The organisation it belongs to.
+    pub org: Org,
+    /// What it may be used for.
+    pub scope: Scope,
+    /// The first bytes of a plain hash of the secret.
+    pub tag: Vec<u8>,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+    /// When support revoked it.
+    pub revoked: Option<Timestamp>,
+}
+
 const COLUMNS: &str = "token.id, token.org, token.scope, token.label, token.hash, token.tag,
     token.created, token.expires, token.revoked, token.last_used";
 const COLUMNS_COUNT: usize = 10;
@@ -96,6 +114,37 @@ impl Read<'_> {
             return Ok(None);
         };
         Ok(Some((token?, org?)))
+    }
+
+    /// What a request with this token needs to know of it, at the least cost.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn credential(&self, id: &str) -> Result<Option<Credential>, Error> {
+        let sql = concat!(
+            "SELECT token.scope, token.tag, token.expires, token.revoked, ",
+            org_columns!(),
+            " FROM token JOIN org ON org.id = token.org WHERE token.id = ?"
+        );
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([id], |row| {
+            let scope = scope_of(row, 0)?;
+            let tag = row.get_ref(1)?.as_blob()?.to_vec();
+            let (expires, revoked) = (time(row, 2)?, time(row, 3)?);
+            let org = org::from_columns(row, 4)?;
+            let credential = |scope, org| Ok(Credential { org, scope, tag, expires, revoked });
+            Ok(scope.and_then(|scope| credential(scope, org?)))
+        });
+        found.optional()?.transpose()
+    }
+
+    /// The argon2id hash of a token's secret.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn token_hash(&self, id: &str) -> Result<Option<String>, Error> {
+        let sql = "SELECT hash FROM token WHERE id = ?";
+        Ok(self.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?)
     }
 
     /// Every token of an organisation, the oldest first.
@@ -166,12 +215,9 @@ impl Write<'_> {
 }
 
 fn from_row(row: &Row) -> rusqlite::Result<Result<Token, Error>> {
-    let time = |i| -> rusqlite::Result<Option<Timestamp>> {
-        Ok(row.get::<_, Option<i64>>(i)?.map(Timestamp::from_nanoseconds))
-    };
-    let word: String = row.get(2)?;
-    let Some(scope) = Scope::from_word(&word) else {
-        return Ok(Err(Error::Invalid(format!("token scope {word}"))));
+    let scope = match scope_of(row, 2)? {
+        Ok(scope) => scope,
+        Err(error) => return Ok(Err(error)),
     };
     Ok(Ok(Token {
         id: row.get(0)?,
@@ -181,8 +227,18 @@ fn from_row(row: &Row) -> rusqlite::Result<Result<Token, Error>> {
         hash: row.get(4)?,
         tag: row.get(5)?,
         created: Timestamp::from_nanoseconds(row.get(6)?),
-        expires: time(7)?,
-        revoked: time(8)?,
-        last_used: time(9)?,
+        expires: time(row, 7)?,
+        revoked: time(row, 8)?,
+        last_used: time(row, 9)?,
     }))
+}
+
+fn time(row: &Row, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_nanoseconds))
+}
+
+fn scope_of(row: &Row, column: usize) -> rusqlite::Result<Result<Scope, Error>> {
+    let word = row.get_ref(column)?.as_str()?;
+    let unknown = || Error::Invalid(format!("token scope {word}"));
+    Ok(Scope::from_word(word).ok_or_else(unknown))
 }

@@ -1,0 +1,223 @@
+//! `plumm group`: groups as support sees them; deleted ones erased for good and brought back.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::erasure::{Erasure, Named, restore as bring_back};
+use crate::cli::error::CliError;
+use crate::cli::org;
+use crate::cli::schema::definitions;
+use crate::cli::session::{Answer, Session};
+use crate::cli::text::{printable, quoted, table, time_cell};
+use crate::scim::membership::has_groups;
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::tables::org::Org;
+use crate::store::tables::resource::{State, Stored};
+use crate::store::transaction::Read;
+
+/// The resource type that these commands are about.
+const GROUP: &str = "Group";
+/// How many groups of one name a message names at most.
+const NAMED_MAX: usize = 20;
+
+/// The commands for groups.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the groups, the oldest first
+    #[command(after_help = "Example:\n  plumm group list acme --deleted")]
+    List {
+        /// The organisation
+        #[arg(value_parser = org::name)]
+        org: String,
+        /// Those that are deleted and not yet purged
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Erase a deleted group for good
+    #[command(after_help = "Example:\n  plumm group purge acme 'Project Falcon' --yes")]
+    Purge {
+        /// The group.
+        #[command(flatten)]
+        which: GroupArgs,
+        /// Really erase; without this, the command says what it would erase
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Bring a deleted group back, with those of its members that are there, but in no group
+    #[command(after_help = "Example:\n  plumm group restore acme 'Project Falcon'")]
+    Restore(GroupArgs),
+}
+
+/// One group of an organisation.
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    /// The organisation
+    #[arg(value_parser = org::name)]
+    org: String,
+    /// The group's name, in any letter case, or id
+    #[arg(value_name = "NAME_OR_ID")]
+    group: String,
+}
+
+/// Runs a command for groups.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
+    let store = match command {
+        Command::List { .. } => session.open_to_read()?,
+        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+    };
+    match command {
+        Command::List { org, deleted } => list(org, *deleted, &store, session),
+        Command::Purge { which, yes } => purge(which, *yes, &store, session),
+        Command::Restore(which) => restore(which, &store, session),
+    }
+}
+
+fn list(name: &str, deleted: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (state, which) = if deleted { (State::Deleted, "deleted ") } else { (State::Present, "") };
+    // Collected first: printing may block, and must not hold the read transaction open meanwhile.
+    let (org, groups) = store.read(|read| {
+        let org = org::find(read, name, session)?;
+        let mut groups = Vec::new();
+        read.each(org.key, GROUP, state, |it| {
+            let name = display_name(&it)?;
+            groups.push((name, Stored { document: String::new(), ..it }));
+            Ok(())
+        })?;
+        Ok::<_, CliError>((org, groups))
+    })?;
+    let json = groups.iter().map(|(name, it)| as_json(name, it)).collect();
+    if groups.is_empty() {
+        let text = format!("Organisation {} has no {which}group.", org.name);
+        return Ok(Answer { json, text });
+    }
+    let rows = groups.iter().map(|(name, it)| {
+        [
+            name.clone(),
+            it.id.clone(),
+            it.created.to_string(),
+            it.last_modified.to_string(),
+            time_cell(it.deleted),
+        ]
+    });
+    let text = table(["NAME", "ID", "CREATED", "LAST CHANGED", "DELETED"], rows);
+    Ok(Answer { json, text })
+}
+
+fn purge(
+    which: &GroupArgs,
+    yes: bool,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
+    let erasure = Erasure {
+        org: &which.org,
+        resource_type: GROUP,
+        contents: "its name, who was in it, all its data",
+        command: format!("group purge {} {}", quoted(&which.org), quoted(&which.group)),
+    };
+    let find = |read: &Read, org: &Org| {
+        deleted(read, org, which, session, "delete it in the identity provider first")
+    };
+    let called = |it: &Stored| Ok(Named { name: named(it)?, state: "deleted" });
+    let (org, group) = erasure.run(yes, store, session, find, called)?;
+    let text = format!("Group {} of organisation {} is erased.", named(&group)?, org.name);
+    let name = display_name(&group)?;
+    Ok(Answer { json: json!({ "id": group.id, "displayName": name, "purged": true }), text })
+}
+
+fn restore(which: &GroupArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (org, group) = store.write(session.now(), |write| {
+        let org = org::find(write, &which.org, session)?;
+        let group = deleted(write, &org, which, session, "there is nothing to restore")?;
+        let name = display_name(&group)?;
+        if let Some(holder) = write.named(org.key, GROUP, &name, State::Present, 1)?.first() {
+            return Err(CliError::Failed(format!(
+                "group {} cannot be restored: another group has taken the name since (id {}). \
+                 Rename or delete that one in the identity provider first",
+                named(&group)?,
+                holder.id
+            )));
+        }
+        bring_back(write, &org, session, GROUP, &group)?;
+        // Its members are in it again, which is a change of theirs.
+        let definitions = definitions(write, &org)?;
+        let types = definitions.resource_types.iter().filter(|it| has_groups(it));
+        let types: Vec<&str> = types.map(|it| it.name.as_str()).collect();
+        write.touch_members(group.seq, &types)?;
+        Ok((org, Stored { deleted: None, ..group }))
+    })?;
+    let _ = store.checkpoint();
+    let text = format!("Group {} of organisation {} is restored.", named(&group)?, org.name);
+    Ok(Answer { json: as_json(&display_name(&group)?, &group), text })
+}
+
+/// The one deleted group of this name or id; `advice` is for one that is not deleted. A name that
+/// several have is refused: the wrong one would be gone for good.
+fn deleted(
+    read: &Read,
+    org: &Org,
+    which: &GroupArgs,
+    session: &Session,
+    advice: &str,
+) -> Result<Stored, CliError> {
+    let mut found = read.named(org.key, GROUP, &which.group, State::Deleted, NAMED_MAX + 1)?;
+    let org_name = &org.name;
+    if found.len() <= 1 {
+        return found.pop().map_or_else(|| Err(missing(read, org, which, session, advice)), Ok);
+    }
+    let mut ids: Vec<String> = found.iter().take(NAMED_MAX).map(|it| it.id.clone()).collect();
+    if found.len() > NAMED_MAX {
+        ids.push("…".to_owned());
+    }
+    Err(CliError::Failed(format!(
+        "several deleted groups of organisation {org_name} have the name {} (ids {}). Name the one \
+         you mean by its id: `{}` says when each was deleted",
+        printable(&which.group),
+        ids.join(", "),
+        list_command(org, session),
+    )))
+}
+
+/// Why there is no deleted group of this name.
+fn missing(read: &Read, org: &Org, which: &GroupArgs, session: &Session, advice: &str) -> CliError {
+    let present = read.named(org.key, GROUP, &which.group, State::Present, 1);
+    let present = present.and_then(|it| it.first().map(named).transpose());
+    CliError::Failed(match present {
+        Err(error) => return error.into(),
+        Ok(Some(group)) => format!("group {group} is not deleted: {advice}"),
+        Ok(None) => format!(
+            "there is no deleted group {} in organisation {}: `{}` lists those there are",
+            printable(&which.group),
+            org.name,
+            list_command(org, session)
+        ),
+    })
+}
+
+fn list_command(org: &Org, session: &Session) -> String {
+    session.command(&format!("group list {} --deleted", quoted(&org.name)))
+}
+
+fn display_name(stored: &Stored) -> Result<String, Error> {
+    let document = stored.parse()?;
+    Ok(document.get("displayName").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+/// The group as messages name it.
+fn named(stored: &Stored) -> Result<String, Error> {
+    Ok(format!("{} (id {})", printable(&display_name(stored)?), stored.id))
+}
+
+fn as_json(name: &str, stored: &Stored) -> Value {
+    json!({
+        "id": stored.id,
+        "displayName": name,
+        "created": stored.created.to_string(),
+        "lastModified": stored.last_modified.to_string(),
+        "deleted": stored.deleted.map(|it| it.to_string()),
+    })
+}

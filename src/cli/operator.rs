@@ -1,0 +1,62 @@
+//! Who runs a command, as the record of changes names it.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::scim::error::quoted;
+use crate::store::tables::provisioning_log::Actor;
+
+/// The file that names the users of this system.
+const PASSWD: &str = "/etc/passwd";
+
+/// Support, and whose shell it was: `user:root sudo:ann`.
+#[must_use]
+pub fn actor() -> Actor {
+    // A process owns its entry in /proc.
+    let uid = fs::metadata("/proc/self").map(|it| it.uid()).ok();
+    let user = match uid {
+        Some(uid) => Some(user_named(&fs::read_to_string(PASSWD).unwrap_or_default(), uid)),
+        None => env::var("USER").ok().filter(|it| !it.is_empty()),
+    };
+    // Who has typed it, where that is somebody else.
+    let sudo = env::var("SUDO_USER").ok().filter(|it| !it.is_empty());
+    Actor { client: client(user.as_deref(), sudo.as_deref()), ..Actor::cli() }
+}
+
+fn client(user: Option<&str>, sudo: Option<&str>) -> Option<String> {
+    let user = format!("user:{}", quoted(user?));
+    Some(match sudo {
+        Some(it) => format!("{user} sudo:{}", quoted(it)),
+        None => user,
+    })
+}
+
+/// The name of a user of the system; the number of one that has none.
+fn user_named(passwd: &str, uid: u32) -> String {
+    let number = uid.to_string();
+    let found = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, id) = (fields.next()?, fields.next()?, fields.next()?);
+        (id == number).then(|| name.to_owned())
+    });
+    found.unwrap_or(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_the_system_have_their_names() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\n\nbroken\nann:x:1000:0::/:\nbob:x:1000:0::/:\n";
+        for (uid, name) in [(0, "root"), (1000, "ann"), (100, "100")] {
+            assert_eq!(user_named(passwd, uid), name);
+        }
+        assert_eq!(client(Some("ann"), None).as_deref(), Some("user:ann"));
+        assert_eq!(client(Some("root"), Some("a\nb")).unwrap(), "user:root sudo:a\u{fffd}b");
+        assert_eq!(client(None, Some("ann")), None);
+        assert!(actor().client.is_none_or(|it| it.starts_with("user:")));
+    }
+}

@@ -1,0 +1,50 @@
+//! The lines that commands leave in the record of changes: who ran which, and what it changed.
+
+use serde_json::{Map, Value};
+
+use crate::cli::session::Session;
+use crate::scim::resource::changes;
+use crate::store::error::Error;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::LogLine;
+use crate::store::transaction::Write;
+
+/// What a command does to one thing of an organisation.
+#[derive(Clone, Copy, Debug)]
+pub struct Deed<'a> {
+    /// The command's own word.
+    pub method: &'a str,
+    /// The type of the thing: a resource type, or one of the words of the provisioning log.
+    pub resource_type: &'a str,
+    /// Its id or name.
+    pub resource: &'a str,
+}
+
+/// Adds the line of a command that has changed something; `before` and `after` are its settings,
+/// and nothing secret.
+///
+/// # Errors
+/// Failures of the store.
+pub fn record(
+    write: &Write,
+    session: &Session,
+    org: OrgKey,
+    deed: Deed,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Result<(), Error> {
+    let outcome = match deed.method {
+        "create" | "add" => 201,
+        "purge" | "remove" => 204,
+        _ => 200,
+    };
+    write.log(&LogLine {
+        org,
+        actor: session.actor(),
+        method: deed.method,
+        resource_type: deed.resource_type,
+        resource: deed.resource,
+        outcome,
+        changes: &changes(before, after),
+    })
+}
