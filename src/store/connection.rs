@@ -17,8 +17,8 @@ use crate::store::migrate;
 /// How long a statement waits for another process before the store says it is busy.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it tries meanwhile. A server that writes without a pause leaves gaps of a few
-/// milliseconds (`store/writer/batch.rs`); SQLite's own tries, a tenth of a second apart, would miss
-/// them again and again.
+/// milliseconds (`store/writer/batch.rs`); SQLite's own tries, a tenth of a second apart, would
+/// miss them again and again.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// How long passes between two attempts to switch to the write-ahead log.
 const SWITCH_PAUSE: Duration = Duration::from_millis(5);

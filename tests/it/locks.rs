@@ -51,7 +51,7 @@ fn a_file_is_served_once_whatever_it_is_called() {
     fs::hard_link(folder.join("plumm.db"), folder.join("other/hard.db")).unwrap();
     fs::create_dir(folder.join("backups")).unwrap();
     let mut serving = place.serve(&["--backup-dir", "backups"]);
-    serving.wait_for("up to change 0");
+    serving.wait_for("up to change 2");
     let names = ["plumm.db", "soft.db", "other/hard.db", "other/../plumm.db"];
     let elsewhere = "is a second name (a hard link) of a file that a plumm is at work on: use the \
                      name that it was started with";

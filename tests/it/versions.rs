@@ -253,3 +253,64 @@ fn versions_in_bulk_are_judged_one_by_one() {
     assert_eq!(found, expected);
     assert_eq!(harness.get(&target).expect(200).json()["title"], "third");
 }
+
+/// Changes are judged before their turn to be written. Whatever they meet there, the account ends as
+/// if they had come one after the other, and each answer shows the state that its change has left.
+#[test]
+fn concurrent_changes_of_one_account_have_an_order() {
+    const THREADS: usize = 16;
+    const CHANGES: usize = 20;
+    const NAMES: [&str; 4] = ["title", "nickName", "userType", "locale"];
+    let harness = Harness::new();
+    let id = harness.user("bob@example.com")["id"].as_str().unwrap().to_owned();
+    let target = format!("/Users/{id}");
+    let mut states: Vec<(i64, &str, String, Value)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (harness, target) = (&harness, &target);
+                scope.spawn(move || {
+                    let change = |i: usize| {
+                        let name = NAMES[(thread * 7 + i * 3) % NAMES.len()];
+                        let value = format!("{thread}.{i}");
+                        let operation = json!([{"op": "replace", "path": name, "value": value}]);
+                        let state = harness.patch(target, &operation).expect(200).json();
+                        let version = state["meta"]["version"].as_str().unwrap();
+                        let version = version[3..version.len() - 1].parse().unwrap();
+                        (version, name, value, state)
+                    };
+                    (0..CHANGES).map(change).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|it| it.join().unwrap()).collect()
+    });
+    states.sort_by_key(|it| it.0);
+    let versions: Vec<i64> = states.iter().map(|it| it.0).collect();
+    assert_eq!(versions, (2..2 + (THREADS * CHANGES) as i64).collect::<Vec<_>>());
+    let mut model = json!({});
+    for (version, name, value, state) in &states {
+        model[*name] = value.as_str().into();
+        for name in NAMES {
+            assert_eq!(state[name], model[name], "version {version}");
+        }
+    }
+    let last = harness.get(&target).expect(200).json();
+    assert_eq!(last, states.last().unwrap().3);
+}
+
+/// Of accounts that are created at once with one userName, one is there, and the others are told.
+#[test]
+fn concurrent_creations_of_one_account_make_one() {
+    let harness = Harness::new();
+    let mut answers: Vec<Answer> = std::thread::scope(|scope| {
+        let create = || harness.post("/Users", &user("bob@example.com"));
+        let threads: Vec<_> = (0..12).map(|_| scope.spawn(create)).collect();
+        threads.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    answers.sort_by_key(|it| it.status);
+    let made = answers.remove(0).expect(201).json()["id"].as_str().unwrap().to_owned();
+    for refused in answers {
+        refused.refused(409, Some("uniqueness"), &made);
+    }
+    assert_eq!(harness.get("/Users").expect(200).json()["totalResults"], 1);
+}

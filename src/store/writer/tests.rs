@@ -188,3 +188,132 @@ fn the_exclusive_connection_has_no_open_transaction() {
     });
     assert_eq!(harness.committed(), [1]);
 }
+
+/// A store with an organisation, and plain changes of it.
+struct Plain {
+    folder: std::path::PathBuf,
+    store: crate::store::Store,
+    org: OrgKey,
+}
+
+impl Plain {
+    fn new(name: &str) -> Plain {
+        let folder = std::env::temp_dir().join(format!("plumm-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("plumm.db");
+        let store = crate::store::Store::open(&path, crate::store::open::Open::Create).unwrap();
+        let settings = crate::store::tables::org::OrgSettings::default();
+        let now = Timestamp::from_nanoseconds(1);
+        let org = store.write(now, |tx| tx.add_org("a", true, settings)).unwrap().key;
+        Plain { folder, store, org }
+    }
+
+    /// A new account; `line_org` is the organisation of its line in the log.
+    fn account(&self, name: &str, line_org: OrgKey) -> Change {
+        let now = Timestamp::from_nanoseconds(1);
+        let kind = crate::store::tables::resource::Kind {
+            org: self.org,
+            resource_type: "User",
+            location_base: "",
+        };
+        let id = format!("id-{name}");
+        let document = serde_json::json!({"schemas": [], "id": id, "userName": name});
+        let document = document.as_object().unwrap();
+        let draft = crate::store::tables::draft::Draft::new(kind, &id, document, now).unwrap();
+        let line = crate::store::tables::provisioning_log::OwnedLine {
+            org: line_org,
+            actor: crate::store::tables::provisioning_log::Actor::cli(),
+            method: "POST".to_owned(),
+            resource_type: "User".to_owned(),
+            resource: id,
+            outcome: 201,
+            changes: "{}".to_owned(),
+        };
+        Change { draft, line, schemas: None, now }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let rows = self.store.read(|tx| {
+            let sql = "SELECT user_name FROM resource ORDER BY user_name";
+            let mut rows = tx.connection.prepare(sql)?;
+            let rows = rows.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok::<_, Error>(rows)
+        });
+        rows.unwrap()
+    }
+
+    /// Makes these changes in one transaction, while another one holds the connection.
+    fn together(&self, changes: Vec<Change>) -> Vec<Made> {
+        let count = changes.len();
+        thread::scope(|scope| {
+            let writer = &self.store.writer;
+            let holder = scope.spawn(move || {
+                writer.write(None, Timestamp::from_nanoseconds(1), |_| {
+                    while writer.inner.turns.waiting() < count {
+                        thread::yield_now();
+                    }
+                    Ok::<_, Error>(())
+                })
+            });
+            while writer.inner.state.try_lock().is_ok() {
+                thread::yield_now();
+            }
+            let mut threads = Vec::new();
+            for (i, change) in changes.into_iter().enumerate() {
+                threads.push(scope.spawn(move || writer.apply(change)));
+                // The first two come one after the other, so that their order is known.
+                while i < 2 && writer.inner.turns.waiting() <= i && !holder.is_finished() {
+                    thread::yield_now();
+                }
+            }
+            holder.join().unwrap().unwrap();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        })
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[test]
+fn a_queued_change_that_fails_after_it_has_written_leaves_the_others_there() {
+    let plain = Plain::new("replay");
+    let nobody = OrgKey(99);
+    let changes = vec![
+        plain.account("a", plain.org),
+        // Its row is written, and then its line of the log is refused.
+        plain.account("b", nobody),
+        plain.account("c", plain.org),
+    ];
+    let made = plain.together(changes);
+    assert!(matches!(made[0], Ok(Outcome::Made(_))), "{made:?}");
+    assert!(made[1].is_err(), "{made:?}");
+    assert!(matches!(made[2], Ok(Outcome::Made(_))), "{made:?}");
+    assert_eq!(plain.names(), ["a", "c"]);
+    let counted = plain.store.read(|tx| tx.resource_count(plain.org, "User")).unwrap();
+    assert_eq!(counted, 2);
+}
+
+#[test]
+fn a_queued_change_that_is_refused_writes_nothing() {
+    let plain = Plain::new("refused");
+    let changes = vec![plain.account("a", plain.org), plain.account("a", plain.org)];
+    let made = plain.together(changes);
+    assert!(matches!(made[0], Ok(Outcome::Made(_))), "{made:?}");
+    assert!(matches!(made[1], Ok(Outcome::Conflict)), "{made:?}");
+    assert_eq!(plain.names(), ["a"]);
+    let lines: i64 = plain
+        .store
+        .read(|tx| {
+            let sql = "SELECT count(*) FROM provisioning_log";
+            Ok::<_, Error>(tx.connection.query_row(sql, [], |row| row.get(0))?)
+        })
+        .unwrap();
+    assert_eq!(lines, 1);
+    // And alone.
+    let again = plain.store.apply(plain.account("a", plain.org));
+    assert!(matches!(again, Ok(Outcome::Conflict)), "{again:?}");
+}

@@ -230,3 +230,6 @@ impl<T: Clone> Drop for Turn<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
