@@ -262,8 +262,8 @@ fn concurrent_changes_of_one_account_have_an_order() {
     const CHANGES: usize = 20;
     const NAMES: [&str; 4] = ["title", "nickName", "userType", "locale"];
     let harness = Harness::new();
-    let id = harness.user("bob@example.com")["id"].as_str().unwrap().to_owned();
-    let target = format!("/Users/{id}");
+    let made = harness.user("bob@example.com");
+    let target = format!("/Users/{}", made["id"].as_str().unwrap());
     let mut states: Vec<(i64, &str, String, Value)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..THREADS)
             .map(|thread| {
@@ -287,7 +287,7 @@ fn concurrent_changes_of_one_account_have_an_order() {
     states.sort_by_key(|it| it.0);
     let versions: Vec<i64> = states.iter().map(|it| it.0).collect();
     assert_eq!(versions, (2..2 + (THREADS * CHANGES) as i64).collect::<Vec<_>>());
-    let mut model = json!({});
+    let mut model = made;
     for (version, name, value, state) in &states {
         model[*name] = value.as_str().into();
         for name in NAMES {
