@@ -15,6 +15,7 @@
 //! cli/serve/args.rs              its arguments, and what each must be
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
+//! cli/serve/permissions.rs       who else on the host can read the database
 //! cli/serve/periodic.rs          a thread that does something again and again
 //! cli/org.rs                     `plumm org`
 //! cli/token.rs                   `plumm token`

@@ -157,6 +157,12 @@ impl Store {
         self.readers.read_within(LONG_READ_MAX, work)
     }
 
+    /// How many changes wait for their turn, and how many were refused for that since the start.
+    #[must_use]
+    pub fn writes(&self) -> (usize, u64) {
+        self.writer.waiting_and_refused()
+    }
+
     /// How many reads of [`Store::read_long`] run, how many wait, and how many were refused.
     #[must_use]
     pub fn long_reads(&self) -> (usize, usize, u64) {

@@ -747,6 +747,25 @@ fn log_lines_carry_a_time_and_a_level() {
 }
 
 #[test]
+fn a_server_warns_of_a_file_that_others_can_read() {
+    let place = Place::with_acme();
+    let file = place.folder.path().join("plumm.db");
+    let mut serving = place.serve(&[]);
+    serving.wait_for("listening on");
+    assert!(!serving.seen.iter().any(|it| it.contains("chmod")), "{:?}", serving.seen);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    for (mode, words) in
+        [(0o640, "mode 640: others on this host can read it"), (0o666, "change it")]
+    {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let mut serving = place.serve(&[]);
+        let line = serving.wait_for("chmod 600");
+        assert!(line.contains(words) && line.contains("'./plumm.db'"), "{line}");
+        assert_eq!(serving.stop("TERM").0, Some(0));
+    }
+}
+
+#[test]
 fn a_stopped_server_leaves_one_file_that_only_its_owner_can_read() {
     use std::os::unix::fs::PermissionsExt;
     for signal in ["TERM", "INT"] {

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -264,4 +265,37 @@ os._exit(0)
     assert!(checked.succeeds().contains("\"whole\":true"), "{checked:?}");
     assert_eq!((place.files(), fs::read(folder.join("copy.db")).unwrap()), (names, before));
     assert_eq!(fs::read_dir(folder.join("tmp")).unwrap().count(), 0);
+}
+
+/// A server under attack holds the file for seconds and lets go of it for 5 milliseconds. Commands
+/// find that gap, and those that only read need none.
+#[test]
+fn commands_get_their_turn_beside_a_writer_without_a_pause() {
+    let place = Place::with_acme();
+    let token = place.token();
+    let id = token.split('_').nth(1).unwrap().to_owned();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let other = Connection::open(place.folder.path().join("plumm.db")).unwrap();
+            other.busy_timeout(Duration::from_secs(5)).unwrap();
+            while !done.load(Ordering::SeqCst) {
+                other.execute_batch("BEGIN IMMEDIATE").unwrap();
+                thread::sleep(Duration::from_millis(700));
+                other.execute_batch("COMMIT").unwrap();
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let commands: [&[&str]; 4] = [
+            &["token", "list", "acme"],
+            &["token", "revoke", &id],
+            &["org", "deactivate", "acme"],
+            &["org", "list"],
+        ];
+        let runs = commands.map(|args| place.plumm(args));
+        done.store(true, Ordering::SeqCst);
+        for run in runs {
+            assert_eq!(run.code, Some(0), "{run:?}");
+        }
+    });
 }

@@ -276,6 +276,11 @@ fn answers_stay_out_of_caches_and_are_what_they_say() {
         ("", "GET", "/scim/v2/Users", 401),
         ("", "GET", "/metrics", 401),
         ("", "GET", "//scim//v2/Users", 401),
+        (harness.token(), "GET", "//scim//v2//Users/", 200),
+        (harness.token(), "GET", "/scim/v2/%55sers", 200),
+        (harness.token(), "GET", "/%73cim/v2/Users/", 200),
+        (harness.token(), "GET", "/scim/v2/users", 200),
+        (&access, "GET", "/%61ccess/v1//users/eve%40example.com/", 404),
     ] {
         let answer = harness.with_token(token, method, target, "").expect(status);
         let count = |name: &str| answer.headers.iter().filter(|(it, _)| it == name).count();
@@ -407,6 +412,8 @@ fn connections_are_counted_from_their_first_moment_to_their_last() {
         "plumm_memory_bytes_max 301989888",
         "plumm_memory_bytes 0",
         "plumm_memory_refused_total 0",
+        "plumm_writes_waiting 0",
+        "plumm_writes_refused_total 0",
         "plumm_long_reads_running 0",
         "plumm_long_reads_refused_total 0",
     ] {

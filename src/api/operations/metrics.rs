@@ -17,8 +17,8 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
     let (census, tokens) =
         context.read(|tx| Ok((tx.census(org)?, tx.valid_tokens(org, context.now)?)))?;
     let mut text = context.metrics.to_text();
-    let ((waiting, refused), reads) =
-        (context.memory.waiting_and_refused(), context.store.long_reads());
+    let (waiting, refused) = context.memory.waiting_and_refused();
+    let (reads, writes) = (context.store.long_reads(), context.store.writes());
     for (name, kind, help, value) in [
         (
             "plumm_memory_bytes_max",
@@ -34,6 +34,8 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
         ),
         ("plumm_memory_waiting", "gauge", "Requests that wait for memory.", waiting as u64),
         ("plumm_memory_refused_total", "counter", "Requests refused for want of it.", refused),
+        ("plumm_writes_waiting", "gauge", "Changes that wait for their turn.", writes.0 as u64),
+        ("plumm_writes_refused_total", "counter", "Changes refused since too many wait.", writes.1),
         ("plumm_long_reads_running", "gauge", "Long lists being read.", reads.0 as u64),
         ("plumm_long_reads_waiting", "gauge", "Long lists that wait.", reads.1 as u64),
         ("plumm_long_reads_refused_total", "counter", "Long lists that were refused.", reads.2),

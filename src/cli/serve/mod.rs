@@ -4,6 +4,7 @@ mod allocator;
 pub mod args;
 mod first_run;
 mod periodic;
+mod permissions;
 pub mod scheduled_backups;
 
 use std::io::{self, ErrorKind};
@@ -57,6 +58,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let listener = bind(args.listen)?;
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
+    permissions::warn(session.db());
 
     let scheme = if certificates.is_some() { "https" } else { "http" };
     let base = args.public_url.clone().unwrap_or_else(|| local_url(scheme, address)) + "/scim/v2";

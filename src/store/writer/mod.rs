@@ -98,6 +98,11 @@ impl Writer {
         make_alone(guard, &queued.change)
     }
 
+    /// How many changes wait for their turn, and how many were refused for that.
+    pub fn waiting_and_refused(&self) -> (usize, u64) {
+        (self.inner.turns.waiting(), self.inner.turns.refused())
+    }
+
     /// The connection without an open transaction, for what is no change, such as a checkpoint.
     ///
     /// # Errors

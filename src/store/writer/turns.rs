@@ -39,6 +39,8 @@ struct Asking<T> {
     /// When each organisation had its last turn, counted in turns, while others wait.
     last_turns: HashMap<i64, u64>,
     turns: u64,
+    /// How many have been refused a turn.
+    refused: u64,
     /// Whether no further change comes.
     ended: bool,
 }
@@ -65,6 +67,7 @@ impl<T: Clone> Turns<T> {
             waiting: VecDeque::new(),
             last_turns: HashMap::new(),
             turns: 0,
+            refused: 0,
             ended: false,
         };
         Turns { asking: Mutex::new(asking), handed: Condvar::new() }
@@ -83,6 +86,7 @@ impl<T: Clone> Turns<T> {
             return Ok(Turn { turns: self, held: true });
         }
         if org.is_some() && asking.is_crowded(org) {
+            asking.refused += 1;
             return Err(Crowded);
         }
         let since = Instant::now();
@@ -101,6 +105,7 @@ impl<T: Clone> Turns<T> {
                     continue;
                 }
                 asking.waiting.retain(|it| !Arc::ptr_eq(it, &place));
+                asking.refused += 1;
                 return Err(Crowded);
             };
             thread::park_timeout(left);
@@ -141,8 +146,12 @@ impl<T: Clone> Turns<T> {
         self.handed.notify_all();
     }
 
+    /// How many have been refused a turn.
+    pub fn refused(&self) -> u64 {
+        lock(&self.asking).refused
+    }
+
     /// How many threads wait for a turn of their own, and how many changes are queued.
-    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         let asking = lock(&self.asking);
         asking.waiting.len() + asking.queue.len()
