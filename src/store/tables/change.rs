@@ -40,12 +40,6 @@ impl Change {
         self.line.org
     }
 
-    /// The time of the request.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
     /// Writes the change. Without an error, either all of it is written or nothing; the first
     /// statement that writes decides.
     ///

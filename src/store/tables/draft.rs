@@ -185,9 +185,11 @@ impl Write<'_> {
                 for (column, _) in set {
                     sql = sql + ", " + column + " = ?";
                 }
-                sql += " WHERE seq = ? AND version = ? AND deleted IS NULL";
+                // SQLite gives the number of a purged row to another one: `id` says that it is still
+                // the same resource.
+                sql += " WHERE seq = ? AND id = ? AND version = ? AND deleted IS NULL";
                 let mut statement = self.connection.prepare_cached(&sql)?;
-                let (mut at, until) = (4, stored.version - 1);
+                let mut at = 4;
                 statement.raw_bind_parameter(1, stored.last_modified.nanoseconds())?;
                 statement.raw_bind_parameter(2, stored.version)?;
                 statement.raw_bind_parameter(3, &stored.document)?;
@@ -196,7 +198,8 @@ impl Write<'_> {
                     at += 1;
                 }
                 statement.raw_bind_parameter(at, stored.seq)?;
-                statement.raw_bind_parameter(at + 1, until)?;
+                statement.raw_bind_parameter(at + 1, &stored.id)?;
+                statement.raw_bind_parameter(at + 2, stored.version - 1)?;
                 match statement.raw_execute().map_err(Error::from) {
                     Err(error) => return refused(error),
                     Ok(0) => return Ok(Put::Outdated),

@@ -182,7 +182,7 @@ fn make_together(mut guard: Guard, queued: &[Arc<Queued>]) {
 
 /// What became of each change; `None` when all were undone, because one failed.
 fn made_in_one(guard: &mut Guard, queued: &[Arc<Queued>]) -> Option<Vec<Made>> {
-    let made = queued.iter().map(|it| it.change.make(&guard.write(it.change.now())));
+    let made = queued.iter().map(|it| it.change.make(&guard.write(it.change.now)));
     let made: Result<Vec<Outcome>, Error> = made.collect();
     if let Ok(outcomes) = made
         && guard.join_batch(queued.len()).is_ok()
@@ -199,7 +199,7 @@ fn made_apart(guard: &mut Guard, queued: &[Arc<Queued>]) -> Vec<Made> {
 
 /// Makes one change within what was begun for it, and adds it to the batch if it has written.
 fn made(guard: &mut Guard, change: &Change) -> Made {
-    let outcome = change.make(&guard.write(change.now()));
+    let outcome = change.make(&guard.write(change.now));
     match outcome {
         Ok(Outcome::Made(_)) => guard.join_batch(1)?,
         _ => guard.undo(),

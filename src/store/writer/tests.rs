@@ -317,3 +317,29 @@ fn a_queued_change_that_is_refused_writes_nothing() {
     let again = plain.store.apply(plain.account("a", plain.org));
     assert!(matches!(again, Ok(Outcome::Conflict)), "{again:?}");
 }
+
+#[test]
+fn a_change_of_a_resource_that_was_purged_leaves_the_one_with_its_number_alone() {
+    let plain = Plain::new("number");
+    let (store, now) = (&plain.store, Timestamp::from_nanoseconds(1));
+    let kind = crate::store::tables::resource::Kind {
+        org: plain.org,
+        resource_type: "User",
+        location_base: "",
+    };
+    let read = |id: &str| store.read(|tx| tx.resource(kind, id)).unwrap();
+    assert!(matches!(store.apply(plain.account("a", plain.org)), Ok(Outcome::Made(_))));
+    let a = read("id-a").unwrap();
+    let before = a.parse().unwrap();
+    let mut after = before.clone();
+    after.insert("title".to_owned(), "changed".into());
+    let draft = crate::store::tables::draft::Draft::replacing(kind, &a, &before, &after, now);
+    let change = Change { draft: draft.unwrap(), ..plain.account("a", plain.org) };
+    let lines = store.read(|tx| tx.lines_about(&a.id)).unwrap();
+    store.write(now, |tx| tx.purge_resource(plain.org, "User", &a, &lines)).unwrap();
+    assert!(matches!(store.apply(plain.account("b", plain.org)), Ok(Outcome::Made(_))));
+    let b = read("id-b").unwrap();
+    assert_eq!((b.seq, b.version), (a.seq, a.version), "the test needs the same number");
+    assert!(matches!(store.apply(change), Ok(Outcome::Outdated)));
+    assert_eq!(read("id-b").unwrap(), b);
+}
