@@ -26,7 +26,7 @@ import urllib.parse
 import urllib.request
 
 sys.dont_write_bytecode = True
-from plumm import Client, Server, command, patch, user  # noqa: E402
+from plumm import Client, Server, command, not_run, patch, user  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ENDS_SECONDS_MAX = 1
@@ -224,13 +224,6 @@ def go(folder):
     program = os.path.join(folder, "example")
     run(["go", "build", "-o", program, "."], cwd=source)
     return [program]
-
-
-def not_run(sentence):
-    print("**", sentence)
-    if os.environ.get("CI_NOT_RUN"):
-        with open(os.environ["CI_NOT_RUN"], "a") as file:
-            file.write(sentence + "\n")
 
 
 def main():

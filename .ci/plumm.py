@@ -134,3 +134,11 @@ def user(name, title, active=True):
 
 def patch(*operations):
     return {"schemas": [PATCH], "Operations": list(operations)}
+
+
+def not_run(sentence):
+    """Says loudly what a step could not run, here and in the summary of .ci/run."""
+    print("**", sentence)
+    if os.environ.get("CI_NOT_RUN"):
+        with open(os.environ["CI_NOT_RUN"], "a") as file:
+            file.write(sentence + "\n")
