@@ -185,8 +185,8 @@ impl Write<'_> {
                 for (column, _) in set {
                     sql = sql + ", " + column + " = ?";
                 }
-                // SQLite gives the number of a purged row to another one: `id` says that it is still
-                // the same resource.
+                // SQLite gives the number of a purged row to another one: `id` says that it is
+                // still the same resource.
                 sql += " WHERE seq = ? AND id = ? AND version = ? AND deleted IS NULL";
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 let mut at = 4;
