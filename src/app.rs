@@ -16,7 +16,7 @@ use crate::api::pages::Pages;
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
-use crate::auth::{Auth, Principal};
+use crate::auth::{Auth, Opened};
 use crate::clock::{Clock, Steadiness};
 use crate::config::Config;
 use crate::definitions::DefinitionsCache;
@@ -30,7 +30,7 @@ use crate::rate::Rates;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::store::Store;
-use crate::store::readers::{OpenRead, Purpose};
+use crate::store::readers::Purpose;
 use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
@@ -117,12 +117,6 @@ impl App {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// The `Date` of an answer that is sent now.
-    #[must_use]
-    pub fn date(&self) -> String {
-        self.clock.now().http_date()
     }
 
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
@@ -316,16 +310,16 @@ impl App {
         let Some(scopes) = located.scopes(&request.method) else {
             return Err(located.nothing_here(request).into());
         };
-        let (principal, open) = self.principal(call, located, scopes)?;
+        let Opened { principal, view, last_change } = self.principal(call, located, scopes)?;
         if located.room.activated && !principal.org.active {
             return Err(failure::not_activated(&principal.org));
         }
         let base_url = self.base_url(request);
-        let definitions = self.definitions.of(&open.view()?, &principal.org)?;
+        let definitions = self.definitions.of(&view.view()?, &principal.org)?;
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
-            open: Cell::new(Some(open).filter(|_| located.reads(&request.method))),
+            open: Cell::new(Some((view, last_change)).filter(|_| located.reads(&request.method))),
             change: None,
             bookmarks: &self.bookmarks,
             definitions: &definitions,
@@ -349,8 +343,9 @@ impl App {
         call: &Call,
         located: &Located,
         scopes: &[Scope],
-    ) -> Result<(Principal, OpenRead<'_>), Failure> {
-        let (principal, open) = self.authenticated(call, located)?;
+    ) -> Result<Opened<'_>, Failure> {
+        let opened = self.authenticated(call, located)?;
+        let principal = &opened.principal;
         let rate = principal.org.settings.rate;
         // Not the time of the request: it may have waited for a reader since, and would find the
         // bucket emptied by those that overtook it.
@@ -361,17 +356,13 @@ impl App {
             return Err(failure::too_fast(&principal.org, wait));
         }
         match scopes.contains(&principal.scope) {
-            true => Ok((principal, open)),
+            true => Ok(opened),
             false => Err(failure::wrong_scope(principal.scope, scopes)),
         }
     }
 
     /// Whoever the token of a request stands for, and the view in which that was read.
-    fn authenticated(
-        &self,
-        call: &Call,
-        located: &Located,
-    ) -> Result<(Principal, OpenRead<'_>), Failure> {
+    fn authenticated(&self, call: &Call, located: &Located) -> Result<Opened<'_>, Failure> {
         let now = call.now;
         let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
         if call.request.headers.iter().filter(named).count() > 1 {
@@ -380,11 +371,10 @@ impl App {
             return Err(Error::new(400, detail).into());
         }
         let header = call.request.header("Authorization");
-        let purpose = match located.room.quick || !located.reads(&call.request.method) {
-            true => Purpose::Quick,
-            false => Purpose::Shared,
-        };
-        self.auth.open(&self.store, now, header, purpose).map_err(|refusal| {
+        let reads = located.reads(&call.request.method);
+        let purpose = if located.room.quick || !reads { Purpose::Quick } else { Purpose::Shared };
+        let reads = reads || located.room.quick;
+        self.auth.open(&self.store, now, header, purpose, reads).map_err(|refusal| {
             let failure = failure::unauthorized(refusal);
             if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
                 return failure;

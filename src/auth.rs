@@ -137,6 +137,18 @@ pub struct Principal {
     pub scope: Scope,
 }
 
+/// A principal, and the view of the database in which its token was read.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    /// Who asks.
+    pub principal: Principal,
+    /// The view.
+    pub view: OpenRead<'a>,
+    /// The number of the last change of the principal's organisation that is in the view, where it
+    /// was asked for.
+    pub last_change: Option<i64>,
+}
+
 /// Why a request has no principal.
 #[derive(Debug)]
 pub enum Refusal {
@@ -219,11 +231,12 @@ impl Auth {
         now: Timestamp,
         header: Option<&str>,
     ) -> Result<Principal, Refusal> {
-        self.open(store, now, header, Purpose::Quick).map(|(principal, _)| principal)
+        self.open(store, now, header, Purpose::Quick, false).map(|it| it.principal)
     }
 
     /// The same, with the view in which the token's row was read: what the request reads next is as
-    /// the database was when its token was valid.
+    /// the database was when its token was valid. `reads`: whether it is asked for the number of
+    /// the last change in that view too.
     ///
     /// # Errors
     /// As [`Auth::authenticate`].
@@ -233,7 +246,8 @@ impl Auth {
         now: Timestamp,
         header: Option<&str>,
         purpose: Purpose,
-    ) -> Result<(Principal, OpenRead<'s>), Refusal> {
+        reads: bool,
+    ) -> Result<Opened<'s>, Refusal> {
         let text = header.map(token_in).unwrap_or_default();
         if text.is_empty() {
             return Err(Refusal::Missing);
@@ -247,7 +261,7 @@ impl Auth {
             return Err(Refusal::Mistyped);
         }
         let mut open = store.open_read(purpose)?;
-        let found = open.view()?.credential(id)?;
+        let found = open.view()?.credential(id, reads)?;
         // An unknown token is compared too, so that its refusal takes as long.
         let matches = passed || {
             let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |it| &it.tag);
@@ -270,7 +284,8 @@ impl Auth {
             open = store.open_read(purpose)?;
         }
         self.record_use(now, id);
-        Ok((Principal { org: found.org, token: id.to_owned(), scope: found.scope }, open))
+        let principal = Principal { org: found.org, token: id.to_owned(), scope: found.scope };
+        Ok(Opened { principal, view: open, last_change: found.last_change })
     }
 
     /// Whether the secret with this digest has passed as that of the token.

@@ -144,6 +144,7 @@
 //! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
 //! scim/resource.rs               the representation of a resource
+//! scim/changes.rs                what a change did, for the record of changes
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!

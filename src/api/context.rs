@@ -29,6 +29,10 @@ use crate::store::transaction::{Read, Write};
 const NO_MEMORY: &str = "Too many large requests and answers are under way at this moment; send \
                          the request again, or ask for less at once.";
 
+/// The longest body that is parsed while a connection to the database is held: some hundreds of
+/// microseconds.
+const BODY_BYTES_AT_ONCE: usize = 16 * 1024;
+
 /// Answers a request below `/scim/v2` whose path has these segments behind that.
 pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failure>;
 
@@ -47,8 +51,9 @@ pub struct Notes {
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
-    /// The view in which the token was read, while nobody has read anything else.
-    pub open: Cell<Option<OpenRead<'a>>>,
+    /// The view in which the token was read, while nobody has read anything else, and the number
+    /// of the organisation's last change in it where that was read too.
+    pub open: Cell<Option<(OpenRead<'a>, Option<i64>)>>,
     /// The change this request is part of, when it is one of several in a Bulk request.
     pub change: Option<&'a Write<'a>>,
     /// Where the last pages of lists ended.
@@ -106,6 +111,10 @@ impl Context<'_> {
     /// # Errors
     /// As [`Context::body`].
     pub fn body_with(&self, request: &Request, names: Names) -> Result<Map<String, Value>, Error> {
+        // What takes a while to read holds no connection meanwhile.
+        if request.body.len() > BODY_BYTES_AT_ONCE {
+            self.close_read();
+        }
         // An operation of a Bulk request is a part of a body that is counted already.
         if self.change.is_none() {
             self.take(body::memory(&request.body))?;
@@ -169,7 +178,12 @@ impl Context<'_> {
             Some(change) => work(change),
             None => {
                 let open = match self.open.take() {
-                    Some(open) => open.shared()?,
+                    Some((open, last_change)) => {
+                        if open.is_shared() {
+                            self.note(last_change);
+                        }
+                        open.shared()?
+                    }
                     None => self.store.open_shared()?,
                 };
                 self.noted(&open.view()?, work)
@@ -186,7 +200,10 @@ impl Context<'_> {
         work: impl FnOnce(&Read) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         match self.open.take() {
-            Some(open) => self.noted(&open.view()?, work),
+            Some((open, last_change)) => {
+                self.note(last_change);
+                self.noted(&open.view()?, work)
+            }
             None => self.store.read(|tx| self.noted(tx, work)),
         }
     }
@@ -235,8 +252,12 @@ impl Context<'_> {
             return Ok(seen);
         }
         let seen = tx.last_change(self.principal.org.key)?;
-        self.notes.seen.set(Some(seen));
+        self.note(Some(seen));
         Ok(seen)
+    }
+
+    fn note(&self, last_change: Option<i64>) {
+        self.notes.seen.set(self.notes.seen.get().or(last_change));
     }
 
     /// Makes a change: a part of the one at hand, where there is one.

@@ -135,15 +135,17 @@ impl Located {
         (below && guard.first() == Some(&self.room.first)).then_some(self.room.scopes)
     }
 
-    /// Whether what answers this reads the database soon, and nothing before: in the view in which
-    /// the token is read.
+    /// Whether what answers this reads the database before anything else, and soon: in the view in
+    /// which the token is read.
     #[must_use]
     pub fn reads(&self, method: &Method) -> bool {
         let row = self.fit().and_then(|it| it.row(self.room, method).ok());
-        matches!(method, Method::Get | Method::Head)
-            && row.is_some_and(|it| {
-                matches!(it.handler, Handler::List(_) | Handler::Resource(_) | Handler::Named(_))
-            })
+        row.is_some_and(|it| match it.handler {
+            Handler::List(_) | Handler::Named(_) => matches!(method, Method::Get | Method::Head),
+            // A change is judged by what is read, before its turn to write.
+            Handler::Resource(_) => !matches!(method, Method::Delete),
+            _ => false,
+        })
     }
 
     /// The answer to a request whose token may ask it.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::cli::session::Session;
-use crate::scim::resource::changes;
+use crate::scim::changes::Changes;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::LogLine;
@@ -45,6 +45,6 @@ pub fn record(
         resource_type: deed.resource_type,
         resource: deed.resource,
         outcome,
-        changes: &changes(before, after),
+        changes: &Changes::between(before, after).to_value(),
     })
 }

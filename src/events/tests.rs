@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::scim::changes::Changes;
 use crate::scim::identity::IdentityChanges;
-use crate::scim::resource::changes;
 
 /// A line and what it means: the names of the events, each with the names of what it says changed.
 type Row<'a> = (&'a str, Value, &'a [(&'a str, &'a [&'a str])]);
@@ -25,7 +25,7 @@ fn check(subject: Subject, rows: &[Row]) {
 
 /// The changes of a line, from the document before and after.
 fn between(before: &Value, after: &Value) -> Value {
-    changes(before.as_object().unwrap(), after.as_object().unwrap())
+    Changes::between(before.as_object().unwrap(), after.as_object().unwrap()).to_value()
 }
 
 #[test]

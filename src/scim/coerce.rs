@@ -6,6 +6,7 @@
 //! bare value, a number for text, 0 and 1 for a boolean, and the same value marked primary twice.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -20,6 +21,39 @@ use crate::scim::schema::name::MEMBERS;
 
 /// The most values of one multi-valued attribute.
 pub const VALUES_MAX: usize = 1_000;
+
+/// Where a value stands in the request, for the text of a refusal: it is put together only there.
+#[derive(Clone, Copy, Debug)]
+pub enum Path<'a> {
+    /// An attribute, as the request or its schema names it.
+    Name(&'a str),
+    /// A sub-attribute, or an attribute of an extension.
+    Member(&'a Path<'a>, &'a str),
+    /// One of several values.
+    Element(&'a Path<'a>, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Name(name) => f.write_str(name),
+            Path::Member(outer, name) => write!(f, "{outer}.{name}"),
+            Path::Element(outer, i) => write!(f, "{outer}[{i}]"),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for Path<'a> {
+    fn from(name: &'a str) -> Path<'a> {
+        Path::Name(name)
+    }
+}
+
+impl<'a> From<&'a String> for Path<'a> {
+    fn from(name: &'a String) -> Path<'a> {
+        Path::Name(name)
+    }
+}
 
 /// A value below an extension URN that no schema describes: kept as it is.
 ///
@@ -49,8 +83,9 @@ fn refuse_nul(name: &str, value: &Value) -> Result<(), Error> {
     }
 }
 
-fn nul_refused(name: &str) -> Error {
-    Error::invalid_value(format!("\"{}\" holds a NUL character, which no text may.", quoted(name)))
+fn nul_refused(name: impl fmt::Display) -> Error {
+    let name = quoted(&name.to_string());
+    Error::invalid_value(format!("\"{name}\" holds a NUL character, which no text may."))
 }
 
 /// The value that a client may set; none for a read-only attribute, which is ignored (RFC 7643
@@ -58,12 +93,13 @@ fn nul_refused(name: &str) -> Error {
 ///
 /// # Errors
 /// As [`coerce`].
-pub fn writable_value(
+pub fn writable_value<'a>(
     attribute: &Attribute,
     value: &Value,
-    path: &str,
+    path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
+    let path = path.into();
     if attribute.mutability == Mutability::ReadOnly || attribute.name == "schemas" {
         return Ok(None);
     }
@@ -76,12 +112,13 @@ pub fn writable_value(
 ///
 /// # Errors
 /// As [`coerce`], and 400 `invalidSyntax` for a name that stands twice.
-pub fn writable_members(
+pub fn writable_members<'a>(
     attributes: &[Arc<Attribute>],
     value: &Value,
-    path: &str,
+    path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Map<String, Value>, Error> {
+    let path = path.into();
     let given = match value {
         Value::Null => return Ok(Map::new()),
         Value::Object(it) => it,
@@ -94,7 +131,7 @@ pub fn writable_members(
     for (name, value) in given {
         let Some(attribute) = find(attributes, name) else { continue };
         if let Some(value) =
-            writable_value(attribute, value, &format!("{path}.{}", attribute.name), strict)?
+            writable_value(attribute, value, Path::Member(&path, &attribute.name), strict)?
             && kept.insert(attribute.name.clone(), value).is_some()
         {
             return Err(Error::invalid_syntax(format!(
@@ -111,12 +148,13 @@ pub fn writable_members(
 ///
 /// # Errors
 /// 400 `invalidValue` that names the attribute, what it takes and what it got.
-pub fn coerce(
+pub fn coerce<'a>(
     attribute: &Attribute,
     value: &Value,
-    path: &str,
+    path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
+    let path = path.into();
     if attribute.kind == Type::Any {
         return foreign(&attribute.name, value);
     }
@@ -145,7 +183,7 @@ pub fn coerce(
     let mut values: Vec<Value> = Vec::new();
     let mut seen = HashSet::new();
     for (i, item) in given.iter().enumerate() {
-        if let Some(value) = coerce_one(attribute, item, &format!("{path}[{i}]"), strict)? {
+        if let Some(value) = coerce_one(attribute, item, Path::Element(&path, i), strict)? {
             // The same type and value must not be returned twice (RFC 7643 section 2.4).
             if seen.insert(element_key(attribute, &value)) {
                 values.push(value);
@@ -162,7 +200,7 @@ pub fn coerce(
 fn judge_primary(
     attribute: &Attribute,
     values: &mut [Value],
-    path: &str,
+    path: Path,
     strict: bool,
 ) -> Result<(), Error> {
     let value = attribute.sub_attribute("value");
@@ -242,7 +280,7 @@ fn unwrapped(value: &Value) -> &Value {
 fn coerce_one(
     attribute: &Attribute,
     value: &Value,
-    path: &str,
+    path: Path,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
     let bare = !strict && !matches!(attribute.kind, Type::Complex | Type::Any);
@@ -327,7 +365,7 @@ fn coerce_one(
 fn coerce_complex(
     attribute: &Attribute,
     value: &Value,
-    path: &str,
+    path: Path,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
     let wrapped;
@@ -348,12 +386,12 @@ fn coerce_complex(
     });
     match lacking {
         _ if kept.is_empty() => Ok(None),
-        Some(it) => Err(required_missing(&format!("{path}.{}", it.name))),
+        Some(it) => Err(required_missing(&Path::Member(&path, &it.name).to_string())),
         None => Ok(Some(Value::Object(kept))),
     }
 }
 
-fn wrong_type(path: &str, expected: &str, value: &Value) -> Error {
+fn wrong_type(path: Path, expected: &str, value: &Value) -> Error {
     let got = match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -362,7 +400,10 @@ fn wrong_type(path: &str, expected: &str, value: &Value) -> Error {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Error::invalid_value(format!("\"{}\" takes {expected}, and it was given {got}.", quoted(path)))
+    Error::invalid_value(format!(
+        "\"{}\" takes {expected}, and it was given {got}.",
+        quoted(&path.to_string())
+    ))
 }
 
 /// The refusal of a resource, or of a value, that lacks a required attribute.

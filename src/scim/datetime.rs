@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 /// A point in time, in nanoseconds since 1970-01-01T00:00:00Z, within the years 1677 to 2262.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +100,27 @@ impl fmt::Display for Timestamp {
         let milliseconds = self.nanoseconds.div_euclid(1_000_000);
         // Every i64 of nanoseconds is within jiff's years.
         let exact = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
-        write!(f, "{exact:.3}")
+        let utc = Offset::UTC.to_datetime(exact);
+        // Every page prints hundreds of these, and their form is always the same: each number, and
+        // where its last digit stands.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let numbers = [
+            (utc.year().unsigned_abs(), 3),
+            (utc.month().unsigned_abs().into(), 6),
+            (utc.day().unsigned_abs().into(), 9),
+            (utc.hour().unsigned_abs().into(), 12),
+            (utc.minute().unsigned_abs().into(), 15),
+            (utc.second().unsigned_abs().into(), 18),
+            (utc.millisecond().unsigned_abs(), 22),
+        ];
+        for (mut number, mut at) in numbers {
+            while number > 0 {
+                text[at] += u8::try_from(number % 10).unwrap_or_default();
+                number /= 10;
+                at = at.saturating_sub(1);
+            }
+        }
+        f.write_str(str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -127,6 +147,24 @@ mod tests {
         check("2011-13-13T04:42:34Z", None);
         check("2011-05-13T04:42:34[Europe/Vienna]", None);
         check("", None);
+    }
+
+    #[test]
+    fn every_day_is_printed_as_jiff_prints_it() {
+        const DAY: i64 = 24 * 60 * 60 * 1_000_000_000;
+        for day in i64::MIN / DAY..=i64::MAX / DAY {
+            // Another moment of each day.
+            let nanoseconds = (day * DAY).saturating_add((day * 7_919_999_999).rem_euclid(DAY));
+            let floor = jiff::Timestamp::from_millisecond(nanoseconds.div_euclid(1_000_000));
+            let printed = Timestamp::from_nanoseconds(nanoseconds).to_string();
+            assert_eq!(printed, format!("{:.3}", floor.unwrap()));
+        }
+        let ends =
+            [i64::MIN, -1, 0, i64::MAX].map(|it| Timestamp::from_nanoseconds(it).to_string());
+        assert_eq!(ends[0], "1677-09-21T00:12:43.145Z");
+        assert_eq!(ends[1], "1969-12-31T23:59:59.999Z");
+        assert_eq!(ends[2], "1970-01-01T00:00:00.000Z");
+        assert_eq!(ends[3], "2262-04-11T23:47:16.854Z");
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub fn ids(members: &Value) -> Vec<String> {
 /// The value of `members` in a body, however its name is written.
 #[must_use]
 pub fn given<'a>(body: &'a Map<String, Value>, resource_type: &ResourceType) -> Option<&'a Value> {
-    body.iter().find(|(name, _)| is_members(name, resource_type)).map(|(_, value)| value)
+    let mut named = body.iter().filter(|_| has_members(resource_type));
+    named.find(|(name, _)| is_members(name, resource_type)).map(|(_, value)| value)
 }
 
 /// Whether a name in a body means `members`: in any letter case, with or without the URN.

@@ -58,6 +58,13 @@ impl Meta {
 }
 
 fn write_json(text: &mut String, value: &str) {
+    let stands_as_it_is = |it: u8| it >= b' ' && it != b'"' && it != b'\\';
+    if value.bytes().all(stands_as_it_is) {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+        return;
+    }
     // A string is always JSON.
     text.push_str(&serde_json::to_string(value).unwrap_or_default());
 }

@@ -2,6 +2,7 @@
 //! random bytes.
 
 pub mod bulk;
+pub mod changes;
 pub mod coerce;
 pub mod datetime;
 pub mod deactivation;

@@ -89,7 +89,8 @@ pub fn judge_change(
     rules: Rules,
 ) -> Result<Judged, Error> {
     let mut passed_over = Map::new();
-    for attribute in resource_type.core.attributes.iter().chain(&resource_type.common.attributes) {
+    let attributes = resource_type.core.attributes.iter().chain(&resource_type.common.attributes);
+    for attribute in attributes.filter(|it| it.has_immutable()) {
         match keep_immutable(before, &mut after, attribute) {
             // What is refused stays in `after` as it was asked for.
             Err(_) if attribute.name == USER_NAME && rules.keeps_identity() => {
@@ -184,31 +185,38 @@ fn complete(
     resource_type: &ResourceType,
 ) -> Result<Map<String, Value>, Error> {
     spell_extensions(&mut document, resource_type);
-    let mut ordered = Map::new();
-    let mut schemas = vec![Value::from(resource_type.core.id.as_str())];
-    document.shift_remove("schemas");
-    document.shift_remove("id");
-    ordered.insert("schemas".to_owned(), Value::Null);
-    ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
-    for attribute in resource_type.common.attributes.iter().chain(&resource_type.core.attributes) {
-        match document.shift_remove(&attribute.name) {
+    let attributes =
+        || resource_type.common.attributes.iter().chain(&resource_type.core.attributes);
+    for attribute in attributes().filter(|it| it.required && it.name != "schemas") {
+        match document.get(&attribute.name) {
             // A blank name is no name. One that was stored before this rule stays.
             Some(Value::String(it))
-                if attribute.required
-                    && it.trim().is_empty()
-                    && before.get(&attribute.name).is_none_or(|old| *old != it) =>
+                if it.trim().is_empty()
+                    && before.get(&attribute.name).is_none_or(|old| old != it) =>
             {
                 return Err(blank(&attribute.name));
             }
-            Some(value) => {
-                ordered.insert(attribute.name.clone(), value);
-            }
-            None if attribute.required && attribute.name != "schemas" => {
-                return Err(required_missing(&attribute.name));
-            }
-            None => {}
+            Some(_) => {}
+            None => return Err(required_missing(&attribute.name)),
         }
     }
+    let mut ordered = Map::new();
+    let mut schemas = vec![Value::from(resource_type.core.id.as_str())];
+    ordered.insert("schemas".to_owned(), Value::Null);
+    ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
+    // A document has few of the many attributes, so each is looked for in the schemas, and not the
+    // other way round.
+    let (mut known, mut others) = (Vec::with_capacity(document.len()), Map::new());
+    for (name, value) in document {
+        match attributes().position(|it| it.name == name) {
+            _ if name == "schemas" || name == "id" => {}
+            Some(place) => known.push((place, name, value)),
+            None => drop(others.insert(name, value)),
+        }
+    }
+    known.sort_by_key(|(place, ..)| *place);
+    ordered.extend(known.into_iter().map(|(_, name, value)| (name, value)));
+    let mut document = others;
     for extension in &resource_type.extensions {
         let id = &extension.schema.id;
         let value = document.shift_remove(id);
@@ -323,14 +331,14 @@ fn normalize(
         strict::judge_body(body, resource_type)?;
     }
     let mut document = Map::new();
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     let mut spelled = HashMap::new();
     // The core schema as an object is the resource itself.
     let is_core = |name: &str| urn::is_urn(name) && matches!(resource_type.name(name), Name::Core);
     let inner = body.iter().filter(|(name, value)| value.is_object() && is_core(name));
     let inner = inner.filter_map(|(_, value)| value.as_object()).flatten();
     for (name, value) in body.iter().chain(inner) {
-        if !seen.insert(name.to_ascii_lowercase()) {
+        if !seen.is_first(name) {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",
                 quoted(name)
@@ -378,6 +386,29 @@ fn normalize(
         }
     }
     Ok(document)
+}
+
+/// Names in any letter case, to find one that stands twice. A body has a few, which are compared
+/// one with the other; that of an attacker may have very many.
+#[derive(Default)]
+struct Seen<'a> {
+    few: Vec<&'a str>,
+    many: HashSet<String>,
+}
+
+impl<'a> Seen<'a> {
+    const FEW: usize = 24;
+
+    fn is_first(&mut self, name: &'a str) -> bool {
+        if self.few.iter().any(|it| it.eq_ignore_ascii_case(name)) {
+            return false;
+        }
+        if self.few.len() < Seen::FEW {
+            self.few.push(name);
+            return true;
+        }
+        self.many.insert(name.to_ascii_lowercase())
+    }
 }
 
 /// Adds an attribute to the document that the body names with its URN, or with a sub-attribute.

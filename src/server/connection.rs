@@ -73,12 +73,15 @@ pub struct Connection<'a, S> {
     socket: Socket,
     reader: Reader,
     out: Vec<u8>,
+    /// The second of the last answer, and how HTTP writes it.
+    date: (i64, String),
 }
 
 impl<'a, S: Stream> Connection<'a, S> {
     /// A connection on which nothing was read or written yet.
     pub fn new(service: &'a Service, stream: S, socket: Socket) -> Connection<'a, S> {
-        Connection { service, stream, socket, reader: Reader::default(), out: Vec::new() }
+        let (reader, out, date) = (Reader::default(), Vec::new(), Default::default());
+        Connection { service, stream, socket, reader, out, date }
     }
 
     /// Answers requests until the client or the server ends the connection.
@@ -241,7 +244,12 @@ impl<'a, S: Stream> Connection<'a, S> {
         options: &Options,
     ) -> Result<bool, InvalidResponse> {
         self.out.clear();
-        render::head(&mut self.out, response, options, &self.service.app.date())
+        let now = self.service.app.clock().now();
+        let second = now.nanoseconds() / 1_000_000_000;
+        if self.date.1.is_empty() || self.date.0 != second {
+            self.date = (second, now.http_date());
+        }
+        render::head(&mut self.out, response, options, &self.date.1)
     }
 
     /// Closes after a last answer. Closing with input unread would reset the connection, and the

@@ -1,5 +1,7 @@
 //! A response as the bytes of its head.
 
+use std::io::Write;
+
 use tiny_http::{HTTPVersion, StatusCode};
 
 use crate::http::response::Response;
@@ -41,7 +43,8 @@ pub fn head(
     }
     let reason = StatusCode(status).default_reason_phrase();
     // RFC 9110 section 6.6.1: a server with a clock sends Date.
-    out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n").as_bytes());
+    // Memory takes whatever is written to it.
+    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n");
     for (name, value) in &response.headers {
         if RESERVED_FIELDS.iter().any(|it| it.eq_ignore_ascii_case(name)) {
             continue;
@@ -61,7 +64,7 @@ pub fn head(
     let has_body = !matches!(status, 204 | 304);
     if has_body {
         let length = response.body.len();
-        out.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+        let _ = write!(out, "Content-Length: {length}\r\n");
     }
     if options.close {
         out.extend_from_slice(b"Connection: close\r\n");

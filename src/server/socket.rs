@@ -23,12 +23,26 @@ const PEEK_AT_ONCE: i32 = 0x2 | if cfg!(target_os = "linux") { 0x40 } else { 0x8
 pub struct Socket {
     tcp: Arc<TcpStream>,
     deadline: Rc<Cell<Instant>>,
+    timeouts: Rc<Timeouts>,
 }
+
+/// The timeouts that the operating system was told last. Telling it is a system call, so it is not
+/// told again for a difference that makes none: a call that ends too early is made again.
+#[derive(Debug, Default)]
+struct Timeouts {
+    read: Cell<Duration>,
+    write: Cell<Duration>,
+}
+
+/// By how much a timeout may differ from the time that is left: a second, and a sixteenth of it.
+const TIMEOUT_TOLERANCE: Duration = Duration::from_secs(1);
+const TIMEOUT_TOLERANCE_PART: u32 = 16;
 
 impl Socket {
     /// The socket, whose deadline has passed until [`Socket::set_deadline_in`] sets one.
     pub fn new(tcp: Arc<TcpStream>) -> Socket {
-        Socket { tcp, deadline: Rc::new(Cell::new(Instant::now())) }
+        let deadline = Rc::new(Cell::new(Instant::now()));
+        Socket { tcp, deadline, timeouts: Rc::default() }
     }
 
     /// Sets the deadline this far from now.
@@ -42,10 +56,40 @@ impl Socket {
     ///
     /// When the connection fails or its deadline passes.
     pub fn peek(&self) -> io::Result<Option<u8>> {
-        self.tcp.set_read_timeout(Some(self.remaining()?))?;
         let mut first = [0];
-        let count = self.tcp.peek(&mut first).map_err(unified_timeout)?;
+        let count = self.reading(|tcp| tcp.peek(&mut first))?;
         Ok((count > 0).then_some(first[0]))
+    }
+
+    /// Calls what waits for the peer to send.
+    fn reading<T>(&self, call: impl FnMut(&TcpStream) -> io::Result<T>) -> io::Result<T> {
+        self.until_deadline(&self.timeouts.read, TcpStream::set_read_timeout, call)
+    }
+
+    /// Calls what waits for the peer to receive.
+    fn writing<T>(&self, call: impl FnMut(&TcpStream) -> io::Result<T>) -> io::Result<T> {
+        self.until_deadline(&self.timeouts.write, TcpStream::set_write_timeout, call)
+    }
+
+    fn until_deadline<T>(
+        &self,
+        told: &Cell<Duration>,
+        tell: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
+        mut call: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        loop {
+            let remaining = self.remaining()?;
+            let tolerance = TIMEOUT_TOLERANCE.min(remaining / TIMEOUT_TOLERANCE_PART);
+            if remaining.abs_diff(told.get()) > tolerance {
+                tell(&self.tcp, Some(remaining))?;
+                told.set(remaining);
+            }
+            match call(&self.tcp).map_err(unified_timeout) {
+                // Too early, where the timeout was that of an earlier call.
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => told.set(Duration::ZERO),
+                done => return done,
+            }
+        }
     }
 
     fn remaining(&self) -> io::Result<Duration> {
@@ -62,23 +106,20 @@ impl Read for Socket {
     /// that sends a byte now and then gains nothing, since nothing is waited for.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.remaining() {
-            Err(_) if has_unread_input(&self.tcp) => {}
-            remaining => self.tcp.set_read_timeout(Some(remaining?))?,
+            Err(_) if has_unread_input(&self.tcp) => (&*self.tcp).read(buffer),
+            _ => self.reading(|mut tcp| tcp.read(buffer)),
         }
-        (&*self.tcp).read(buffer).map_err(unified_timeout)
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.remaining()?))?;
-        (&*self.tcp).write(bytes).map_err(unified_timeout)
+        self.writing(|mut tcp| tcp.write(bytes))
     }
 
     /// Several TLS records go out in one call.
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.tcp.set_write_timeout(Some(self.remaining()?))?;
-        (&*self.tcp).write_vectored(parts).map_err(unified_timeout)
+        self.writing(|mut tcp| tcp.write_vectored(parts))
     }
 
     fn flush(&mut self) -> io::Result<()> {

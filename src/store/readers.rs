@@ -157,12 +157,18 @@ impl<'a> OpenRead<'a> {
         Ok(Read { connection: self.borrowed.connection()? })
     }
 
+    /// Whether [`OpenRead::shared`] is this view.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.borrowed.purpose == Purpose::Shared
+    }
+
     /// The same view, or a new one, for what may take a while.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn shared(self) -> Result<OpenRead<'a>, Error> {
-        if self.borrowed.purpose == Purpose::Shared {
+        if self.is_shared() {
             return Ok(self);
         }
         let readers = self.borrowed.readers;

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, json};
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::render::location;
+use crate::scim::changes::Changes;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::matching::value_matches;
@@ -34,13 +35,17 @@ impl MembersChanged {
     }
 
     /// Adds what happened to the changes for the log.
-    fn write(&self, changes: &mut Value) {
+    fn write(&self, changes: &mut Changes) {
+        let mut members = Map::new();
         for (name, by) in [("added", 1), ("removed", -1)] {
             let ids = self.order.iter().filter(|it| self.net.get(*it) == Some(&by));
             let ids: Vec<&String> = ids.collect();
             if !ids.is_empty() {
-                changes[MEMBERS][name] = json!(ids);
+                members.insert(name.to_owned(), json!(ids));
             }
+        }
+        if !members.is_empty() {
+            changes.add(MEMBERS, members.into());
         }
     }
 }
@@ -52,7 +57,7 @@ pub fn change_members(
     tx: &Write,
     group: &Stored,
     members: impl IntoIterator<Item = MemberChange>,
-    changes: &mut Value,
+    changes: &mut Changes,
 ) -> Result<(), Failure> {
     let mut changed = MembersChanged::default();
     let mut members = members.into_iter().peekable();

@@ -85,6 +85,7 @@ impl Chosen<'_> {
             location_base: &self.location_base,
             projection: self.projection.as_ref(),
             brief: false,
+            hides: self.resource_type.hides(),
         }
     }
 }
@@ -335,8 +336,8 @@ fn links(
         for it in chosen {
             let part = page.resources[next..end].iter();
             let of_type = part.filter(|of| of.resource_type == it.resource_type.name);
-            let stored: Vec<_> = of_type.map(|it| it.stored.clone()).collect();
-            found.extend(it.view().links(context, tx, &stored)?);
+            let seqs: Vec<i64> = of_type.map(|it| it.stored.seq).collect();
+            found.extend(it.view().links(context, tx, &seqs)?);
         }
         let before = bytes;
         for (i, it) in page.resources[next..end].iter().enumerate() {
@@ -364,10 +365,11 @@ fn print(
     links: &HashMap<i64, Links>,
 ) -> Result<Vec<String>, Failure> {
     let none = Links::default();
+    let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
     let texts = page.resources.iter().filter_map(|listed| {
-        let it = chosen.iter().find(|it| it.resource_type.name == listed.resource_type)?;
+        let view = views.iter().find(|it| it.resource_type.name == listed.resource_type)?;
         let links = links.get(&listed.stored.seq).unwrap_or(&none);
-        Some(it.view().print(context, &listed.stored, links))
+        Some(view.print(context, &listed.stored, links))
     });
     Ok(texts.collect::<Result<_, _>>()?)
 }

@@ -33,6 +33,8 @@ pub struct View<'a> {
     pub projection: Option<&'a Projection>,
     /// Whether a large group may be answered without its members.
     pub brief: bool,
+    /// Whether documents may hold what the answer must not show.
+    pub hides: bool,
 }
 
 impl View<'_> {
@@ -50,7 +52,8 @@ impl View<'_> {
         tx: &Read,
         stored: &[Stored],
     ) -> Result<Vec<String>, Failure> {
-        let mut links = self.links(context, tx, stored)?;
+        let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
+        let mut links = self.links(context, tx, &seqs)?;
         let texts = stored.iter().map(|it| {
             let links = links.remove(&it.seq).unwrap_or_default();
             Ok(self.print(context, it, &links)?)
@@ -70,7 +73,7 @@ impl View<'_> {
     ) -> Result<String, Error> {
         let meta = self.meta(stored);
         let location = |it: &Linked| location(context, it);
-        if self.projection.is_none() && !self.resource_type.hides() {
+        if self.projection.is_none() && !self.hides {
             let mut computed = String::new();
             if let Some(members) = &links.members {
                 membership::write_list(
@@ -130,7 +133,7 @@ impl View<'_> {
         status: u16,
         stored: &Stored,
     ) -> Result<Response, Failure> {
-        let links = self.links(context, tx, std::slice::from_ref(stored))?;
+        let links = self.links(context, tx, &[stored.seq])?;
         let links = links.into_values().next().unwrap_or_default();
         self.respond(context, status, stored, &links)
     }
@@ -171,7 +174,8 @@ impl View<'_> {
         }
     }
 
-    /// What no document holds: `members` of groups, `groups` of members; fetched for all at once.
+    /// What no document holds: `members` of groups, `groups` of members, by the number of the
+    /// resource's row; fetched for all at once.
     ///
     /// # Errors
     /// Failures of the store, and 503 when others have the memory that a large group needs.
@@ -179,19 +183,18 @@ impl View<'_> {
         &self,
         context: &Context,
         tx: &Read,
-        stored: &[Stored],
+        seqs: &[i64],
     ) -> Result<HashMap<i64, Links>, Failure> {
         let mut links: HashMap<i64, Links> = HashMap::new();
-        let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
         if membership::has_members(self.resource_type) && self.shows(MEMBERS) {
             let brief = self.brief && self.projection.is_none();
             let most = if brief { MEMBERS_IN_PATCH_MAX as i64 + 1 } else { -1 };
             if !brief {
                 let bytes = if self.projection.is_none() { 400 } else { 1_400 };
-                context.try_take(tx.count_members(&seqs)?.saturating_mul(bytes))?;
+                context.try_take(tx.count_members(seqs)?.saturating_mul(bytes))?;
             }
-            let mut found = tx.members(&seqs, most)?;
-            for seq in &seqs {
+            let mut found = tx.members(seqs, most)?;
+            for seq in seqs {
                 let members = found.remove(seq).unwrap_or_default();
                 if brief && members.len() > MEMBERS_IN_PATCH_MAX {
                     continue;
@@ -201,7 +204,7 @@ impl View<'_> {
             }
         }
         if membership::has_groups(self.resource_type) && self.shows(GROUPS) {
-            for (seq, groups) in tx.groups(&seqs)? {
+            for (seq, groups) in tx.groups(seqs)? {
                 links.entry(seq).or_default().groups = Some(groups);
             }
         }

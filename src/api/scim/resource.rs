@@ -12,6 +12,7 @@ use crate::api::scim::unique::{needs_look, refuse_duplicate, refuse_repeated};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
+use crate::scim::changes::Changes;
 use crate::scim::deactivation;
 use crate::scim::error::{Error, quoted};
 use crate::scim::identity::{self, Rules};
@@ -19,7 +20,6 @@ use crate::scim::membership::{self, MemberChange};
 use crate::scim::meta::Precondition;
 use crate::scim::patch::apply::Patched;
 use crate::scim::patch::message::PatchOp;
-use crate::scim::resource::changes;
 use crate::scim::returned::Projection;
 use crate::scim::schema::name::{ACTIVE, GROUPS};
 use crate::scim::schema::resource_type::ResourceType;
@@ -69,16 +69,17 @@ pub fn create_as(
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     let view = view(resource_type, &base, projection.as_ref());
+    let nothing = Map::new();
     let by_itself = context.change.is_none() && !membership::has_members(resource_type);
-    if by_itself && !needs_look(context, resource_type, &Map::new(), &document) {
+    if by_itself && !needs_look(context, resource_type, &nothing, &document) {
         let draft = Draft::new(kind, id, &document, context.now)?;
         judge_size(draft.stored())?;
         let response = view.respond(context, 201, draft.stored(), &Links::default())?;
-        let changes = changes(&Map::new(), &document);
+        let changes = Changes::between(&nothing, &document).to_text();
         let schemas = context.principal.org.schemas;
         let change = Change {
             draft,
-            line: line(context, "POST", kind, id, 201, &changes),
+            line: line(context, "POST", kind, id, 201, changes),
             schemas: (schemas != 0).then_some(schemas),
             now: context.now,
         };
@@ -89,15 +90,15 @@ pub fn create_as(
     }
     context.write(|tx| {
         refuse_outdated(context, tx)?;
-        refuse_duplicate(tx, kind, resource_type, &Map::new(), &document, id)?;
+        refuse_duplicate(tx, kind, resource_type, &nothing, &document, id)?;
         refuse_repeated(context, tx, kind, resource_type, &document)?;
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
-        let mut changes = changes(&Map::new(), &document);
+        let mut changes = Changes::between(&nothing, &document);
         // Nothing is asked of the members of what has none.
         let members = (!members.is_empty()).then_some(MemberChange::Set(members));
         change_members(context, tx, &stored, members, &mut changes)?;
-        tx.add_line(&line(context, "POST", kind, id, 201, &changes))?;
+        tx.add_line(&line(context, "POST", kind, id, 201, changes.to_text()))?;
         view.answer(context, tx, 201, &stored)
     })
 }
@@ -212,7 +213,7 @@ pub fn delete(
             [] => json!({}),
             left => json!({ GROUPS: { "removed": left } }),
         };
-        tx.add_line(&line(context, "DELETE", kind, id, 204, &changes))?;
+        tx.add_line(&line(context, "DELETE", kind, id, 204, changes.to_string()))?;
         Ok(Response::empty(204))
     });
     let is_account = identity::is_account(resource_type);
@@ -290,14 +291,14 @@ impl Asked<'_, '_> {
         }
         let (stored, links) = context.read(|tx| {
             let stored = load(tx, kind, resource_type, id)?;
-            let links = view.links(context, tx, std::slice::from_ref(&stored))?;
+            let links = view.links(context, tx, &[stored.seq])?;
             Ok((stored, links.into_values().next().unwrap_or_default()))
         })?;
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
         let Patched { document: after, members, passed_over } = apply(&before)?;
-        let mut changes = changes(&before, &after);
-        let is_same = changes.as_object().is_some_and(Map::is_empty);
+        let mut changes = Changes::between(&before, &after);
+        let is_same = changes.is_empty();
         if !members.is_empty() || (!is_same && needs_look(context, resource_type, &before, &after))
         {
             return Ok(None);
@@ -311,9 +312,9 @@ impl Asked<'_, '_> {
         let response = self.respond(draft.stored(), &links)?;
         self.note_passed_over(&passed_over);
         if !passed_over.is_empty() {
-            changes[PASSED_OVER] = passed_over.into();
+            changes.add(PASSED_OVER, passed_over.into());
         }
-        let line = line(context, request.method.name(), kind, id, 200, &changes);
+        let line = line(context, request.method.name(), kind, id, 200, changes.to_text());
         let change = Change { draft, line, schemas: None, now: context.now };
         Ok(match context.apply(change)? {
             Outcome::Made(_) => Some(response),
@@ -331,7 +332,7 @@ impl Asked<'_, '_> {
         // Within the change, so that the answer is what was written, and a change that cannot be
         // answered is not made.
         let answer = |tx: &Read, stored: &Stored| {
-            let links = view.links(context, tx, std::slice::from_ref(stored))?;
+            let links = view.links(context, tx, &[stored.seq])?;
             self.respond(stored, &links.into_values().next().unwrap_or_default())
         };
         context.write(|tx| {
@@ -340,18 +341,19 @@ impl Asked<'_, '_> {
             let before = stored.parse()?;
             let Patched { document: after, members, passed_over } = apply(&before)?;
             self.note_passed_over(&passed_over);
-            let mut changes = changes(&before, &after);
+            let mut changes = Changes::between(&before, &after);
             change_members(context, tx, &stored, members, &mut changes)?;
-            if changes.as_object().is_some_and(Map::is_empty) {
+            if changes.is_empty() {
                 return answer(tx, &stored);
             }
             refuse_duplicate(tx, kind, resource_type, &before, &after, id)?;
             let stored = tx.replace_resource(kind, &stored, &before, &after)?;
             judge_size(&stored)?;
             if !passed_over.is_empty() {
-                changes[PASSED_OVER] = passed_over.into();
+                changes.add(PASSED_OVER, passed_over.into());
             }
-            tx.add_line(&line(context, request.method.name(), kind, id, 200, &changes))?;
+            let changes = changes.to_text();
+            tx.add_line(&line(context, request.method.name(), kind, id, 200, changes))?;
             answer(tx, &stored)
         })
     }
@@ -381,7 +383,7 @@ fn view<'a>(
     location_base: &'a str,
     projection: Option<&'a Projection>,
 ) -> View<'a> {
-    View { resource_type, location_base, projection, brief: false }
+    View { resource_type, location_base, projection, brief: false, hides: resource_type.hides() }
 }
 
 fn precondition(request: &Request) -> Precondition {
@@ -450,7 +452,7 @@ fn line(
     kind: Kind,
     id: &str,
     outcome: u16,
-    changes: &Value,
+    changes: String,
 ) -> OwnedLine {
     OwnedLine {
         org: kind.org,

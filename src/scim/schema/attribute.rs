@@ -104,6 +104,13 @@ pub struct Attribute {
 }
 
 impl Attribute {
+    /// Whether it, or one of its sub-attributes, keeps its first value.
+    #[must_use]
+    pub fn has_immutable(&self) -> bool {
+        self.mutability == Mutability::Immutable
+            || self.sub_attributes.iter().any(|it| it.has_immutable())
+    }
+
     /// An attribute that no schema defines, below an extension URN that is not registered: any
     /// value, compared without letter case, which is the default of RFC 7643 section 2.2.
     #[must_use]

@@ -18,12 +18,13 @@ pub(super) const READ_BYTES: usize = 4 * 1024;
 pub struct Input {
     pub(super) buffer: Zeroizing<Vec<u8>>,
     pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl Input {
     /// The bytes that are not yet consumed.
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[self.start..]
+        &self.buffer[self.start..self.end]
     }
 
     /// Drops this many bytes from the front.
@@ -35,10 +36,10 @@ impl Input {
 
     /// Gives memory back when all bytes are consumed.
     pub fn shrink_when_empty(&mut self) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+            self.buffer.truncate(READ_BYTES);
             self.buffer.shrink_to(READ_BYTES);
-            self.start = 0;
         }
     }
 
@@ -52,25 +53,23 @@ impl Input {
 
     /// Reads once; zero at the end of the stream.
     pub fn fill(&mut self, stream: &mut impl Read) -> io::Result<usize> {
-        let length = self.bytes().len();
-        if self.buffer.capacity() < length + READ_BYTES {
-            let mut larger = Zeroizing::new(Vec::with_capacity(2 * length + READ_BYTES));
-            larger.extend_from_slice(self.bytes());
+        let length = self.end - self.start;
+        if self.buffer.len() < length + READ_BYTES {
+            let mut larger = Zeroizing::new(vec![0; 2 * length + READ_BYTES]);
+            larger[..length].copy_from_slice(self.bytes());
             self.buffer = larger;
         } else if self.start > 0 {
-            self.buffer.copy_within(self.start.., 0);
-            self.buffer[length..].zeroize();
-            self.buffer.truncate(length);
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.buffer[length..self.end].zeroize();
         }
-        self.start = 0;
-        self.buffer.resize(length + READ_BYTES, 0);
+        (self.start, self.end) = (0, length);
         let read = loop {
-            match stream.read(&mut self.buffer[length..]) {
+            match stream.read(&mut self.buffer[length..length + READ_BYTES]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read,
+                read => break read?,
             }
         };
-        self.buffer.truncate(length + read.as_ref().copied().unwrap_or(0));
-        read
+        self.end += read;
+        Ok(read)
     }
 }

@@ -41,7 +41,13 @@ impl LineScanner {
                 0 => return Err(Refusal::bad(NUL)),
                 // A folded value (RFC 9112 section 5.2), or space before the first line.
                 b' ' | b'\t' if at == self.line_start => return Err(Refusal::bad(FOLDED)),
-                _ => {}
+                b'\r' => {}
+                // Within a line nothing else matters up to the next control character.
+                _ => {
+                    let rest = &bytes[self.position..];
+                    let plain = rest.iter().position(|it| *it <= b'\r');
+                    self.position += plain.unwrap_or(rest.len());
+                }
             }
         }
         Ok(None)

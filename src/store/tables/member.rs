@@ -90,21 +90,29 @@ impl Read<'_> {
         Ok(usize::try_from(total).unwrap_or_default())
     }
 
+    /// Those of these resources that are in a group.
+    fn with_groups(&self, resources: &[i64]) -> Result<Vec<i64>, Error> {
+        if let [seq] = resources {
+            let sql = "SELECT EXISTS (SELECT 1 FROM member WHERE resource = ?)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let found = statement.query_row([seq], |row| row.get(0))?;
+            return Ok(if found { vec![*seq] } else { Vec::new() });
+        }
+        let sql = "SELECT value FROM json_each(?)
+            WHERE EXISTS (SELECT 1 FROM member WHERE member.resource = value)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_map([json!(resources).to_string()], |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// The groups each of these resources is in, directly or through other groups, in order of
     /// creation. A cycle of groups ends where it meets itself.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn groups(&self, resources: &[i64]) -> Result<HashMap<i64, Vec<Linked>>, Error> {
-        // Most accounts are in no group, and this query finds that out at a tenth of the cost.
-        let sql = "SELECT EXISTS (SELECT 1 FROM member WHERE resource = ?)";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut members = Vec::new();
-        for seq in resources {
-            if statement.query_row([seq], |row| row.get(0))? {
-                members.push(seq);
-            }
-        }
+        // Most accounts are in no group, and to find that out costs a tenth of the query below.
+        let members = self.with_groups(resources)?;
         if members.is_empty() {
             return Ok(HashMap::new());
         }

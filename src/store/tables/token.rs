@@ -91,6 +91,21 @@ pub struct Credential {
     pub expires: Option<Timestamp>,
     /// When support revoked it.
     pub revoked: Option<Timestamp>,
+    /// The number of the last change of the organisation, where it was asked for.
+    pub last_change: Option<i64>,
+}
+
+/// The statement for a credential; a macro, so that the compiler puts it together.
+macro_rules! credential_sql {
+    ($last_change:literal) => {
+        concat!(
+            "SELECT token.scope, token.tag, token.expires, token.revoked, ",
+            $last_change,
+            ", ",
+            org_columns!(),
+            " FROM token JOIN org ON org.id = token.org WHERE token.id = ?"
+        )
+    };
 }
 
 const COLUMNS: &str = "token.id, token.org, token.scope, token.label, token.hash, token.tag,
@@ -116,23 +131,28 @@ impl Read<'_> {
         Ok(Some((token?, org?)))
     }
 
-    /// What a request with this token needs to know of it, at the least cost.
+    /// What a request with this token needs to know of it, at the least cost. The last change is
+    /// looked for where the request reads: of a change, the answer tells its own number.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn credential(&self, id: &str) -> Result<Option<Credential>, Error> {
-        let sql = concat!(
-            "SELECT token.scope, token.tag, token.expires, token.revoked, ",
-            org_columns!(),
-            " FROM token JOIN org ON org.id = token.org WHERE token.id = ?"
-        );
+    pub fn credential(&self, id: &str, reads: bool) -> Result<Option<Credential>, Error> {
+        let sql = if reads {
+            credential_sql!(
+                "coalesce((SELECT seq FROM provisioning_log AS log WHERE log.org = token.org
+                    ORDER BY seq DESC LIMIT 1), org.trimmed)"
+            )
+        } else {
+            credential_sql!("NULL")
+        };
         let mut statement = self.connection.prepare_cached(sql)?;
         let found = statement.query_row([id], |row| {
             let scope = scope_of(row, 0)?;
             let tag = row.get_ref(1)?.as_blob()?.to_vec();
             let (expires, revoked) = (time(row, 2)?, time(row, 3)?);
-            let org = org::from_columns(row, 4)?;
-            let credential = |scope, org| Ok(Credential { org, scope, tag, expires, revoked });
+            let (last_change, org) = (row.get(4)?, org::from_columns(row, 5)?);
+            let credential =
+                |scope, org| Ok(Credential { org, scope, tag, expires, revoked, last_change });
             Ok(scope.and_then(|scope| credential(scope, org?)))
         });
         found.optional()?.transpose()

@@ -173,11 +173,11 @@ impl<'a> Guard<'a> {
 
     /// Commits the batch as its leader, unless a waiting thread will.
     pub fn finish(mut self) -> Role {
-        match self.state.batch.clone() {
-            None => Role::Leader(Ok(())),
-            Some(batch) if self.leaves_batch() => Role::Follower(batch),
-            Some(_) => Role::Leader(self.commit()),
+        if self.state.batch.is_none() || !self.leaves_batch() {
+            return Role::Leader(self.commit());
         }
+        // The connection is still held here, so the batch is still the same.
+        self.state.batch.clone().map_or(Role::Leader(Ok(())), Role::Follower)
     }
 
     /// Gives the turn to the next who waits, who ends the batch. Returns whether that was possible.
@@ -242,8 +242,12 @@ impl<'a> Guard<'a> {
         self.state.changes = 0;
         if let Some(batch) = self.state.batch.take() {
             self.note_end();
-            *lock(&batch.outcome) = Some(repeated(&outcome));
-            batch.ended.notify_all();
+            // A follower has its own handle, which it took while it held the connection. Without
+            // one nobody waits, and waking nobody is a system call too.
+            if Arc::strong_count(&batch) > 1 {
+                *lock(&batch.outcome) = Some(repeated(&outcome));
+                batch.ended.notify_all();
+            }
         }
         outcome
     }

@@ -449,9 +449,11 @@ fn parsed_bytes_are_overwritten() {
         for _ in 0..200 {
             let read = next(&mut reader, &mut parts).unwrap().unwrap();
             assert_eq!((read.path.as_str(), &read.body[..]), ("/secret", &b"secret"[..]));
-            assert!(reader.input.buffer[..reader.input.start].iter().all(|it| *it == 0));
+            let Input { buffer, start, end } = &reader.input;
+            assert!(buffer[..*start].iter().chain(&buffer[*end..]).all(|it| *it == 0));
         }
-        assert!(!reader.has_begun() && reader.input.buffer.is_empty());
+        assert!(!reader.has_begun() && reader.input.buffer.iter().all(|it| *it == 0));
+        assert!(reader.input.buffer.capacity() <= READ_BYTES);
     }
     assert_eq!(format!("{:?}", Reader::default()), "Reader(0 bytes)");
 }
