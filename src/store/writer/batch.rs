@@ -18,8 +18,9 @@ use crate::store::writer::turns::Turn;
 /// only bounds how much one commit writes.
 const BATCH_CHANGES_MAX: usize = 256;
 /// How old a batch grows before it is committed though others wait: its followers are not to wait
-/// for one large change after the other.
-const BATCH_AGE_MAX: Duration = Duration::from_millis(20);
+/// for one large change after the other. The threads of a unit test may be kept from running for
+/// longer than that by other tests.
+const BATCH_AGE_MAX: Duration = Duration::from_millis(if cfg!(test) { 10_000 } else { 20 });
 /// A transaction that took longer than this has kept commands from writing ...
 const LONG_HOLD: Duration = Duration::from_millis(50);
 /// ... and so the next one begins no sooner than this after it: a command tries every millisecond
