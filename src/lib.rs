@@ -193,6 +193,7 @@
 //! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
+//! store/tables/refusal.rs        requests that were refused
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL

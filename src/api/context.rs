@@ -275,6 +275,7 @@ impl Context<'_> {
     /// Who stands in the provisioning log.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor { name: self.principal.token.clone(), client: self.client.clone() }
+        let (name, client) = (self.principal.token.clone(), self.client.clone());
+        Actor { name, client, request: None, reason: None }
     }
 }

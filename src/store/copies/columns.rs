@@ -19,13 +19,14 @@ use crate::store::tables::token::{Scope, TAG_BYTES};
 /// The first moment that no clock shows: the year 2200, in nanoseconds since 1970.
 const TIME_END: i64 = 7_258_118_400_000_000_000;
 /// The tables that are read here alone, in one pass each. `resource` is read with its documents.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "org",
     "token",
     "schema",
     "resource_type",
     "resource_count",
     "provisioning_log",
+    "refusal",
     "webhook",
     "webhook_delivery",
 ];
@@ -155,6 +156,33 @@ const RULES: &[Rule] = &[
     rule("provisioning_log", "changes", DOCUMENT, |it| {
         it.text() == "{}" || parsed(it.text()).is_some()
     }),
+    rule("provisioning_log", "request", FORM, |it| it.is_one_line_or_null()),
+    rule("provisioning_log", "reason", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "seq", NUMBER, |it| it.is_positive()),
+    rule("refusal", "org", ORPHAN, |it| it.is_org()),
+    rule("refusal", "first", "it is no time up to the last one", |it| {
+        it.is_time() && it.number() <= it.row.get("time").ok()
+    }),
+    rule("refusal", "time", TIME, |it| it.is_time()),
+    rule("refusal", "count", NUMBER, |it| it.is_positive()),
+    rule("refusal", "various", FLAG, |it| it.is_flag()),
+    rule("refusal", "token", FORM, |it| is_token_id(it.text())),
+    rule("refusal", "client", FORM, |it| {
+        it.value == ValueRef::Null || it.text().parse::<IpAddr>().is_ok()
+    }),
+    rule("refusal", "request", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "method", FORM, |it| {
+        (1..=32).contains(&it.text().len()) && it.text().bytes().all(|it| it.is_ascii_alphabetic())
+    }),
+    rule("refusal", "path", FORM, |it| it.text().starts_with('/') && it.is_one_line_or_null()),
+    rule("refusal", "type", FORM, |it| it.value == ValueRef::Null || is_name(it.text())),
+    rule("refusal", "resource", FORM, |it| it.value == ValueRef::Null || is_resource_id(it.text())),
+    rule("refusal", "subject", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "status", "it is no status of a refusal", |it| {
+        it.number().is_some_and(|it| (400..600).contains(&it))
+    }),
+    rule("refusal", "scim_type", FORM, |it| it.value == ValueRef::Null || is_name(it.text())),
+    rule("refusal", "detail", FORM, |it| it.is_one_line_or_null()),
     rule("webhook", "id", FORM, |it| is_webhook_id(it.text())),
     rule("webhook", "org", ORPHAN, |it| it.is_org()),
     rule("webhook", "url", FORM, |it| {
@@ -352,7 +380,7 @@ fn name_of(table: &str, row: &Row) -> String {
         "schema" => format!("{} {}", shown("org"), shown("urn")),
         "resource_type" => format!("{} {}", shown("org"), shown("name")),
         "resource_count" => format!("{} {}", shown("org"), shown("type")),
-        "provisioning_log" | "resource" => shown("seq"),
+        "provisioning_log" | "refusal" | "resource" => shown("seq"),
         "webhook_delivery" => shown("number"),
         _ => shown("id"),
     }

@@ -284,8 +284,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases a resource for good: its row, its addresses, and its values in the log, both in these
-    /// lines and in those written since.
+    /// Erases a resource for good: its row, its addresses, what was refused about it, and its
+    /// values in the log, both in these lines and in those written since.
     ///
     /// # Errors
     /// Failures of the store.
@@ -309,6 +309,7 @@ impl Write<'_> {
         if stored.deleted.is_none() {
             self.add_to_count(org, resource_type, -1)?;
         }
+        self.forget_refusals_about(org, stored)?;
         self.forget_changes(&stored.id, lines)
     }
 
