@@ -13,6 +13,7 @@ use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org;
 use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN};
+use crate::store::tables::resource::is_resource_id;
 use crate::store::tables::resource_type;
 use crate::store::tables::token::{Scope, TAG_BYTES};
 
@@ -397,15 +398,6 @@ fn is_token_id(text: &str) -> bool {
 
 fn is_webhook_id(text: &str) -> bool {
     text.strip_prefix("wh_").is_some_and(is_token_id)
-}
-
-/// A UUID, as plumm gives them.
-fn is_resource_id(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, it)| match i {
-            8 | 13 | 18 | 23 => it == b'-',
-            _ => it.is_ascii_digit() || (b'a'..=b'f').contains(&it),
-        })
 }
 
 /// The name of a resource type.

@@ -18,6 +18,10 @@ pub const DETAIL_BYTES_MAX: usize = 1_000;
 pub const SUBJECT_BYTES_MAX: usize = 320;
 /// How many old rows one transaction removes at most, so that writers do not wait long.
 const TRIM_ROWS: i64 = 5_000;
+/// The rows older than a time, among the first rows, as many as one transaction removes: rows are
+/// in the order of time, unless the clock was set back.
+const OLD_ROWS: &str = "SELECT seq FROM (SELECT seq, time FROM refusal ORDER BY seq LIMIT ?2)
+    WHERE time < ?1";
 /// Shorter texts of a person stand in many sentences by chance.
 const TELLING_CHARS_MIN: usize = 4;
 
@@ -73,28 +77,27 @@ pub fn cut(text: &str, bytes: usize) -> String {
 }
 
 impl Read<'_> {
-    /// Whether there is a refusal older than this.
+    /// Whether [`Write::trim_refusals`] would find a row older than this.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn refusals_have_before(&self, time: Timestamp) -> Result<bool, Error> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM refusal WHERE time < ?)";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        Ok(statement.query_row([time.nanoseconds()], |row| row.get(0))?)
+        let sql = format!("SELECT EXISTS ({OLD_ROWS})");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row(params![time.nanoseconds(), TRIM_ROWS], |row| row.get(0))?)
     }
 }
 
 impl Write<'_> {
-    /// Adds a row; returns its number.
+    /// Adds a row; returns its number, or `None` when the organisation is no longer there.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn add_refusal(&self, it: &Refusal) -> Result<i64, Error> {
+    pub fn add_refusal(&self, it: &Refusal) -> Result<Option<i64>, Error> {
         let sql = "INSERT INTO refusal (org, first, time, count, various, token, client, request,
                 method, path, type, resource, subject, status, scim_type, detail)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        self.connection.prepare_cached(sql)?.execute(params![
-            it.org.0,
+            SELECT id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM org WHERE id = ?";
+        let added = self.connection.prepare_cached(sql)?.execute(params![
             it.first.nanoseconds(),
             it.last.nanoseconds(),
             it.count,
@@ -110,8 +113,9 @@ impl Write<'_> {
             it.status,
             it.scim_type,
             it.detail,
+            it.org.0,
         ])?;
-        Ok(self.connection.last_insert_rowid())
+        Ok((added > 0).then(|| self.connection.last_insert_rowid()))
     }
 
     /// Adds to the row with this number, which then has the newest; returns it, or `None` when the
@@ -167,10 +171,9 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn trim_refusals(&self, before: Timestamp) -> Result<bool, Error> {
-        let sql = "DELETE FROM refusal WHERE seq IN (
-            SELECT seq FROM refusal WHERE time < ? ORDER BY seq LIMIT ?)";
+        let sql = format!("DELETE FROM refusal WHERE seq IN ({OLD_ROWS})");
         let values = params![before.nanoseconds(), TRIM_ROWS];
-        Ok(self.connection.prepare_cached(sql)?.execute(values)? as i64 == TRIM_ROWS)
+        Ok(self.connection.prepare_cached(&sql)?.execute(values)? as i64 == TRIM_ROWS)
     }
 
     /// Removes all rows of an organisation.

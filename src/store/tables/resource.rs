@@ -102,6 +102,16 @@ pub enum State {
 pub(crate) const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
     resource.last_modified, resource.version, resource.deleted";
 
+/// Whether a text has the form of an id: a UUID, as plumm gives them.
+#[must_use]
+pub fn is_resource_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, it)| match i {
+            8 | 13 | 18 | 23 => it == b'-',
+            _ => it.is_ascii_digit() || (b'a'..=b'f').contains(&it),
+        })
+}
+
 impl Read<'_> {
     /// The resource with this id; deleted ones are not found.
     ///
