@@ -265,3 +265,36 @@ CREATE TABLE webhook_delivery (
     answer TEXT NOT NULL,         -- its start
     PRIMARY KEY (webhook, number)
 ) STRICT, WITHOUT ROWID;
+
+-- v 6
+
+-- What a change was part of, and why: the id of the request, and what a person gave as the reason of a
+-- command.
+ALTER TABLE provisioning_log ADD COLUMN request TEXT;
+ALTER TABLE provisioning_log ADD COLUMN reason TEXT;
+
+-- The lines about one resource, in their order: each entry ends with the row's number, which is `seq`.
+CREATE INDEX provisioning_log_resource ON provisioning_log (resource);
+
+-- Requests of an organisation that were refused. Written apart from the request, so that the last second
+-- of a killed server is missing. Those that are the same are one row, with the number of the newest.
+CREATE TABLE refusal (
+    seq INTEGER PRIMARY KEY,
+    org INTEGER NOT NULL REFERENCES org (id),
+    first INTEGER NOT NULL,       -- when the first of them was refused
+    time INTEGER NOT NULL,        -- and the last
+    count INTEGER NOT NULL,
+    various INTEGER NOT NULL,     -- whether they differ in `resource`, `subject` or `detail`: those of one
+    token TEXT NOT NULL,          -- the token's id
+    client TEXT,                  -- the client's address
+    request TEXT,                 -- the id of the last request
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,           -- its shape, without a name or an id
+    type TEXT,                    -- the resource type, where it is about one
+    resource TEXT,                -- the resource's id
+    subject TEXT,                 -- folded: the userName that the request gives
+    status INTEGER NOT NULL,      -- the HTTP status
+    scim_type TEXT,
+    detail TEXT NOT NULL          -- what the client was told, cut
+) STRICT;
+CREATE INDEX refusal_org ON refusal (org);

@@ -3,7 +3,7 @@
 //! The order of the steps is always the same: id, clock, route, authenticate, rate, handler,
 //! render, count, log.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use crate::api::context::{Context, Notes};
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
+use crate::api::refused::{About, Sender, is_kept, kept_detail, refusal, shown_method};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
-use crate::auth::{Auth, Opened};
+use crate::auth::{Auth, Opened, Principal, Refusal};
 use crate::clock::{Clock, Steadiness};
 use crate::config::Config;
 use crate::definitions::DefinitionsCache;
@@ -27,11 +28,13 @@ use crate::id;
 use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
+use crate::refusals::{Refusals, Stranger};
 use crate::scim::datetime::Timestamp;
-use crate::scim::error::{Error, quoted};
-use crate::store::Store;
-use crate::store::readers::Purpose;
+use crate::scim::error::{Error, ScimType, quoted};
+use crate::scim::schema::definitions::Definitions;
+use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::token::Scope;
+use crate::store::{self, Store};
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
@@ -51,6 +54,7 @@ pub struct App {
     memory: Memory,
     waiting: Waiting,
     pages: Pages,
+    refusals: Refusals,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -102,6 +106,7 @@ impl App {
             memory: Memory::default(),
             waiting: Waiting::default(),
             pages: Pages::default(),
+            refusals: Refusals::default(),
             definitions,
             router,
         }
@@ -261,11 +266,16 @@ impl App {
             return;
         }
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
+        let trim_log = || -> Result<bool, store::error::Error> {
+            let old = self.store.read(|tx| tx.log_has_before(oldest))?;
+            if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
+        };
+        let trim_refusals = || -> Result<bool, store::error::Error> {
+            let old = self.store.read(|tx| tx.refusals_have_before(oldest))?;
+            if old { self.store.write(now, |tx| tx.trim_refusals(oldest)) } else { Ok(false) }
+        };
         loop {
-            let trimmed = self.store.read(|tx| tx.log_has_before(oldest)).and_then(|old| {
-                if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
-            });
-            match trimmed {
+            match trim_log().and_then(|more| Ok(trim_refusals()? || more)) {
                 // A bounded number at a time, so that writers get their turn.
                 Ok(true) => {}
                 Ok(false) => return,
@@ -279,7 +289,28 @@ impl App {
 
     /// Writes what is still in memory; for the end of service.
     pub fn shut_down(&self) {
+        self.refusals.end();
+        self.write_refusals();
         self.write_uses(self.clock.now());
+    }
+
+    /// Refused requests of no organisation, and those of all others until they are written.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    /// Writes refused requests about once a second, while there are any, until the end of service;
+    /// for a thread of its own.
+    pub fn keep_refusals(&self) {
+        while self.refusals.wait() {
+            self.write_refusals();
+        }
+    }
+
+    /// Writes the refused requests that are still in memory.
+    pub fn write_refusals(&self) {
+        self.refusals.write(&self.store, self.clock.now());
     }
 
     fn write_uses(&self, now: Timestamp) {
@@ -310,20 +341,42 @@ impl App {
         let Some(scopes) = located.scopes(&request.method) else {
             return Err(located.nothing_here(request).into());
         };
-        let Opened { principal, view, last_change } = self.principal(call, located, scopes)?;
+        let Opened { principal, view, last_change } = self.authenticated(call, located)?;
+        let (view, definitions) = ((view, last_change), OnceCell::new());
+        let answer = self.reply_to(call, located, scopes, &principal, view, &definitions);
+        let definitions = || definitions.get().map_or(self.definitions.builtin(), |it| it);
+        if let Err(failure) = &answer {
+            self.note_refusal(call, located, &principal, definitions(), failure);
+        }
+        self.note_operations(call, &principal, definitions());
+        answer
+    }
+
+    fn reply_to(
+        &self,
+        call: &Call,
+        located: &Located,
+        scopes: &[Scope],
+        principal: &Principal,
+        view: (OpenRead<'_>, Option<i64>),
+        found: &OnceCell<Arc<Definitions>>,
+    ) -> Result<Response, Failure> {
+        let request = call.request;
+        self.judge(call, principal, scopes)?;
         if located.room.activated && !principal.org.active {
             return Err(failure::not_activated(&principal.org));
         }
         let base_url = self.base_url(request);
-        let definitions = self.definitions.of(&view.view()?, &principal.org)?;
+        let definitions = self.definitions.of(&view.0.view()?, &principal.org)?;
+        let definitions = found.get_or_init(|| definitions);
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
-            open: Cell::new(Some((view, last_change)).filter(|_| located.reads(&request.method))),
+            open: Cell::new(Some(view).filter(|_| located.reads(&request.method))),
             change: None,
             bookmarks: &self.bookmarks,
-            definitions: &definitions,
-            principal: &principal,
+            definitions,
+            principal,
             now: call.now,
             base_url: &base_url,
             client: call.client.map(|it| it.to_string()),
@@ -338,14 +391,8 @@ impl App {
         located.answer(&context, request)
     }
 
-    fn principal(
-        &self,
-        call: &Call,
-        located: &Located,
-        scopes: &[Scope],
-    ) -> Result<Opened<'_>, Failure> {
-        let opened = self.authenticated(call, located)?;
-        let principal = &opened.principal;
+    /// Whether whoever asks may ask this, and now.
+    fn judge(&self, call: &Call, principal: &Principal, scopes: &[Scope]) -> Result<(), Failure> {
         let rate = principal.org.settings.rate;
         // Not the time of the request: it may have waited for a reader since, and would find the
         // bucket emptied by those that overtook it.
@@ -356,7 +403,7 @@ impl App {
             return Err(failure::too_fast(&principal.org, wait));
         }
         match scopes.contains(&principal.scope) {
-            true => Ok(opened),
+            true => Ok(()),
             false => Err(failure::wrong_scope(principal.scope, scopes)),
         }
     }
@@ -368,26 +415,106 @@ impl App {
         if call.request.headers.iter().filter(named).count() > 1 {
             let detail = "Two Authorization fields were sent, and only one of them can count. Send \
                           the API token once.";
-            return Err(Error::new(400, detail).into());
+            let failure = Error::new(400, detail).into();
+            self.note_stranger(call, located, &failure);
+            return Err(failure);
         }
         let header = call.request.header("Authorization");
         let reads = located.reads(&call.request.method);
         let purpose = if located.room.quick || !reads { Purpose::Quick } else { Purpose::Shared };
         let reads = reads || located.room.quick;
         self.auth.open(&self.store, now, header, purpose, reads).map_err(|refusal| {
-            let failure = failure::unauthorized(refusal);
-            if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
-                return failure;
+            let former = refusal.former().cloned();
+            let failure = self.unauthorized(call, refusal);
+            match former {
+                Some(it) => {
+                    self.note_refusal(call, located, &it, self.definitions.builtin(), &failure);
+                }
+                None => self.note_stranger(call, located, &failure),
             }
-            self.metrics.refused_tokens.add();
-            let proxies = &self.config.trusted_proxies;
-            let client = forwarded::limited_client(call.request, proxies);
-            let now = self.clock.now();
-            match client.is_some_and(|it| self.auth.refused_too_often(it, now)) {
-                true => failure::refused_too_often(),
-                false => failure,
-            }
+            failure
         })
+    }
+
+    /// Why there is nobody who asks; an address that has sent too many wrong tokens is told so.
+    fn unauthorized(&self, call: &Call, refusal: Refusal) -> Failure {
+        let failure = failure::unauthorized(refusal);
+        if !matches!(&failure, Failure::Scim(error) if error.status == 401) {
+            return failure;
+        }
+        self.metrics.refused_tokens.add();
+        let proxies = &self.config.trusted_proxies;
+        let client = forwarded::limited_client(call.request, proxies);
+        let now = self.clock.now();
+        match client.is_some_and(|it| self.auth.refused_too_often(it, now)) {
+            true => failure::refused_too_often(),
+            false => failure,
+        }
+    }
+
+    /// Keeps a refused request for whoever asks afterwards.
+    fn note_refusal(
+        &self,
+        call: &Call,
+        located: &Located,
+        principal: &Principal,
+        definitions: &Definitions,
+        failure: &Failure,
+    ) {
+        let error = failure.told(call.id);
+        if !is_kept(located.room.activated, &call.request.method, error.status) {
+            return;
+        }
+        let about = located.about(definitions);
+        let subject = call.notes.refused.subject.borrow();
+        let method = shown_method(&call.request.method);
+        self.keep(call, principal, method, about, subject.as_deref(), &error);
+    }
+
+    /// The same for operations of a Bulk request that failed.
+    fn note_operations(&self, call: &Call, principal: &Principal, definitions: &Definitions) {
+        for it in call.notes.refused.operations.take() {
+            let about = router::about_operation(&it.segments, definitions);
+            self.keep(call, principal, &it.method, about, it.subject.as_deref(), &it.error);
+        }
+    }
+
+    fn keep(
+        &self,
+        call: &Call,
+        principal: &Principal,
+        method: &str,
+        about: About,
+        subject: Option<&str>,
+        error: &Error,
+    ) {
+        let client = call.client.map(|it| it.to_string());
+        let sender = Sender {
+            org: principal.org.key,
+            token: &principal.token,
+            client: client.as_deref(),
+            request: call.id,
+            now: call.now,
+        };
+        let scim_type = error.scim_type.map_or("", ScimType::keyword);
+        self.metrics.refused.count(error.status, scim_type);
+        let kept = refusal(sender, method, about, subject, error);
+        self.refusals.note(&principal.org.name, kept);
+    }
+
+    /// Keeps a refused request of nobody known, in memory alone.
+    fn note_stranger(&self, call: &Call, located: &Located, failure: &Failure) {
+        let error = failure.told(call.id);
+        self.metrics.refused.count(error.status, "");
+        self.refusals.note_stranger(Stranger {
+            time: call.now,
+            client: call.client.map(|it| it.to_string()),
+            request: call.id.to_owned(),
+            method: shown_method(&call.request.method).to_owned(),
+            path: located.about(self.definitions.builtin()).path,
+            status: error.status,
+            detail: kept_detail(&error.detail),
+        });
     }
 
     /// Runs a handler; a panic in it becomes a 500.

@@ -162,14 +162,25 @@ pub enum Refusal {
     Mistyped,
     /// There is no such token.
     Wrong,
-    /// Support has revoked the token.
-    Revoked(Timestamp),
-    /// The token's time is over.
-    Expired(Timestamp),
+    /// Support has revoked the token, which was this one's.
+    Revoked(Timestamp, Box<Principal>),
+    /// The time of the token is over, which was this one's.
+    Expired(Timestamp, Box<Principal>),
     /// Too many tokens are being verified at this moment.
     Busy,
     /// The store failed.
     Store(Error),
+}
+
+impl Refusal {
+    /// Whose token it was, where it was one.
+    #[must_use]
+    pub fn former(&self) -> Option<&Principal> {
+        match self {
+            Refusal::Revoked(_, it) | Refusal::Expired(_, it) => Some(it),
+            _ => None,
+        }
+    }
 }
 
 impl From<Error> for Refusal {
@@ -270,11 +281,13 @@ impl Auth {
         let Some(found) = found.filter(|_| matches) else {
             return Err(Refusal::Wrong);
         };
-        if let Some(at) = found.revoked {
-            return Err(Refusal::Revoked(at));
+        let (revoked, expires, last_change) = (found.revoked, found.expires, found.last_change);
+        let principal = Principal { org: found.org, token: id.to_owned(), scope: found.scope };
+        if let Some(at) = revoked {
+            return Err(Refusal::Revoked(at, Box::new(principal)));
         }
-        if let Some(at) = found.expires.filter(|at| *at <= now) {
-            return Err(Refusal::Expired(at));
+        if let Some(at) = expires.filter(|at| *at <= now) {
+            return Err(Refusal::Expired(at, Box::new(principal)));
         }
         if !passed {
             let hash = open.view()?.token_hash(id)?.ok_or(Refusal::Wrong)?;
@@ -284,8 +297,7 @@ impl Auth {
             open = store.open_read(purpose)?;
         }
         self.record_use(now, id);
-        let principal = Principal { org: found.org, token: id.to_owned(), scope: found.scope };
-        Ok(Opened { principal, view: open, last_change: found.last_change })
+        Ok(Opened { principal, view: open, last_change })
     }
 
     /// Whether the secret with this digest has passed as that of the token.

@@ -73,12 +73,16 @@
 //! id.rs                          the only source of random bytes
 //! auth.rs                        API tokens: a header in, a principal out
 //! rate.rs                        how many requests an organisation may send
+//! refusals/mod.rs                refused requests, kept apart from the request
+//! refusals/queue.rs              the same ones counted together, bounded
+//! refusals/lines.rs              what the log says of them
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
 //! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process
+//! metrics/refused.rs             requests that were refused, by reason
 //! metrics/webhooks.rs            deliveries of webhooks
 //! metrics/text.rs                the text format of Prometheus
 //!
@@ -87,6 +91,7 @@
 //! api/context.rs                 what a handler works with
 //! api/failure.rs                 why a handler could not answer, and what the client is told
 //! api/body.rs                    the body of a request as a JSON object
+//! api/refused.rs                 what is kept of a request that was refused
 //! api/pages.rs                   pages of the change feed that several clients are sent
 //! api/waiting.rs                 clients that wait for a change
 //! api/scim/mod.rs                the identity provider: /scim/v2
@@ -194,6 +199,7 @@
 //! store/tables/resource_type.rs  resource types of an organisation
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
+//! store/tables/refusal.rs        requests that were refused
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
@@ -234,6 +240,7 @@ pub mod memory;
 pub mod metrics;
 pub mod outbox;
 pub mod rate;
+pub mod refusals;
 pub mod scim;
 pub mod server;
 pub mod store;

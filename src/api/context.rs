@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::pages::Pages;
+use crate::api::refused::Noted;
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
 use crate::auth::Principal;
@@ -18,6 +19,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
 use crate::scim::json::Names;
 use crate::scim::schema::definitions::Definitions;
+use crate::scim::schema::name::USER_NAME;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
 use crate::store::readers::OpenRead;
@@ -45,6 +47,8 @@ pub struct Notes {
     pub wait: Cell<Option<Wait>>,
     /// Whether the client has waited already.
     pub waited: bool,
+    /// What is kept of it, should it be refused.
+    pub refused: Noted,
 }
 
 /// What a handler works with.
@@ -119,7 +123,12 @@ impl Context<'_> {
         if self.change.is_none() {
             self.take(body::memory(&request.body))?;
         }
-        body_object(request, names)
+        let body = body_object(request, names)?;
+        let user_name = body.get(USER_NAME).and_then(Value::as_str);
+        if let Some(it) = user_name.filter(|_| self.change.is_none()) {
+            *self.notes.refused.subject.borrow_mut() = Some(it.to_owned());
+        }
+        Ok(body)
     }
 
     /// Takes memory for as long as the request is handled.
@@ -296,6 +305,7 @@ impl Context<'_> {
     /// Who stands in the provisioning log.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor { name: self.principal.token.clone(), client: self.client.clone() }
+        let (name, client) = (self.principal.token.clone(), self.client.clone());
+        Actor { name, client, request: None, reason: None }
     }
 }

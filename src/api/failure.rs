@@ -62,52 +62,55 @@ impl Failure {
         }
     }
 
-    /// The failure as the client is told it (RFC 7644 section 3.12).
+    /// What the client is told.
     #[must_use]
-    pub fn response(self, request_id: &str) -> Response {
+    pub fn told(&self, request_id: &str) -> Error {
         match self {
-            Failure::Scim(error) if error.status == 401 => {
-                scim_error(&error).with_header("WWW-Authenticate", "Bearer realm=\"plumm\"")
-            }
-            Failure::Scim(error) if error.status == 503 => {
-                scim_error(&error).with_header("Retry-After", RETRY_AFTER_SECONDS)
-            }
-            Failure::TooMany(error, wait) => {
-                scim_error(&error).with_header("Retry-After", wait.to_string())
-            }
-            Failure::Scim(error) => scim_error(&error),
-            Failure::MethodNotAllowed(error, allowed) => {
-                scim_error(&error).with_header("Allow", allowed)
-            }
+            Failure::Scim(error)
+            | Failure::MethodNotAllowed(error, _)
+            | Failure::TooMany(error, _) => error.clone(),
             Failure::Store(error) => match error {
-                store::error::Error::Conflict(_) => scim_error(&in_use()),
-                store::error::Error::Busy => scim_error(&Error::new(
+                store::error::Error::Conflict(_) => in_use(),
+                store::error::Error::Busy => Error::new(
                     503,
                     "The server has too much to do at this moment; send the request again.",
-                ))
-                .with_header("Retry-After", RETRY_AFTER_SECONDS),
-                store::error::Error::TooManyChanges => scim_error(&Error::new(
+                ),
+                store::error::Error::TooManyChanges => Error::new(
                     503,
                     "Too many changes wait for their turn at this moment, and nothing of this \
                      request was applied. Send it again, and large ones one after the other.",
-                ))
-                .with_header("Retry-After", RETRY_AFTER_SECONDS),
-                store::error::Error::Full => scim_error(&Error::new(
+                ),
+                store::error::Error::Full => Error::new(
                     507,
                     "The server's disk is full, and nothing of this request was applied. Make \
                      room, then send it again.",
-                )),
+                ),
                 store::error::Error::Disk(_)
                 | store::error::Error::Undone
                 | store::error::Error::ReadOnly(_)
-                | store::error::Error::Io(..) => scim_error(&Error::new(
+                | store::error::Error::Io(..) => Error::new(
                     503,
                     "The server's disk failed on this request. The reason stands in the server's \
                      log; send the request again.",
-                ))
-                .with_header("Retry-After", RETRY_AFTER_SECONDS),
-                _ => internal(request_id),
+                ),
+                _ => internal_error(request_id),
             },
+        }
+    }
+
+    /// The failure as the client is told it (RFC 7644 section 3.12).
+    #[must_use]
+    pub fn response(self, request_id: &str) -> Response {
+        let error = self.told(request_id);
+        let response = scim_error(&error);
+        match self {
+            Failure::MethodNotAllowed(_, allowed) => response.with_header("Allow", allowed),
+            Failure::TooMany(_, wait) => response.with_header("Retry-After", wait.to_string()),
+            _ if error.status == 401 => {
+                response.with_header("WWW-Authenticate", "Bearer realm=\"plumm\"")
+            }
+            _ if error.status == 503 => response.with_header("Retry-After", RETRY_AFTER_SECONDS),
+            _ => response,
         }
     }
 }
@@ -242,10 +245,10 @@ pub fn unauthorized(refusal: Refusal) -> Failure {
              or ask Plumm Support for a new one."
                 .to_owned()
         }
-        Refusal::Revoked(at) => {
+        Refusal::Revoked(at, _) => {
             format!("This API token was revoked on {at}. Ask Plumm Support for a new one.")
         }
-        Refusal::Expired(at) => {
+        Refusal::Expired(at, _) => {
             format!("This API token expired on {at}. Ask Plumm Support for a new one.")
         }
     };
@@ -255,13 +258,17 @@ pub fn unauthorized(refusal: Refusal) -> Failure {
 /// 500: the server failed, and its log says why.
 #[must_use]
 pub fn internal(request_id: &str) -> Response {
-    scim_error(&Error::new(
+    scim_error(&internal_error(request_id))
+}
+
+fn internal_error(request_id: &str) -> Error {
+    Error::new(
         500,
         format!(
             "The server failed on this request, and nothing of it was applied. The reason stands \
              in the server's log under {request_id}."
         ),
-    ))
+    )
 }
 
 /// An error as a response (RFC 7644 section 3.12).

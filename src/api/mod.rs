@@ -10,6 +10,7 @@ pub mod context;
 pub mod failure;
 pub mod operations;
 pub mod pages;
+pub mod refused;
 pub mod router;
 pub mod scim;
 pub mod waiting;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
+use crate::api::refused::About;
 use crate::api::{ELSEWHERE, Handler, ROOMS, ROUTES, Room, Route, SCIM_BASE};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
@@ -167,6 +168,13 @@ impl Located {
         nothing_here(request, None)
     }
 
+    /// What the request is about, by these definitions.
+    #[must_use]
+    pub fn about(&self, definitions: &Definitions) -> About {
+        let path: Vec<&str> = self.segments.iter().map(String::as_str).collect();
+        about(self.room, if self.readable { &path } else { &[] }, definitions)
+    }
+
     fn fit(&self) -> Option<Fit<'static>> {
         if self.readable { fit(self.room, &self.segments, None) } else { None }
     }
@@ -199,6 +207,28 @@ pub fn dispatch(
     let base = segments_of(SCIM_BASE);
     let path: Vec<&str> = base.into_iter().chain(segments.iter().map(String::as_str)).collect();
     answer(&ROOMS[0], context, request, &path)
+}
+
+/// What an operation of a Bulk request is about, whose path has these segments behind `/scim/v2`.
+#[must_use]
+pub fn about_operation(segments: &[String], definitions: &Definitions) -> About {
+    let base = segments_of(SCIM_BASE);
+    let path: Vec<&str> = base.into_iter().chain(segments.iter().map(String::as_str)).collect();
+    about(&ROOMS[0], &path, definitions)
+}
+
+fn about(room: &Room, path: &[&str], definitions: &Definitions) -> About {
+    let Some(fit) = fit(room, path, Some(definitions)) else {
+        let first = if room.first.is_empty() { "" } else { "/" };
+        return About { path: format!("{first}{}/…", room.first), ..About::default() };
+    };
+    let endpoint = fit.resource_type.map_or("", |it| &it.endpoint);
+    let id = fit.pattern.ends_with("/{id}").then(|| path.last().map(|it| (*it).to_owned()));
+    About {
+        path: fit.pattern.replace("{type}", endpoint),
+        resource_type: fit.resource_type.map(|it| it.name.clone()),
+        id: id.flatten(),
+    }
 }
 
 fn answer(

@@ -7,6 +7,7 @@ pub mod budget;
 mod counter;
 mod histogram;
 mod process;
+pub mod refused;
 pub mod text;
 pub mod webhooks;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 use crate::metrics::budget::{BudgetMetric, Budgets};
 use crate::metrics::counter::{Counter, Gauge};
 use crate::metrics::histogram::Histogram;
+use crate::metrics::refused::Refused;
 use crate::metrics::text::Text;
 use crate::metrics::webhooks::WebhookMetrics;
 
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub refused_tokens: Counter,
     /// Requests beyond the rate of their organisation.
     pub rate_limited: Counter,
+    /// Refused requests by reason.
+    pub refused: Refused,
     /// Handlers that panicked.
     pub panics: Counter,
     budgets: Budgets,
@@ -89,6 +93,7 @@ impl Metrics {
             webhooks: WebhookMetrics::default(),
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
+            refused: Refused::default(),
             panics: Counter::default(),
             budgets: Budgets::default(),
             routes: routes.iter().map(of_route).collect(),
@@ -210,6 +215,7 @@ impl Metrics {
             text.family(name, kind, help);
             text.sample(&[], value);
         }
+        self.refused.add_to(&mut text);
         self.webhooks.add_to(&mut text);
         self.budgets.add_to(&mut text);
         if let Some(seconds) = self.certificate_expiry() {

@@ -65,6 +65,25 @@ const SPOILED: &[(&str, &str, &str)] = &[
     ("provisioning_log", "resource", "'x'"),
     ("provisioning_log", "outcome", "7"),
     ("provisioning_log", "changes", "'['"),
+    ("provisioning_log", "request", "char(10)"),
+    ("provisioning_log", "reason", "char(10)"),
+    ("refusal", "seq", "-1"),
+    ("refusal", "org", "99"),
+    ("refusal", "first", "9223372036854775807"),
+    ("refusal", "time", "-1"),
+    ("refusal", "count", "0"),
+    ("refusal", "various", "7"),
+    ("refusal", "token", "'who?'"),
+    ("refusal", "client", "'here'"),
+    ("refusal", "request", "char(10)"),
+    ("refusal", "method", "''"),
+    ("refusal", "path", "'nowhere'"),
+    ("refusal", "type", "''"),
+    ("refusal", "resource", "'x'"),
+    ("refusal", "subject", "char(10)"),
+    ("refusal", "status", "200"),
+    ("refusal", "scim_type", "''"),
+    ("refusal", "detail", "char(10)"),
     ("schema", "org", "99"),
     ("schema", "urn", "'urn:example:other:1.0'"),
     ("schema", "type", "'Nothing'"),
@@ -134,8 +153,13 @@ fn with_all_tables() -> Place {
     assert_eq!(added.code, Some(0), "{added:?}");
     let delivery = "INSERT INTO webhook_delivery
         SELECT id, 1, 'evt_1_0', 'user.created', 1, 1, 1, 200, NULL, 'ok' FROM webhook";
+    let refusal = "INSERT INTO refusal
+        SELECT 1, org, 1, 2, 3, 0, id, '::1', 'a1', 'POST', '/scim/v2/Users', 'User', NULL,
+            'mara@example.com', 400, 'invalidValue', 'mara is no e-mail address'
+        FROM token LIMIT 1";
     let database = Connection::open(folder.join("plumm.db")).unwrap();
     database.execute_batch(delivery).unwrap();
+    database.execute_batch(refusal).unwrap();
     place
 }
 

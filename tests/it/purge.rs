@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use plumm::store::tables::refusal::Refusal;
 use plumm::store::tables::resource::State;
 use serde_json::{Value, json};
 
@@ -75,6 +76,63 @@ fn a_purge_leaves_nothing_of_a_person_in_any_file() {
     assert!(bytes.contains("stays@example.com"));
     assert_eq!(harness.get(&format!("/Users/{}", other["id"].as_str().unwrap())).status, 200);
     assert_eq!(harness.get("/Users").json()["totalResults"], 1);
+}
+
+#[test]
+fn a_purge_takes_along_what_was_refused_about_the_person() {
+    let harness = Harness::new();
+    let mut body = user("marker-mara@example.com");
+    body["displayName"] = "Marker Mara".into();
+    body["externalId"] = "marker-00u1".into();
+    let home = json!({"value": "marker-home@home.example", "type": "home"});
+    body["emails"].as_array_mut().unwrap().push(home);
+    let id = text(&harness.post("/Users", &body).expect(201).json()["id"]);
+    let other = Refusal {
+        org: harness.org.key,
+        first: harness.now,
+        last: harness.now,
+        count: 1,
+        various: false,
+        token: "0123456789ab".to_owned(),
+        client: None,
+        request: None,
+        method: "POST".to_owned(),
+        path: "/scim/v2/Users".to_owned(),
+        resource_type: Some("User".to_owned()),
+        resource: None,
+        subject: Some("stays@example.com".to_owned()),
+        status: 409,
+        scim_type: Some("uniqueness".to_owned()),
+        detail: "another stays@example.com is there".to_owned(),
+    };
+    let detail = |it: &str| Refusal { detail: it.to_owned(), ..other.clone() };
+    let about = [
+        Refusal { resource: Some(id.clone()), ..other.clone() },
+        Refusal { subject: Some("marker-mara@example.com".to_owned()), ..other.clone() },
+        detail("\"Marker-Mara@example.com\" is in use"),
+        detail("the address marker-HOME@home.example cannot change"),
+        detail("externalId marker-00u1 is in use"),
+        detail("MARKER MARA is not known"),
+        detail(&format!("no resource {id}")),
+        other.clone(),
+    ];
+    let purged = harness.store.write(harness.now, |tx| {
+        about.iter().try_for_each(|it| tx.add_refusal(it).map(drop))?;
+        let stored = tx.find(harness.org.key, "User", &id, State::Present)?.unwrap();
+        tx.purge_resource(harness.org.key, "User", &stored, &tx.lines_about(&stored.id)?)
+    });
+    purged.unwrap();
+    let database = rusqlite::Connection::open(harness.store.path()).unwrap();
+    let left: Vec<String> = database
+        .prepare("SELECT detail FROM refusal")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    assert_eq!(left, [other.detail]);
+    assert!(harness.store.checkpoint().unwrap());
+    assert!(!bytes(&harness).to_lowercase().contains("marker"));
 }
 
 #[test]

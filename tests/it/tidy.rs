@@ -20,6 +20,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("outbox", &["events", "scim", "store"], &[]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
+    ("refusals", &["scim", "store"], &[]),
     (
         "webhooks",
         &["clock", "definitions", "events", "id", "metrics", "outbox", "scim", "store"],
@@ -43,6 +44,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "memory",
             "metrics",
             "rate",
+            "refusals",
             "scim",
             "store",
         ],

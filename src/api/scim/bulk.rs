@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
+use crate::api::refused::{FailedOperation, shown_method};
 use crate::api::scim::render::scim_response;
 use crate::api::scim::resource;
 use crate::http::request::{Method, Request};
@@ -18,6 +19,7 @@ use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::json::Names;
 use crate::scim::membership;
+use crate::scim::schema::name::USER_NAME;
 use crate::scim::schema::urn;
 use crate::store::transaction::Write;
 
@@ -60,9 +62,26 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
         };
         Work::new(&context, &bulk).run(tx)
     })?;
+    note_failures(context, &bulk, &outcomes);
     let done = bulk.operations.iter().zip(&outcomes);
     let done = done.filter_map(|(operation, outcome)| Some((operation, outcome.as_ref()?)));
     Ok(scim_response(200, bulk::response(done).to_string()))
+}
+
+/// Notes what was refused of a request that was answered as a whole.
+fn note_failures(context: &Context, bulk: &BulkRequest, outcomes: &[Option<BulkOutcome>]) {
+    let mut noted = context.notes.refused.operations.borrow_mut();
+    for (operation, outcome) in bulk.operations.iter().zip(outcomes) {
+        let Some(Err(error)) = outcome.as_ref().map(|it| &it.result) else { continue };
+        let method = Method::from_name(operation.method.as_deref().unwrap_or_default());
+        let subject = operation.data.get(USER_NAME).and_then(Value::as_str);
+        noted.push(FailedOperation {
+            method: shown_method(&method).to_owned(),
+            segments: operation.segments.clone(),
+            subject: subject.map(str::to_owned),
+            error: error.clone(),
+        });
+    }
 }
 
 fn out_of_time() -> Error {

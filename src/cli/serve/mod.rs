@@ -11,6 +11,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -90,6 +91,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         };
         Periodic::start("housekeeping", || HOUSEKEEPING_INTERVAL, work).map_err(no_thread)?
     };
+    let keeper = {
+        let app = Arc::clone(&app);
+        let keep = move || app.keep_refusals();
+        thread::Builder::new().name("refusals".to_owned()).spawn(keep).map_err(no_thread)?
+    };
     let renewal = certificates.clone().map(|it| {
         let (store, app) = (Arc::clone(&store), Arc::clone(&app));
         let work = move || {
@@ -114,6 +120,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     webhooks.stop();
     drop((renewal, housekeeper));
     app.shut_down();
+    let _ = keeper.join();
     drop(checkpointer);
     // Last, since a backup that is under way is waited for.
     drop(backups);

@@ -13,19 +13,21 @@ use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org;
 use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN};
+use crate::store::tables::resource::is_resource_id;
 use crate::store::tables::resource_type;
 use crate::store::tables::token::{Scope, TAG_BYTES};
 
 /// The first moment that no clock shows: the year 2200, in nanoseconds since 1970.
 const TIME_END: i64 = 7_258_118_400_000_000_000;
 /// The tables that are read here alone, in one pass each. `resource` is read with its documents.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "org",
     "token",
     "schema",
     "resource_type",
     "resource_count",
     "provisioning_log",
+    "refusal",
     "webhook",
     "webhook_delivery",
 ];
@@ -155,6 +157,33 @@ const RULES: &[Rule] = &[
     rule("provisioning_log", "changes", DOCUMENT, |it| {
         it.text() == "{}" || parsed(it.text()).is_some()
     }),
+    rule("provisioning_log", "request", FORM, |it| it.is_one_line_or_null()),
+    rule("provisioning_log", "reason", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "seq", NUMBER, |it| it.is_positive()),
+    rule("refusal", "org", ORPHAN, |it| it.is_org()),
+    rule("refusal", "first", "it is no time up to the last one", |it| {
+        it.is_time() && it.number() <= it.row.get("time").ok()
+    }),
+    rule("refusal", "time", TIME, |it| it.is_time()),
+    rule("refusal", "count", NUMBER, |it| it.is_positive()),
+    rule("refusal", "various", FLAG, |it| it.is_flag()),
+    rule("refusal", "token", FORM, |it| is_token_id(it.text())),
+    rule("refusal", "client", FORM, |it| {
+        it.value == ValueRef::Null || it.text().parse::<IpAddr>().is_ok()
+    }),
+    rule("refusal", "request", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "method", FORM, |it| {
+        (1..=32).contains(&it.text().len()) && it.text().bytes().all(|it| it.is_ascii_alphabetic())
+    }),
+    rule("refusal", "path", FORM, |it| it.text().starts_with('/') && it.is_one_line_or_null()),
+    rule("refusal", "type", FORM, |it| it.value == ValueRef::Null || is_name(it.text())),
+    rule("refusal", "resource", FORM, |it| it.value == ValueRef::Null || is_resource_id(it.text())),
+    rule("refusal", "subject", FORM, |it| it.is_one_line_or_null()),
+    rule("refusal", "status", "it is no status of a refusal", |it| {
+        it.number().is_some_and(|it| (400..600).contains(&it))
+    }),
+    rule("refusal", "scim_type", FORM, |it| it.value == ValueRef::Null || is_name(it.text())),
+    rule("refusal", "detail", FORM, |it| it.is_one_line_or_null()),
     rule("webhook", "id", FORM, |it| is_webhook_id(it.text())),
     rule("webhook", "org", ORPHAN, |it| it.is_org()),
     rule("webhook", "url", FORM, |it| {
@@ -352,7 +381,7 @@ fn name_of(table: &str, row: &Row) -> String {
         "schema" => format!("{} {}", shown("org"), shown("urn")),
         "resource_type" => format!("{} {}", shown("org"), shown("name")),
         "resource_count" => format!("{} {}", shown("org"), shown("type")),
-        "provisioning_log" | "resource" => shown("seq"),
+        "provisioning_log" | "refusal" | "resource" => shown("seq"),
         "webhook_delivery" => shown("number"),
         _ => shown("id"),
     }
@@ -369,15 +398,6 @@ fn is_token_id(text: &str) -> bool {
 
 fn is_webhook_id(text: &str) -> bool {
     text.strip_prefix("wh_").is_some_and(is_token_id)
-}
-
-/// A UUID, as plumm gives them.
-fn is_resource_id(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(i, it)| match i {
-            8 | 13 | 18 | 23 => it == b'-',
-            _ => it.is_ascii_digit() || (b'a'..=b'f').contains(&it),
-        })
 }
 
 /// The name of a resource type.

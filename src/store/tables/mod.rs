@@ -6,6 +6,7 @@ pub mod draft;
 pub mod member;
 pub mod org;
 pub mod provisioning_log;
+pub mod refusal;
 pub mod resource;
 pub mod resource_type;
 pub mod schema;

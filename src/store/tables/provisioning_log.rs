@@ -50,13 +50,17 @@ pub struct Actor {
     pub name: String,
     /// The client's address; of a command `user:` and whose shell it was.
     pub client: Option<String>,
+    /// The id of the request.
+    pub request: Option<String>,
+    /// Why, in the words of whoever ran a command.
+    pub reason: Option<String>,
 }
 
 impl Actor {
     /// Support, at a terminal.
     #[must_use]
     pub fn cli() -> Actor {
-        Actor { name: CLI.to_owned(), client: None }
+        Actor { name: CLI.to_owned(), client: None, request: None, reason: None }
     }
 }
 
@@ -196,8 +200,7 @@ impl Read<'_> {
         Ok(time.map(Timestamp::from_nanoseconds))
     }
 
-    /// The lines about a resource. This reads the whole log: every change would have to write an
-    /// index, and only a rare purge would use it.
+    /// The lines about a resource.
     ///
     /// # Errors
     /// Failures of the store.
@@ -292,8 +295,8 @@ impl Write<'_> {
     /// Failures of the store.
     pub fn add_line(&self, line: &OwnedLine) -> Result<i64, Error> {
         let sql = "INSERT INTO provisioning_log
-            (time, org, actor, client, method, type, resource, outcome, changes)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            (time, org, actor, client, method, type, resource, outcome, changes, request, reason)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         self.connection.prepare_cached(sql)?.execute(params![
             self.now.nanoseconds(),
             line.org.0,
@@ -304,18 +307,22 @@ impl Write<'_> {
             line.resource,
             line.outcome,
             line.changes,
+            line.actor.request,
+            line.actor.reason,
         ])?;
         Ok(self.connection.last_insert_rowid())
     }
 
-    /// Erases the values of a resource from the log: in the lines that were found before, and in
-    /// those written since. The lines still say that something happened, and when.
+    /// Erases the values of a resource from the log, and reasons, which may name a person: in the
+    /// lines that were found before, and in those written since. The lines still say that something
+    /// happened, and when.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn forget_changes(&self, resource: &str, found: &Lines) -> Result<(), Error> {
         let since = self.lines_about_after(resource, found.newest)?;
-        let sql = "UPDATE provisioning_log SET changes = '{}' WHERE seq = ? AND resource = ?";
+        let sql = "UPDATE provisioning_log SET changes = '{}', reason = NULL
+            WHERE seq = ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         for seq in found.seqs.iter().chain(&since.seqs) {
             statement.execute(params![seq, resource])?;

@@ -102,6 +102,16 @@ pub enum State {
 pub(crate) const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
     resource.last_modified, resource.version, resource.deleted";
 
+/// Whether a text has the form of an id: a UUID, as plumm gives them.
+#[must_use]
+pub fn is_resource_id(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, it)| match i {
+            8 | 13 | 18 | 23 => it == b'-',
+            _ => it.is_ascii_digit() || (b'a'..=b'f').contains(&it),
+        })
+}
+
 impl Read<'_> {
     /// The resource with this id; deleted ones are not found.
     ///
@@ -284,8 +294,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Erases a resource for good: its row, its addresses, and its values in the log, both in these
-    /// lines and in those written since.
+    /// Erases a resource for good: its row, its addresses, what was refused about it, and its
+    /// values in the log, both in these lines and in those written since.
     ///
     /// # Errors
     /// Failures of the store.
@@ -309,6 +319,7 @@ impl Write<'_> {
         if stored.deleted.is_none() {
             self.add_to_count(org, resource_type, -1)?;
         }
+        self.forget_refusals_about(org, stored)?;
         self.forget_changes(&stored.id, lines)
     }
 

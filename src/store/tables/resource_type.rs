@@ -136,9 +136,10 @@ impl Write<'_> {
         name: &str,
         actor: &Actor,
     ) -> Result<usize, Error> {
-        // All of them in few statements: the log has no index, and is read once.
+        self.forget_refusals_of_type(org, name)?;
         for sql in [
-            "UPDATE provisioning_log SET changes = '{}' WHERE org = ?1 AND resource IN (
+            "UPDATE provisioning_log SET changes = '{}', reason = NULL
+                WHERE org = ?1 AND resource IN (
                 SELECT id FROM resource WHERE org = ?1 AND type = ?2 AND deleted IS NOT NULL)",
             "DELETE FROM email WHERE org = ?1 AND resource IN (
                 SELECT seq FROM resource WHERE org = ?1 AND type = ?2 AND deleted IS NOT NULL)",
@@ -148,10 +149,12 @@ impl Write<'_> {
             self.connection.prepare_cached(sql)?.execute(params![org.0, name])?;
         }
         let sql = "INSERT INTO provisioning_log
-                (time, org, actor, client, method, type, resource, outcome, changes)
-            SELECT ?, org, ?, ?, 'purge', type, id, 204, '{}' FROM resource
+                (time, org, actor, client, request, reason, method, type, resource, outcome,
+                changes)
+            SELECT ?, org, ?, ?, ?, ?, 'purge', type, id, 204, '{}' FROM resource
             WHERE org = ? AND type = ? AND deleted IS NOT NULL ORDER BY seq";
-        let values = params![self.now.nanoseconds(), actor.name, actor.client, org.0, name];
+        let Actor { name: who, client, request, reason } = actor;
+        let values = params![self.now.nanoseconds(), who, client, request, reason, org.0, name];
         self.connection.prepare_cached(sql)?.execute(values)?;
         let sql = "DELETE FROM resource WHERE org = ? AND type = ? AND deleted IS NOT NULL";
         Ok(self.connection.prepare_cached(sql)?.execute(params![org.0, name])?)
