@@ -102,8 +102,10 @@ impl Failure {
                 | store::error::Error::ReadOnly(_)
                 | store::error::Error::Io(..) => scim_error(&Error::new(
                     503,
-                    "The server's disk failed on this request. The reason stands in the server's \
-                     log; send the request again.",
+                    format!(
+                        "The server's disk failed on this request. The reason stands in the \
+                         server's log under {request_id}; send the request again."
+                    ),
                 ))
                 .with_header("Retry-After", RETRY_AFTER_SECONDS),
                 _ => internal(request_id),

@@ -31,6 +31,7 @@ use crate::cli::error::{CliError, EXIT_MISUSED};
 use crate::cli::session::{DB_DEFAULT, Session};
 use crate::cli::text::{printable, printable_lines};
 use crate::clock::Clock;
+use crate::http::request_id::RequestId;
 
 /// The command did what was asked.
 const EXIT_DONE: u8 = 0;
@@ -140,15 +141,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-/// A log record as one line: time, level, message. A line break in the message does not make a
-/// second line, since part of it may come from a client.
+/// A log record as one line: time, level, the id of the request that it is about, message. A line
+/// break in the message does not make a second line, since part of it may come from a client.
 #[must_use]
 pub fn log_line(record: &log::Record) -> String {
     let message = printable(&record.args().to_string());
-    let time = Clock::System.now();
+    let (time, level) = (Clock::System.now(), record.level());
+    let id = RequestId::current().map(|it| format!("{} ", it.as_str())).unwrap_or_default();
     match record.target() {
-        it if it.starts_with("plumm") => format!("{time} {:5} {message}", record.level()),
-        other => format!("{time} {:5} {other}: {message}", record.level()),
+        it if it.starts_with("plumm") => format!("{time} {level:5} {id}{message}"),
+        other => format!("{time} {level:5} {id}{other}: {message}"),
     }
 }
 

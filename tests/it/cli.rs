@@ -122,8 +122,13 @@ pub struct Serving {
 
 impl Serving {
     /// A server that a command has started.
-    pub fn start(mut command: Command) -> Serving {
-        let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
+    pub fn start(command: Command) -> Serving {
+        Serving::start_with(command, &[("PLUMM_LOG", "info")])
+    }
+
+    /// The same with these variables of the environment.
+    pub fn start_with(mut command: Command, variables: &[(&str, &str)]) -> Serving {
+        let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut serving = Serving { child, log, seen: Vec::new(), url: String::new(), out };

@@ -31,6 +31,7 @@ mod product_rules;
 mod properties;
 mod purge;
 mod record;
+mod request_ids;
 mod requirements;
 mod resource_types;
 mod rfc;

@@ -10,10 +10,10 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("config", &[], &[]),
     ("memory", &[], &[]),
     ("metrics", &[], &[]),
-    ("http", &["memory"], &[]),
+    ("id", &[], &["rand"]),
+    ("http", &["id", "memory"], &[]),
     ("scim", &[], &[]),
     ("events", &["scim"], &[]),
-    ("id", &[], &["rand"]),
     ("clock", &["scim"], &[]),
     ("store", &["scim"], &["rusqlite"]),
     ("definitions", &["scim", "store"], &[]),
@@ -56,8 +56,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "cli",
         &[
-            "app", "auth", "clock", "config", "events", "id", "metrics", "scim", "server", "store",
-            "webhooks",
+            "app", "auth", "clock", "config", "events", "http", "id", "metrics", "scim", "server",
+            "store", "webhooks",
         ],
         &["clap", "rcgen"],
     ),
