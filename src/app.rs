@@ -148,13 +148,15 @@ impl App {
             let (method, status) = (request.method.name(), response.status);
             self.metrics.count_request(method, located.label, status, took);
             // No query: a filter holds personal data.
-            log::debug!(
-                "{} {} {} {status} {:.1} ms",
-                client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
-                request.method,
-                quoted(shown_path(&request.path)),
-                took.as_secs_f64() * 1e3
-            );
+            if log::log_enabled!(log::Level::Debug) {
+                let client = client.map_or_else(|| "-".to_owned(), |it| it.to_string());
+                let path = quoted(shown_path(&request.path));
+                let milliseconds = took.as_secs_f64() * 1e3;
+                log::debug!(
+                    client = client.as_str(), method, path = path.as_str(), status, milliseconds;
+                    "{client} {method} {path} {status} {milliseconds:.1} ms"
+                );
+            }
             finish(response)
         };
         loop {
@@ -422,11 +424,14 @@ impl App {
 
 /// The answer to a request that failed; its cause goes to the log.
 fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
-    if let Some((level, cause)) = failure.cause() {
-        log::log!(level, "{cause}");
-    }
+    let cause = failure.cause();
     // Outside /scim the body is the same, but it is not called SCIM.
-    failure.response(call.id).with_content_type(located.room.media_type)
+    let response = failure.response(call.id).with_content_type(located.room.media_type);
+    if let Some((level, cause)) = cause {
+        let (method, status) = (call.request.method.name(), response.status);
+        log::log!(level, method, status; "{cause}");
+    }
+    response
 }
 
 /// The path as the log may have it: who is asked about at login is personal data, and a token that

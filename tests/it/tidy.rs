@@ -59,7 +59,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "app", "auth", "clock", "config", "events", "http", "id", "metrics", "scim", "server",
             "store", "webhooks",
         ],
-        &["clap", "rcgen"],
+        &["clap", "rcgen", "rustls", "ureq"],
     ),
     ("lib", &[], &[]),
     ("main", &["cli"], &["env_logger"]),
