@@ -24,7 +24,6 @@ use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
-use crate::id;
 use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
@@ -76,7 +75,7 @@ struct Call<'a> {
     /// The address of the client, as far as it is known.
     client: Option<IpAddr>,
     now: Timestamp,
-    /// What the log calls the request.
+    /// What the log and the record of changes call the request.
     id: &'a str,
     notes: &'a Notes,
 }
@@ -140,7 +139,7 @@ impl App {
         finish: impl Fn(Response) -> T,
     ) -> T {
         let located = self.router.locate(request);
-        let id = format!("{:016x}", id::request());
+        let id = request.id.as_str();
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let (mut until, mut took) = (None, Duration::ZERO);
         let finish = |response: Response, took: Duration| {
@@ -148,21 +147,23 @@ impl App {
             let (method, status) = (request.method.name(), response.status);
             self.metrics.count_request(method, located.label, status, took);
             // No query: a filter holds personal data.
-            log::debug!(
-                "{id} {} {} {} {status} {:.1} ms",
-                client.map_or_else(|| "-".to_owned(), |it| it.to_string()),
-                request.method,
-                quoted(shown_path(&request.path)),
-                took.as_secs_f64() * 1e3
-            );
+            if log::log_enabled!(log::Level::Debug) {
+                let client = client.map_or_else(|| "-".to_owned(), |it| it.to_string());
+                let path = quoted(shown_path(&request.path));
+                let milliseconds = took.as_secs_f64() * 1e3;
+                log::debug!(
+                    client = client.as_str(), method, path = path.as_str(), status, milliseconds;
+                    "{client} {method} {path} {status} {milliseconds:.1} ms"
+                );
+            }
             finish(response)
         };
         loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
             let (started, now) = (Instant::now(), self.clock.now());
             let notes = Notes { waited: until.is_some(), ..Notes::default() };
-            let call = Call { request, client, now, id: &id, notes: &notes };
-            let response = self.guarded(&id, || self.answer(&call, &located));
+            let call = Call { request, client, now, id, notes: &notes };
+            let response = self.guarded(id, || self.answer(&call, &located));
             took += started.elapsed();
             let Some(wait) = notes.wait.take() else { return finish(response, took) };
             drop(at_work);
@@ -173,7 +174,7 @@ impl App {
                 End::Full if !notes.waited => {}
                 End::Over => return finish(response, took),
                 End::Full => {
-                    let refusal = failure::too_many_wait(&id, located.room.media_type);
+                    let refusal = failure::too_many_wait(id, located.room.media_type);
                     return finish(refusal, took);
                 }
             }
@@ -238,9 +239,8 @@ impl App {
         if scopes.is_empty() {
             return Admission::Anonymous;
         }
-        let id = format!("{:016x}", id::request());
         let notes = Notes::default();
-        let call = self.call(request, &id, &notes);
+        let call = self.call(request, &notes);
         let Err(failure) = self.authenticated(&call, &located) else { return Admission::Known };
         let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
@@ -328,9 +328,9 @@ impl App {
         }
     }
 
-    fn call<'a>(&self, request: &'a Request, id: &'a str, notes: &'a Notes) -> Call<'a> {
+    fn call<'a>(&self, request: &'a Request, notes: &'a Notes) -> Call<'a> {
         let client = forwarded::client(request, &self.config.trusted_proxies);
-        Call { request, client, now: self.clock.now(), id, notes }
+        Call { request, client, now: self.clock.now(), id: request.id.as_str(), notes }
     }
 
     fn reply(&self, call: &Call, located: &Located) -> Result<Response, Failure> {
@@ -380,6 +380,7 @@ impl App {
             now: call.now,
             base_url: &base_url,
             client: call.client.map(|it| it.to_string()),
+            request_id: call.id,
             metrics: &self.metrics,
             pages: &self.pages,
             notes: call.notes,
@@ -523,7 +524,7 @@ impl App {
         // store.
         catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
             self.metrics.panics.add();
-            log::error!("{request_id} a handler panicked; the message stands above");
+            log::error!("a handler panicked; the message stands above");
             failure::internal(request_id)
         })
     }
@@ -540,11 +541,14 @@ impl App {
 
 /// The answer to a request that failed; its cause goes to the log.
 fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
-    if let Some((level, cause)) = failure.cause() {
-        log::log!(level, "{} {cause}", call.id);
-    }
+    let cause = failure.cause();
     // Outside /scim the body is the same, but it is not called SCIM.
-    failure.response(call.id).with_content_type(located.room.media_type)
+    let response = failure.response(call.id).with_content_type(located.room.media_type);
+    if let Some((level, cause)) = cause {
+        let (method, status) = (call.request.method.name(), response.status);
+        log::log!(level, method, status; "{cause}");
+    }
+    response
 }
 
 /// The path as the log may have it: who is asked about at login is personal data, and a token that

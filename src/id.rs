@@ -1,5 +1,8 @@
 //! The only source of random bytes: resource ids, token ids, secrets, salts and keys.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rand::distr::{Alphanumeric, SampleString};
 use uuid::Builder;
 use zeroize::Zeroizing;
@@ -64,10 +67,17 @@ pub fn key() -> [u8; 32] {
     rand::random()
 }
 
-/// The name of a request in the log.
+/// The number of a request: no other one of this process has it, and one of another process with
+/// as little chance as two random numbers of 64 bits are the same.
 #[must_use]
 pub fn request() -> u64 {
-    rand::random()
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(rand::random()));
+    // Each number becomes another one (the last steps of SplitMix64), so that neither their order
+    // nor how many there are is told to clients.
+    let mut number = NEXT.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/erasure.rs                 how commands erase a resource for good
 //! cli/record.rs                  the lines that commands leave in the record of changes
+//! cli/config.rs                  `plumm config`
+//! cli/healthcheck.rs             `plumm healthcheck`
+//! cli/settings/mod.rs            the settings, and where the value of each comes from
+//! cli/settings/env_file.rs       the file of settings, as systemd reads it
+//! cli/settings/names.rs          which variables are known, and which one was meant
+//! cli/logging.rs                 lines of the log, as text and as JSON
 //! cli/arguments.rs               what arguments of several commands must be
 //! cli/session.rs                 the database, the clock, and how an answer is printed
 //! cli/operator.rs                who runs a command
@@ -64,6 +70,7 @@
 //!
 //! http/mod.rs                    HTTP messages as plain values
 //! http/request.rs                one request
+//! http/request_id.rs             what a request is called, in its answer and in the log
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!

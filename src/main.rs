@@ -1,20 +1,17 @@
 //! The program: argv and environment in, exit code out.
 
-use std::env;
 use std::io::Write;
 use std::process::ExitCode;
 
+use plumm::cli::{self, Invocation, logging};
+
 fn main() -> ExitCode {
-    let wanted = env::var("PLUMM_LOG").ok().filter(|it| !it.is_empty());
-    // env_logger takes a word that is no level for the name of a module, and logs nothing else.
-    let understood = |it: &String| it.contains('=') || it.parse::<log::LevelFilter>().is_ok();
-    let filter = wanted.clone().filter(understood);
+    let invocation = Invocation::of_process();
     let mut logger = env_logger::Builder::new();
-    logger.parse_filters(filter.as_deref().unwrap_or("info"));
-    logger.format(|out, record| writeln!(out, "{}", plumm::cli::log_line(record)));
+    logger.parse_filters(invocation.log_filter());
+    let format = invocation.log_format();
+    logger.format(move |out, record| writeln!(out, "{}", logging::line(record, format)));
     logger.init();
-    if filter != wanted {
-        log::warn!("PLUMM_LOG is none of error, warn, info, debug and trace: info is used");
-    }
-    ExitCode::from(plumm::cli::run(env::args_os()))
+    logging::log_panics();
+    ExitCode::from(cli::run(&invocation))
 }

@@ -72,6 +72,8 @@ pub struct Context<'a> {
     pub base_url: &'a str,
     /// The client's address.
     pub client: Option<String>,
+    /// What the request is called.
+    pub request_id: &'a str,
     /// What the server counts.
     pub metrics: &'a Metrics,
     /// Pages of the change feed that were made a moment ago.
@@ -305,7 +307,11 @@ impl Context<'_> {
     /// Who stands in the provisioning log.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        let (name, client) = (self.principal.token.clone(), self.client.clone());
-        Actor { name, client, request: None, reason: None }
+        Actor {
+            name: self.principal.token.clone(),
+            client: self.client.clone(),
+            request: Some(self.request_id.to_owned()),
+            reason: None,
+        }
     }
 }

@@ -90,8 +90,10 @@ impl Failure {
                 | store::error::Error::ReadOnly(_)
                 | store::error::Error::Io(..) => Error::new(
                     503,
-                    "The server's disk failed on this request. The reason stands in the server's \
-                     log; send the request again.",
+                    format!(
+                        "The server's disk failed on this request. The reason stands in the \
+                         server's log under {request_id}; send the request again."
+                    ),
                 ),
                 _ => internal_error(request_id),
             },

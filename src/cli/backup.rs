@@ -50,6 +50,14 @@ pub struct Check {
     file: Option<PathBuf>,
 }
 
+impl Check {
+    /// Whether it is about another file than the database of the settings.
+    #[must_use]
+    pub fn names_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
 /// Makes a backup.
 ///
 /// # Errors

@@ -2,9 +2,12 @@
 
 mod arguments;
 pub mod backup;
+pub mod config;
 pub mod erasure;
 pub mod error;
 pub mod group;
+pub mod healthcheck;
+pub mod logging;
 pub mod operator;
 pub mod org;
 pub mod record;
@@ -12,6 +15,7 @@ pub mod resource_type;
 pub mod schema;
 pub mod serve;
 pub mod session;
+pub mod settings;
 pub mod status;
 mod text;
 pub mod tls;
@@ -22,15 +26,22 @@ pub mod webhook;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Write};
+use std::iter;
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::error::{CliError, EXIT_MISUSED};
+use crate::cli::logging::Format;
 use crate::cli::session::{DB_DEFAULT, Session};
-use crate::cli::text::{printable, printable_lines};
-use crate::clock::Clock;
+use crate::cli::settings::Surroundings;
+use crate::cli::text::printable_lines;
+
+/// The setting that says how a server writes its log.
+const LOG_FORMAT: &str = "PLUMM_LOG_FORMAT";
+const LOG_FORMAT_FLAG: &str = "--log-format";
 
 /// The command did what was asked.
 const EXIT_DONE: u8 = 0;
@@ -43,7 +54,8 @@ const EXIT_DONE: u8 = 0;
     disable_help_subcommand = true,
     after_help = "Example, from nothing to a running server with an organisation and a token:\n  \
         plumm serve --init acme\n\n\
-        PLUMM_LOG says how much is logged on standard error: error, warn, info, debug or trace."
+        PLUMM_LOG says how much is logged on standard error: error, warn, info, debug or trace. \
+        Settings may stand in /etc/plumm/plumm.env, or the file that PLUMM_ENV_FILE names."
 )]
 struct Cli {
     /// The database file
@@ -67,6 +79,10 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::args::Args),
+    /// The settings in force, and where each comes from
+    Config(config::Args),
+    /// Is the server ready, for a container or a watchdog
+    Healthcheck(healthcheck::Args),
     /// Is the server running, and what is there of each organisation
     Status(status::Args),
     /// Organisations: who has provisioning, and by which rules
@@ -99,17 +115,149 @@ enum Command {
     Restore(backup::Restore),
     /// Say whether a database or a copy is whole, and what it holds
     Check(backup::Check),
+    /// What a command does and takes, as its --help says
+    Help(Help),
 }
 
-/// Runs the command these arguments ask for, and returns the exit code.
-pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match parse(args) {
-        Ok(cli) => cli,
-        Err(code) => return code,
+/// A command to be explained.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  plumm help user purge")]
+struct Help {
+    /// The command, such as: user purge
+    #[arg(value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+impl Command {
+    /// Whether the command is about the database of these settings.
+    fn uses_database(&self) -> bool {
+        match self {
+            // What a service is started with has the settings from systemd already.
+            Command::Serve(_) => false,
+            Command::Config(_) | Command::Healthcheck(_) | Command::Tls(_) | Command::Help(_) => {
+                false
+            }
+            Command::Check(args) => !args.names_file(),
+            _ => true,
+        }
+    }
+}
+
+/// What was typed, and what surrounds it.
+#[derive(Debug)]
+pub struct Invocation {
+    typed: Vec<OsString>,
+    grammar: clap::Command,
+    surroundings: Surroundings,
+}
+
+impl Invocation {
+    /// That of this process.
+    #[must_use]
+    pub fn of_process() -> Invocation {
+        Invocation {
+            typed: env::args_os().collect(),
+            grammar: without_empty_settings(Cli::command()),
+            surroundings: Surroundings::of_process(),
+        }
+    }
+
+    /// How much is logged, as `env_logger` takes it.
+    #[must_use]
+    pub fn log_filter(&self) -> &str {
+        self.wanted_log().filter(|it| is_log_filter(it)).unwrap_or(settings::LOG_DEFAULT)
+    }
+
+    /// How the log is written: of a server as its settings say, of other commands as text.
+    #[must_use]
+    pub fn log_format(&self) -> Format {
+        let (grammar, words) = (&self.grammar, self.typed.get(1..).unwrap_or_default());
+        let command = settings::command_of(grammar, words);
+        if command.is_none_or(|(_, it)| it.get_name() != settings::SERVE) {
+            return Format::Text;
+        }
+        let typed = settings::typed_values(words, LOG_FORMAT_FLAG).last().flatten();
+        let given = || self.surroundings.value(LOG_FORMAT)?.0.to_str();
+        typed.or_else(given).and_then(|it| Format::parse(it).ok()).unwrap_or_default()
+    }
+
+    fn wanted_log(&self) -> Option<&str> {
+        // What is no text is no level either.
+        self.surroundings.value(settings::LOG).map(|(it, _)| it.to_str().unwrap_or("?"))
+    }
+
+    /// Logs what an operator should know of the settings.
+    fn warn(&self) {
+        if self.wanted_log().is_some_and(|it| !is_log_filter(it)) {
+            log::warn!("PLUMM_LOG is none of error, warn, info, debug and trace: info is used");
+        }
+        for warning in self.surroundings.warnings(&settings::table(&self.grammar)) {
+            log::warn!("{warning}");
+        }
+    }
+
+    /// Prints what went wrong. Nothing is left to be done when even that cannot be written.
+    fn print_error(&self, text: &str) {
+        let line = match self.log_format() {
+            Format::Text => printable_lines(text),
+            Format::Json => logging::error_line(text.to_owned()),
+        };
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+/// Whether `env_logger` understands a filter. It takes a word that is no level for the name of a
+/// module, and logs nothing else.
+fn is_log_filter(text: &str) -> bool {
+    text.contains('=') || text.parse::<log::LevelFilter>().is_ok()
+}
+
+/// Runs the command that is asked for, and returns the exit code.
+pub fn run(invocation: &Invocation) -> u8 {
+    let parsed = parse(invocation, &invocation.typed);
+    if let Ok((Cli { command: Command::Serve(_), .. }, _)) = &parsed {
+        // Before anything is logged: it may start the program once more.
+        serve::allocator::bound();
+    }
+    match &parsed {
+        // Help is no time for warnings, and `config` shows what they would say.
+        Err(Unparsed::Shown)
+        | Ok((Cli { command: Command::Config(_) | Command::Help(_), .. }, _)) => {}
+        _ => invocation.warn(),
+    }
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(Unparsed::Shown) => return EXIT_DONE,
+        Err(Unparsed::Misused(text)) => {
+            invocation.print_error(&text);
+            return EXIT_MISUSED;
+        }
     };
-    let session = Session::new(cli.db, cli.json);
+    let surroundings = &invocation.surroundings;
+    if cli.command.uses_database()
+        && !settings::is_typed(&invocation.typed, "--db")
+        && let Some(hidden) = surroundings.hidden(settings::DB)
+    {
+        let error = CliError::Failed(format!("{hidden}, or name the database with --db FILE"));
+        invocation.print_error(&error.to_string());
+        return error.exit_code();
+    }
+    let db_default = surroundings.value(settings::DB).map_or(DB_DEFAULT.as_ref(), |(it, _)| it);
+    let session = Session::new(cli.db, PathBuf::from(db_default), cli.json);
+    let uses_database = cli.command.uses_database();
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
+        Command::Config(_) => {
+            let matches = matches.subcommand().map_or(&matches, |(_, it)| it);
+            let table = settings::table(&invocation.grammar);
+            session.print(&config::run(matches, &invocation.typed, &table, surroundings))
+        }
+        Command::Healthcheck(args) => {
+            let typed = settings::is_typed(&invocation.typed, "--listen");
+            let hidden = surroundings.hidden(settings::LISTEN).filter(|_| !typed);
+            healthcheck::run(&args, &session, hidden)
+        }
+        Command::Help(help) => return explain(invocation, &help),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
@@ -134,52 +282,85 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         // The reader of the answer wanted no more of it, as in `plumm user list acme | head`.
         Err(CliError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => EXIT_DONE,
         Err(error) => {
-            print_error(&error.to_string());
+            let mut text = error.to_string();
+            if let Some(run) = session.who_can_read().filter(|_| uses_database) {
+                text += &format!("\n\nOnly another user may read the database: {run}.");
+            }
+            invocation.print_error(&text);
             error.exit_code()
         }
     }
 }
 
-/// A log record as one line: time, level, message. A line break in the message does not make a
-/// second line, since part of it may come from a client.
-#[must_use]
-pub fn log_line(record: &log::Record) -> String {
-    let message = printable(&record.args().to_string());
-    let time = Clock::System.now();
-    match record.target() {
-        it if it.starts_with("plumm") => format!("{time} {:5} {message}", record.level()),
-        other => format!("{time} {:5} {other}: {message}", record.level()),
+/// Prints the help of a command.
+fn explain(invocation: &Invocation, help: &Help) -> u8 {
+    let mut command = &invocation.grammar;
+    for word in &help.command {
+        let Some(found) = command.find_subcommand(word) else {
+            let error = CliError::Misused {
+                message: format!("there is no command '{}' to be explained", word.display()),
+                instead: format!("{} --help", intended_command(&invocation.grammar, &help.command)),
+            };
+            invocation.print_error(&error.to_string());
+            return error.exit_code();
+        };
+        command = found;
+    }
+    let program = invocation.typed.first().cloned().unwrap_or_default();
+    let words = help.command.iter().cloned().chain(["--help".into()]);
+    // Nothing but the help can come of it.
+    match parse(invocation, &iter::once(program).chain(words).collect::<Vec<_>>()) {
+        Err(Unparsed::Misused(text)) => {
+            invocation.print_error(&text);
+            EXIT_MISUSED
+        }
+        _ => EXIT_DONE,
     }
 }
 
-/// Reads the command line; on help and on misuse, prints what there is to say and returns the exit
-/// code.
-fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, u8> {
-    let args: Vec<OsString> = args.into_iter().collect();
-    let grammar = without_empty_settings(Cli::command());
-    let matches = grammar.clone().try_get_matches_from(&args);
-    let parsed = matches.and_then(|it| Cli::from_arg_matches(&it));
+/// Why there is no command to run.
+enum Unparsed {
+    /// Help or the version was asked for, and is printed.
+    Shown,
+    /// What was wrong, and what to try.
+    Misused(String),
+}
+
+/// Reads a command line, with what the file of settings adds to it.
+fn parse(invocation: &Invocation, typed: &[OsString]) -> Result<(Cli, ArgMatches), Unparsed> {
+    let (grammar, surroundings) = (&invocation.grammar, &invocation.surroundings);
+    let words = typed.get(1..).unwrap_or_default();
+    let misused = |text: &str| {
+        let command = intended_command(grammar, words);
+        Unparsed::Misused(format!("{}\n\nTry: {command} --help", text.trim_end()))
+    };
+    let completed = surroundings.completed(grammar, typed);
+    let completed = completed.map_err(|it| misused(&format!("error: {it}")))?;
+    let matches = grammar.clone().try_get_matches_from(&completed);
+    let parsed = matches.and_then(|it| Ok((Cli::from_arg_matches(&it)?, it)));
     parsed.map_err(|error| {
         if !error.use_stderr() {
             // Help or version. A failure to print it is ignored.
             let _ = error.print();
-            return EXIT_DONE;
+            return Unparsed::Shown;
         }
         let text = error.render().to_string();
-        let text = text.split("\n\nFor more information").next().unwrap_or_default();
-        print_error(&format!(
-            "{}\n\nTry: {} --help",
-            text.trim_end(),
-            intended_command(&grammar, &args)
-        ));
-        EXIT_MISUSED
+        let text = text.split("\n\nFor more information").next().unwrap_or_default().trim_end();
+        let argument = match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(it)) => it.as_str(),
+            _ => "",
+        };
+        match surroundings.origin_of_error(grammar, typed, argument) {
+            Some(origin) => misused(&format!("{text}\n\nIt is given by {origin}.")),
+            None => misused(text),
+        }
     })
 }
 
 /// The command that was intended, as far as its words were right.
 fn intended_command(grammar: &clap::Command, args: &[OsString]) -> String {
     let (mut name, mut command) = ("plumm".to_owned(), grammar);
-    for word in args.iter().skip(1) {
+    for word in args {
         if let Some(found) = command.find_subcommand(word) {
             name = format!("{name} {}", found.get_name());
             command = found;
@@ -198,11 +379,6 @@ fn without_empty_settings(command: clap::Command) -> clap::Command {
             _ => arg,
         })
         .mut_subcommands(without_empty_settings)
-}
-
-/// Prints what went wrong. Nothing is left to be done when even that cannot be written.
-fn print_error(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", printable_lines(text));
 }
 
 #[cfg(test)]
@@ -232,7 +408,7 @@ mod tests {
             ("plumm --json org create --activat x", "plumm org create"),
             ("plumm org create org", "plumm org create"),
         ] {
-            let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let args: Vec<OsString> = line.split(' ').skip(1).map(OsString::from).collect();
             assert_eq!(intended_command(&Cli::command(), &args), expected, "{line}");
         }
     }

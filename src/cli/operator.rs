@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::scim::error::quoted;
 use crate::store::tables::provisioning_log::Actor;
@@ -32,6 +33,31 @@ fn client(user: Option<&str>, sudo: Option<&str>) -> Option<String> {
     })
 }
 
+/// What to type instead of `plumm`, to read a file that this user may not read.
+#[must_use]
+pub fn who_can_read(path: &Path) -> String {
+    // Of a folder that hides the file, whoever the folder belongs to.
+    let owner = path.ancestors().find_map(|it| fs::metadata(it).ok());
+    let passwd = fs::read_to_string(PASSWD).unwrap_or_default();
+    let user = owner.and_then(|it| user_who_reads(&passwd, it.uid(), it.gid(), it.mode()));
+    match user {
+        Some(user) => format!("run it as the user {user}, `sudo -u {user} plumm …`"),
+        None => "run it as root, `sudo plumm …`".to_owned(),
+    }
+}
+
+/// The user, other than root, who can read what has this owner, group and mode.
+fn user_who_reads(passwd: &str, uid: u32, gid: u32, mode: u32) -> Option<String> {
+    if uid != 0 {
+        return Some(user_named(passwd, uid));
+    }
+    let of_group = |line: &&str| {
+        line.split(':').nth(3) == Some(gid.to_string().as_str()) && !line.starts_with("root:")
+    };
+    let line = passwd.lines().find(of_group).filter(|_| gid != 0 && mode & 0o040 != 0)?;
+    line.split(':').next().map(str::to_owned)
+}
+
 /// The name of a user of the system; the number of one that has none.
 fn user_named(passwd: &str, uid: u32) -> String {
     let number = uid.to_string();
@@ -54,6 +80,14 @@ mod tests {
         for (uid, name) in [(0, "root"), (1000, "ann"), (100, "100")] {
             assert_eq!(user_named(passwd, uid), name);
         }
+        let who = |uid, gid, mode| user_who_reads(passwd, uid, gid, mode);
+        assert_eq!(who(1000, 7, 0o600).as_deref(), Some("ann"));
+        assert_eq!(who(0, 0, 0o640), None);
+        assert_eq!(who(0, 7, 0o640), None);
+        let passwd = "root:x:0:0::/:\nplumm:x:998:997::/:\n";
+        let who = |uid, gid, mode| user_who_reads(passwd, uid, gid, mode);
+        assert_eq!(who(0, 997, 0o640).as_deref(), Some("plumm"));
+        assert_eq!((who(0, 997, 0o600), who(998, 0, 0o600)), (None, Some("plumm".to_owned())));
         assert_eq!(client(Some("ann"), None).as_deref(), Some("user:ann"));
         assert_eq!(client(Some("root"), Some("a\nb")).unwrap(), "user:root sudo:a\u{fffd}b");
         assert_eq!(client(None, Some("ann")), None);

@@ -1,7 +1,7 @@
 //! What all commands share: the database, the clock, and how an answer is printed.
 
-use std::env;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -23,15 +23,18 @@ pub const DB_DEFAULT: &str = "./plumm.db";
 #[derive(Debug)]
 pub struct Session {
     db: PathBuf,
+    /// The file that is used where no flag names one.
+    db_default: PathBuf,
     json: bool,
     actor: Actor,
 }
 
 impl Session {
-    /// A session on this database file; `json`: whether the answer is one JSON value.
+    /// A session on this database file; `db_default`: the one that is used where no flag names one;
+    /// `json`: whether the answer is one JSON value.
     #[must_use]
-    pub fn new(db: PathBuf, json: bool) -> Session {
-        Session { db, json, actor: operator::actor() }
+    pub fn new(db: PathBuf, db_default: PathBuf, json: bool) -> Session {
+        Session { db, db_default, json, actor: operator::actor() }
     }
 
     /// Whether the answer is one JSON value.
@@ -78,6 +81,14 @@ impl Session {
         }
     }
 
+    /// What to do when the system lets nobody but another user read the database.
+    #[must_use]
+    pub fn who_can_read(&self) -> Option<String> {
+        let opened = File::open(&self.db).err()?;
+        let denied = opened.kind() == ErrorKind::PermissionDenied;
+        denied.then(|| operator::who_can_read(&self.db))
+    }
+
     /// Folds the log of the database into the file after an erasure, and says when it could not.
     pub fn fold_in_erasure(&self, store: &Store) {
         if !store.checkpoint().unwrap_or(false) {
@@ -93,9 +104,7 @@ impl Session {
     /// A command to type next, on the same database.
     #[must_use]
     pub fn command(&self, rest: &str) -> String {
-        let from_environment = env::var_os("PLUMM_DB").filter(|it| !it.is_empty());
-        let default = from_environment.unwrap_or_else(|| DB_DEFAULT.into());
-        if self.db.as_os_str() == default {
+        if self.db == self.db_default {
             return format!("plumm {rest}");
         }
         format!("plumm --db {} {rest}", quoted(&self.db.to_string_lossy()))

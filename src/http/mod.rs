@@ -2,4 +2,5 @@
 
 pub mod forwarded;
 pub mod request;
+pub mod request_id;
 pub mod response;

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use zeroize::Zeroize;
 
+use crate::http::request_id::RequestId;
+
 /// A request method. Anything SCIM does not use is kept by name, so that 405 can be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -63,6 +65,8 @@ impl fmt::Display for Method {
 /// One request as a value: no socket behind it, nothing left to read.
 #[derive(Clone)]
 pub struct Request {
+    /// What it is called: by the client that sent it, or else a new name.
+    pub id: RequestId,
     /// The method.
     pub method: Method,
     /// The path of the target, still percent-encoded, without the query.
@@ -85,6 +89,7 @@ impl Request {
     pub fn new(method: Method, target: &str) -> Request {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         Request {
+            id: RequestId::fresh(),
             method,
             path: path.to_owned(),
             query: query.to_owned(),

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::app::{Admission, App};
 use crate::http::request::Method;
+use crate::http::request_id::RequestId;
 use crate::http::response::Response;
 use crate::server::budget::{BODY_BYTES_FREE, Budget};
 use crate::server::limits::Deadlines;
@@ -114,7 +115,7 @@ impl<'a, S: Stream> Connection<'a, S> {
     }
 
     fn answer_and_close(mut self, response: Response) {
-        if self.answer(response, LAST_ANSWER).is_ok() {
+        if self.answer(response, LAST_ANSWER, &RequestId::fresh()).is_ok() {
             self.linger();
         }
     }
@@ -137,8 +138,13 @@ impl<'a, S: Stream> Connection<'a, S> {
         self.socket.set_deadline_in(self.service.deadlines.head);
         let mut head = match self.reader.read_head(&mut self.stream) {
             Ok(head) => head,
-            Err(error) => return self.refuse(error, HEAD_TIMED_OUT, LAST_ANSWER),
+            Err(error) => {
+                let id = self.reader.id_of_refused();
+                return self.refuse(error, HEAD_TIMED_OUT, LAST_ANSWER, &id);
+            }
         };
+        let id = head.request.id.clone();
+        let _entered = id.enter();
         let mut options = Options {
             version: head.version,
             head_only: head.request.method == Method::Head,
@@ -154,7 +160,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             match self.service.app.admit(&head.request) {
                 Admission::Known => {}
                 Admission::Anonymous => budget = &self.service.anonymous_budget,
-                Admission::Refused(response) => return self.answer(response, options),
+                Admission::Refused(response) => return self.answer(response, options, &id),
             }
         }
         // The head is accepted, so the body will be read. A client that has sent its body already
@@ -171,7 +177,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             Err(error) => {
                 // Before the answer: a client that reads it may send again at once.
                 drop(reservation);
-                return self.refuse(error, BODY_TIMED_OUT, options);
+                return self.refuse(error, BODY_TIMED_OUT, options, &id);
             }
         }
         if !slot.set_handling() {
@@ -187,10 +193,16 @@ impl<'a, S: Stream> Connection<'a, S> {
         drop(head.request);
         drop(reservation);
         slot.set_writing();
-        self.answer(response, options)
+        self.answer(response, options, &id)
     }
 
-    fn refuse(&mut self, error: ReadError, timed_out: &str, options: Options) -> io::Result<bool> {
+    fn refuse(
+        &mut self,
+        error: ReadError,
+        timed_out: &str,
+        options: Options,
+        id: &RequestId,
+    ) -> io::Result<bool> {
         let response = match error {
             ReadError::Refused(Refusal { status, detail }) => {
                 let response = self.service.app.refuse(status, &detail);
@@ -202,7 +214,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             }
             ReadError::Io(error) => return Err(error),
         };
-        self.answer(response, options)
+        self.answer(response, options, id)
     }
 
     /// Counts a connection that ends because its client was too slow.
@@ -213,14 +225,19 @@ impl<'a, S: Stream> Connection<'a, S> {
     }
 
     /// Writes one response. Returns whether the connection goes on.
-    fn answer(&mut self, mut response: Response, mut options: Options) -> io::Result<bool> {
-        let mut rendered = self.render_head(&response, &options);
+    fn answer(
+        &mut self,
+        mut response: Response,
+        mut options: Options,
+        id: &RequestId,
+    ) -> io::Result<bool> {
+        let mut rendered = self.render_head(&response, &options, id);
         if let Err(InvalidResponse(reason)) = rendered {
             // The one failure that `app` cannot see, so it is logged here.
             log::error!("an answer was replaced by a 500: {reason}");
-            response = self.service.app.refuse(500, INVALID_RESPONSE);
+            response = self.service.app.refuse(500, &invalid_response(id));
             options.close = true;
-            rendered = self.render_head(&response, &options);
+            rendered = self.render_head(&response, &options, id);
         }
         let body_follows = rendered.map_err(|InvalidResponse(reason)| io::Error::other(reason))?;
         let body = if body_follows { response.body.as_slice() } else { &[] };
@@ -242,6 +259,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         &mut self,
         response: &Response,
         options: &Options,
+        id: &RequestId,
     ) -> Result<bool, InvalidResponse> {
         self.out.clear();
         let now = self.service.app.clock().now();
@@ -249,7 +267,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         if self.date.1.is_empty() || self.date.0 != second {
             self.date = (second, now.http_date());
         }
-        render::head(&mut self.out, response, options, &self.date.1)
+        render::head(&mut self.out, response, options, id, &self.date.1)
     }
 
     /// Closes after a last answer. Closing with input unread would reset the connection, and the
@@ -278,8 +296,14 @@ const NO_FREE_SLOT: &str = "All connections are in use. Try again in a second, a
                             connections open between requests instead of opening more.";
 const PLAIN_HTTP: &str = "This is plain HTTP, and this port speaks HTTPS. Begin the base URL with \
                           https:// instead of http://.";
-const INVALID_RESPONSE: &str = "The answer could not be written. This is a fault of the server, \
-                                not of the request; its log says more.";
+
+fn invalid_response(id: &RequestId) -> String {
+    format!(
+        "The answer could not be written. This is a fault of the server, not of the request; its \
+         log says more under {}.",
+        id.as_str()
+    )
+}
 
 #[cfg(test)]
 mod tests {
@@ -343,7 +367,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
         let mut connection = Connection::new(&service, Recorder::default(), Socket::new(tcp));
-        let goes_on = connection.answer(response, Options { close: false, ..LAST_ANSWER }).unwrap();
+        let options = Options { close: false, ..LAST_ANSWER };
+        let goes_on = connection.answer(response, options, &RequestId::fresh()).unwrap();
         assert!(connection.out.is_empty() && connection.out.capacity() <= OUT_IDLE_BYTES_MAX);
         let Recorder { bytes, writes } = connection.stream;
         (String::from_utf8(bytes).unwrap(), writes, goes_on)

@@ -83,7 +83,7 @@ fn handshake(
         Protocol::Tls => match TlsStream::accept(certificates.config(), socket.clone()) {
             Ok(stream) => return Some(stream),
             Err(error) => {
-                log::debug!("no TLS with {address}: {error}");
+                log::debug!(client:% = address; "no TLS with {address}: {error}");
                 // An alert may be on its way, and closing with input unread would take it back.
                 plain().linger();
             }

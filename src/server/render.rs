@@ -4,11 +4,13 @@ use std::io::Write;
 
 use tiny_http::{HTTPVersion, StatusCode};
 
+use crate::http::request_id::{self, RequestId};
 use crate::http::response::Response;
 
-/// Fields that frame the message, and its date. Only this file knows their values, so it alone
-/// writes them, whatever the application has set.
-const RESERVED_FIELDS: [&str; 4] = ["Connection", "Content-Length", "Date", "Transfer-Encoding"];
+/// Fields that frame the message, its date and its id. Only this file knows their values, so it
+/// alone writes them, whatever the application has set.
+const RESERVED_FIELDS: [&str; 5] =
+    ["Connection", "Content-Length", "Date", "Transfer-Encoding", request_id::FIELD];
 
 /// How to write the response, by the request and its connection.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub fn head(
     out: &mut Vec<u8>,
     response: &Response,
     options: &Options,
+    id: &RequestId,
     date: &str,
 ) -> Result<bool, InvalidResponse> {
     let status = response.status;
@@ -45,6 +48,9 @@ pub fn head(
     // RFC 9110 section 6.6.1: a server with a clock sends Date.
     // Memory takes whatever is written to it.
     let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n");
+    for part in [request_id::FIELD, ": ", id.as_str(), "\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
     for (name, value) in &response.headers {
         if RESERVED_FIELDS.iter().any(|it| it.eq_ignore_ascii_case(name)) {
             continue;

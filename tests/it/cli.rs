@@ -54,6 +54,8 @@ impl Place {
             }
         }
         command.args(args).current_dir(self.folder.path()).env("PLUMM_LOG", "warn");
+        // That of the host does not count.
+        command.env("PLUMM_ENV_FILE", "");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -122,13 +124,20 @@ pub struct Serving {
 
 impl Serving {
     /// A server that a command has started.
-    pub fn start(mut command: Command) -> Serving {
-        let mut child = command.env("PLUMM_LOG", "info").spawn().unwrap();
+    pub fn start(command: Command) -> Serving {
+        Serving::start_with(command, &[("PLUMM_LOG", "info")])
+    }
+
+    /// The same with these variables of the environment.
+    pub fn start_with(mut command: Command, variables: &[(&str, &str)]) -> Serving {
+        let mut child = command.envs(variables.iter().copied()).spawn().unwrap();
         let log = lines(child.stderr.take().unwrap());
         let out = BufReader::new(child.stdout.take().unwrap());
         let mut serving = Serving { child, log, seen: Vec::new(), url: String::new(), out };
         let line = serving.wait_for("listening on ");
-        serving.url = line.split_once("listening on ").unwrap().1.to_owned();
+        // In a line of JSON, its string ends there.
+        let url = line.split_once("listening on ").unwrap().1.split('"').next();
+        serving.url = url.unwrap().to_owned();
         serving
     }
 
@@ -146,6 +155,11 @@ impl Serving {
                 return line;
             }
         }
+    }
+
+    /// The lines of its log that were waited for, and those before.
+    pub fn seen(&self) -> &[String] {
+        &self.seen
     }
 
     /// The status that Okta's *Test API Credentials* gets with this token.
@@ -595,6 +609,9 @@ fn every_help_shows_an_example() {
         "group purge",
         "group restore",
         "tls self-signed",
+        "config",
+        "healthcheck",
+        "help",
     ] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let ran = place.plumm(&args);

@@ -96,6 +96,8 @@ impl Client {
             let count = self.socket.read_line(&mut head).unwrap();
             assert!(count > 0, "closed after {head:?}");
         }
+        let ids = usize::from(!head.starts_with("HTTP/1.1 100 "));
+        assert_eq!(head.matches("\r\nX-Request-Id: ").count(), ids, "{head}");
         let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
         let mut answer = Answer { status, head, body: Vec::new() };
         let length = answer.header("Content-Length").map(|it| it.parse().unwrap());

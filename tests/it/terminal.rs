@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use plumm::cli::logging::Format;
 use serde_json::{Value, json};
 
 use crate::cli::{Place, Run, text};
@@ -118,6 +119,6 @@ fn no_command_lets_a_terminal_obey_a_name() {
 fn a_record_of_the_log_is_one_clean_line() {
     let words = format_args!("from {EVIL}");
     let record = log::Record::builder().args(words).level(log::Level::Warn).target("plumm").build();
-    let line = plumm::cli::log_line(&record);
+    let line = plumm::cli::logging::line(&record, Format::Text);
     assert!(line.ends_with(&format!(" WARN  from {SHOWN}")), "{line}");
 }

@@ -185,6 +185,7 @@ pub fn answer(stream: &mut impl Read) -> (u16, String) {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap();
+    assert_eq!(head.matches("\r\nX-Request-Id: ").count(), 1, "{head}");
     let length = head.lines().find_map(|it| it.strip_prefix("Content-Length: ")).unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).unwrap();

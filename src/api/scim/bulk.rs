@@ -52,6 +52,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             now: context.now,
             base_url: context.base_url,
             client: context.client.clone(),
+            request_id: context.request_id,
             metrics: context.metrics,
             pages: context.pages,
             notes: context.notes,

@@ -15,13 +15,12 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Command};
 
+use crate::cli::settings::names::STARTED_AGAIN;
+
 /// The setting, and its value for a server.
 const HEAPS_MAX: (&str, &str) = ("MALLOC_ARENA_MAX", "4");
 /// The other place where an operator may have set it, and under which name.
 const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.arena_max");
-/// Holds the id of a process that has started itself once more. Where the system withholds the
-/// setting from a program, it must not do so for ever.
-const STARTED_AGAIN: &str = "PLUMM_STARTED_AGAIN";
 
 /// Starts this program once more with the settings, and does not return then. Does nothing where
 /// an operator has set them, or where another C library is used.
@@ -39,6 +38,7 @@ fn is_needed(given: impl Fn(&str) -> Option<OsString>, id: u32) -> bool {
     let tuned = |it: OsString| it.to_string_lossy().contains(TUNABLES.1);
     given(HEAPS_MAX.0).is_none()
         && !given(TUNABLES.0).is_some_and(tuned)
+        // Where the system withholds the setting from a program, it must not do so for ever.
         && given(STARTED_AGAIN).is_none_or(|it| it != OsStr::new(&id.to_string()))
 }
 

@@ -1,11 +1,12 @@
 //! The arguments of `plumm serve`, and what each of them must be.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
 use crate::cli::arguments::days;
+use crate::cli::logging::Format;
 use crate::cli::org;
 use crate::cli::serve::scheduled_backups::Schedule;
 
@@ -19,34 +20,9 @@ const LOG_DAYS_MAX: u32 = 3650;
                   base URL and a token:\n  plumm serve --init acme"
 )]
 pub struct Args {
-    /// Where to listen
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        env = "PLUMM_LISTEN",
-        hide_env_values = true,
-        default_value = "127.0.0.1:8080",
-        value_parser = listen
-    )]
-    pub listen: SocketAddr,
-    /// Serve HTTPS with this certificate, followed by those of its authorities
-    #[arg(
-        long,
-        value_name = "PEM",
-        env = "PLUMM_TLS_CERT",
-        hide_env_values = true,
-        requires = "tls_key"
-    )]
-    pub tls_cert: Option<PathBuf>,
-    /// The private key of the certificate
-    #[arg(
-        long,
-        value_name = "PEM",
-        env = "PLUMM_TLS_KEY",
-        hide_env_values = true,
-        requires = "tls_cert"
-    )]
-    pub tls_key: Option<PathBuf>,
+    /// Where it listens, and whether under TLS.
+    #[command(flatten)]
+    pub address: Address,
     /// Allow plain HTTP on an address that is not loopback, for a network you trust
     #[arg(
         long,
@@ -106,6 +82,60 @@ pub struct Args {
         value_parser = clap::builder::BoolishValueParser::new()
     )]
     pub external_checkpoint: bool,
+    /// How the log is written: one line of text a record, or one JSON object (text or json)
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "PLUMM_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text",
+        value_parser = Format::parse
+    )]
+    pub log_format: Format,
+}
+
+/// Where a server listens, and whether under TLS.
+#[derive(Debug, clap::Args)]
+pub struct Address {
+    /// Where to listen
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        env = "PLUMM_LISTEN",
+        hide_env_values = true,
+        default_value = "127.0.0.1:8080",
+        value_parser = listen
+    )]
+    pub listen: SocketAddr,
+    /// Serve HTTPS with this certificate, followed by those of its authorities
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "PLUMM_TLS_CERT",
+        hide_env_values = true,
+        requires = "tls_key"
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate
+    #[arg(
+        long,
+        value_name = "PEM",
+        env = "PLUMM_TLS_KEY",
+        hide_env_values = true,
+        requires = "tls_cert"
+    )]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// The URL by which this host reaches a listener.
+#[must_use]
+pub fn local_url(scheme: &str, address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
 }
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
@@ -115,7 +145,10 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Reads the outside address: scheme, host and port. Nothing is normalised but a slash at the end.
-fn public_url(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What it must be.
+pub fn public_url(text: &str) -> Result<String, String> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
     let scheme = ["https://", "http://"].into_iter().find(|it| lower.starts_with(it));
@@ -232,6 +265,17 @@ mod tests {
         assert!(listen("[::1]:8080").is_ok());
         for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:8080", "127.0.0.1:99999"] {
             assert!(listen(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        for (address, expected) in [
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:80", "http://[::1]:80"),
+            ("10.0.0.7:80", "http://10.0.0.7:80"),
+        ] {
+            assert_eq!(local_url("http", address.parse().unwrap()), expected);
         }
     }
 }

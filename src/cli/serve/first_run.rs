@@ -84,6 +84,7 @@ fn first_run(
     let name = quoted(&org.name);
     let create = session.command(&format!("token create {name}"));
     log::info!(
+        organisation = org.name.as_str();
         "organisation {} is there already: nothing was created or changed (another token: \
          {create})",
         org.name

@@ -1,6 +1,6 @@
 //! `plumm serve`: starts the server, and ends it on a signal.
 
-mod allocator;
+pub mod allocator;
 pub mod args;
 mod first_run;
 mod periodic;
@@ -8,7 +8,7 @@ mod permissions;
 pub mod scheduled_backups;
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -20,7 +20,7 @@ use signal_hook::iterator::Signals;
 
 use crate::app::App;
 use crate::cli::error::CliError;
-use crate::cli::serve::args::Args;
+use crate::cli::serve::args::{Args, local_url};
 use crate::cli::serve::periodic::Periodic;
 use crate::cli::session::Session;
 use crate::cli::status;
@@ -47,7 +47,6 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why it could not start.
 pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
-    allocator::bound();
     refuse_plain_http_on_network(args, session)?;
     let certificates = certificates(args, session)?;
     let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
@@ -56,7 +55,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let store = Arc::new(Store::open(session.db(), open)?);
     let checkpointer =
         if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
-    let listener = bind(args.listen)?;
+    let listener = bind(args.address.listen)?;
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
     permissions::warn(session.db());
@@ -146,7 +145,9 @@ fn publish_status(
 /// The certificate and key that `--tls-cert` and `--tls-key` name; clap sees to it that they come
 /// together.
 fn certificates(args: &Args, session: &Session) -> Result<Option<Arc<Certificates>>, CliError> {
-    let (Some(certificate), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) else {
+    let (Some(certificate), Some(key)) =
+        (args.address.tls_cert.clone(), args.address.tls_key.clone())
+    else {
         return Ok(None);
     };
     let loaded = Certificates::load(Files { certificate, key }, session.now());
@@ -172,8 +173,9 @@ fn wait_for_stop_signal(
 
 /// Refuses plain HTTP on a network: anyone on the way could read the API token.
 fn refuse_plain_http_on_network(args: &Args, session: &Session) -> Result<(), CliError> {
-    let address = args.listen;
-    if args.tls_cert.is_some() || args.insecure_http || address.ip().to_canonical().is_loopback() {
+    let address = args.address.listen;
+    let secure = args.address.tls_cert.is_some() || args.insecure_http;
+    if secure || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
     let port = address.port();
@@ -221,32 +223,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     })
 }
 
-/// The URL by which this host reaches the listener.
-fn local_url(scheme: &str, address: SocketAddr) -> String {
-    let ip = match address.ip() {
-        IpAddr::V4(it) if it.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(it) if it.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
-    format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
-}
-
 fn failed(what: &str, error: &io::Error) -> CliError {
     CliError::Failed(format!("{what}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_listener_on_every_address_is_reached_on_loopback() {
-        for (address, expected) in [
-            ("0.0.0.0:80", "http://127.0.0.1:80"),
-            ("[::]:80", "http://[::1]:80"),
-            ("10.0.0.7:80", "http://10.0.0.7:80"),
-        ] {
-            assert_eq!(local_url("http", address.parse().unwrap()), expected);
-        }
-    }
 }

@@ -9,9 +9,10 @@ const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 #[track_caller]
 fn check(response: &Response, options: &Options, expected: &str, body_follows: bool) {
     let mut out = Vec::new();
-    assert_eq!(head(&mut out, response, options, DATE), Ok(body_follows));
-    let date = format!("Date: {DATE}\r\n");
-    assert_eq!(String::from_utf8(out).unwrap().replacen(&date, "", 1), expected);
+    let id = RequestId::fresh();
+    assert_eq!(head(&mut out, response, options, &id, DATE), Ok(body_follows));
+    let always = format!("Date: {DATE}\r\nX-Request-Id: {}\r\n", id.as_str());
+    assert_eq!(String::from_utf8(out).unwrap().replacen(&always, "", 1), expected);
 }
 
 #[test]
@@ -44,6 +45,7 @@ fn the_application_does_not_frame_the_message() {
     let response = Response::empty(200)
         .with_header("content-length", "5")
         .with_header("Transfer-Encoding", "chunked")
+        .with_header("x-request-id", "of-another")
         .with_header("Connection", "upgrade");
     check(&response, &OPTIONS, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true);
 }
@@ -52,18 +54,25 @@ fn the_application_does_not_frame_the_message() {
 fn a_name_or_value_that_would_write_a_second_field_is_refused() {
     for value in ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x1bb", "a\x7fb"] {
         let response = Response::empty(200).with_header("Location", value);
-        assert!(head(&mut Vec::new(), &response, &OPTIONS, DATE).is_err(), "{value:?}");
+        assert!(
+            head(&mut Vec::new(), &response, &OPTIONS, &RequestId::fresh(), DATE).is_err(),
+            "{value:?}"
+        );
     }
     for name in ["", "A B", "A:", "A\r\nB"] {
         let response = Response::empty(200).with_header(name, "x");
-        assert!(head(&mut Vec::new(), &response, &OPTIONS, DATE).is_err(), "{name:?}");
+        assert!(
+            head(&mut Vec::new(), &response, &OPTIONS, &RequestId::fresh(), DATE).is_err(),
+            "{name:?}"
+        );
     }
     for status in [0, 100, 101, 199, 600, 1000] {
         assert!(
-            head(&mut Vec::new(), &Response::empty(status), &OPTIONS, DATE).is_err(),
+            head(&mut Vec::new(), &Response::empty(status), &OPTIONS, &RequestId::fresh(), DATE)
+                .is_err(),
             "{status}"
         );
     }
     let accents = Response::empty(200).with_header("X-User", "jörg@example.com");
-    assert!(head(&mut Vec::new(), &accents, &OPTIONS, DATE).is_ok());
+    assert!(head(&mut Vec::new(), &accents, &OPTIONS, &RequestId::fresh(), DATE).is_ok());
 }

@@ -6,6 +6,7 @@ use std::net::Ipv6Addr;
 use tiny_http::HTTPVersion;
 
 use crate::http::request::{Method, Request};
+use crate::http::request_id::{self, RequestId};
 use crate::server::request::refusal::Refusal;
 
 /// Header fields in one request, and in one trailer section.
@@ -65,12 +66,27 @@ impl Head {
         let mut request = Request::new(method, &target.path_and_query);
         let fields = parsed.headers.iter();
         request.headers = fields.map(|it| (it.name.to_owned(), text(it.value))).collect();
+        if let Some(id) = RequestId::sent(values(&request, request_id::FIELD)) {
+            request.id = id;
+        }
         apply_host(&mut request, &version, target.authority)?;
         let framing = framing_of(&request, &version)?;
         let expects_continue = expects_continue(&request, &version)?;
         let keep_alive = keep_alive(&request, &version);
         Ok(Head { request, version, framing, keep_alive, expects_continue })
     }
+}
+
+/// The id of a request whose head was refused, or has not arrived as a whole: the client's own
+/// where a line has it.
+#[must_use]
+pub fn id_of_refused(bytes: &[u8]) -> RequestId {
+    let lines = bytes.split(|it| *it == b'\n').skip(1);
+    // The last piece has no end yet, or is what stands behind the empty line.
+    let lines = lines.take_while(|it| it.ends_with(b"\r") && *it != b"\r");
+    let fields = lines.filter_map(|it| str::from_utf8(it).ok()?.split_once(':'));
+    let ids = fields.filter(|(name, _)| name.eq_ignore_ascii_case(request_id::FIELD));
+    RequestId::sent(ids.map(|(_, value)| value.trim_ascii())).unwrap_or_else(RequestId::fresh)
 }
 
 /// What httparse found wrong with a head or a trailer section.

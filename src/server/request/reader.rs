@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use crate::http::request_id::RequestId;
 use crate::server::budget::Reservation;
 use crate::server::request::body::{self, BODY_BYTES_MAX, Body};
 use crate::server::request::chunked;
-use crate::server::request::head::{Framing, Head};
+use crate::server::request::head::{self, Framing, Head};
 use crate::server::request::input::Input;
 use crate::server::request::line_scanner::LineScanner;
 use crate::server::request::refusal::{ReadError, Refusal};
@@ -78,13 +79,22 @@ impl Reader {
             self.input.fill_or_refuse(stream)?;
         };
         let head = Head::parse(&self.input.bytes()[..end])?;
-        self.input.consume(end);
         match head.framing {
             Framing::Length(length) if length > BODY_BYTES_MAX as u64 => {
                 Err(body::too_large().into())
             }
-            _ => Ok(head),
+            _ => {
+                self.input.consume(end);
+                Ok(head)
+            }
         }
+    }
+
+    /// The id of a request of which [`Reader::read_head`] has made none.
+    #[must_use]
+    pub fn id_of_refused(&self) -> RequestId {
+        let bytes = self.input.bytes();
+        head::id_of_refused(&bytes[..bytes.len().min(HEAD_BYTES_MAX)])
     }
 
     /// Reads the body that this framing delimits. Memory grows with what arrives, never with what

@@ -50,7 +50,7 @@ pub struct Actor {
     pub name: String,
     /// The client's address; of a command `user:` and whose shell it was.
     pub client: Option<String>,
-    /// The id of the request.
+    /// The id of the request; none of a command.
     pub request: Option<String>,
     /// Why, in the words of whoever ran a command.
     pub reason: Option<String>,
