@@ -228,7 +228,7 @@ fn index_and_header(folder: &Path) -> Result<(), Failure> {
                 Connection::open(&file)?.execute_batch("DROP INDEX provisioning_log_org")?;
             }
             let store = Store::open(&file, Open::Existing)?;
-            let actor = Actor { name: "ipceb05mrqbc".to_owned(), client: None };
+            let actor = Actor { name: "ipceb05mrqbc".to_owned(), client: None, reason: None };
             let line = LogLine {
                 org: org.key,
                 actor: &actor,

@@ -275,6 +275,6 @@ impl Context<'_> {
     /// Who stands in the provisioning log.
     #[must_use]
     pub fn actor(&self) -> Actor {
-        Actor { name: self.principal.token.clone(), client: self.client.clone() }
+        Actor { name: self.principal.token.clone(), client: self.client.clone(), reason: None }
     }
 }

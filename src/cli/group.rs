@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::arguments::Why;
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
@@ -43,10 +44,20 @@ pub enum Command {
         /// Really erase; without this, the command says what it would erase
         #[arg(long)]
         yes: bool,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
     /// Bring a deleted group back, with those of its members that are there, but in no group
     #[command(after_help = "Example:\n  plumm group restore acme 'Project Falcon'")]
-    Restore(GroupArgs),
+    Restore {
+        /// The group.
+        #[command(flatten)]
+        which: GroupArgs,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
 /// One group of an organisation.
@@ -67,12 +78,12 @@ pub struct GroupArgs {
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
     let store = match command {
         Command::List { .. } => session.open_to_read()?,
-        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+        _ => session.open()?,
     };
     match command {
         Command::List { org, deleted } => list(org, *deleted, &store, session),
-        Command::Purge { which, yes } => purge(which, *yes, &store, session),
-        Command::Restore(which) => restore(which, &store, session),
+        Command::Purge { which, yes, why } => purge(which, *yes, why.reason(), &store, session),
+        Command::Restore { which, why } => restore(which, why.reason(), &store, session),
     }
 }
 
@@ -110,6 +121,7 @@ fn list(name: &str, deleted: bool, store: &Store, session: &Session) -> Result<A
 fn purge(
     which: &GroupArgs,
     yes: bool,
+    reason: Option<&str>,
     store: &Store,
     session: &Session,
 ) -> Result<Answer, CliError> {
@@ -118,6 +130,7 @@ fn purge(
         resource_type: GROUP,
         contents: "its name, who was in it, all its data",
         command: format!("group purge {} {}", quoted(&which.org), quoted(&which.group)),
+        reason,
     };
     let find = |read: &Read, org: &Org| {
         deleted(read, org, which, session, "delete it in the identity provider first")
@@ -129,7 +142,12 @@ fn purge(
     Ok(Answer { json: json!({ "id": group.id, "displayName": name, "purged": true }), text })
 }
 
-fn restore(which: &GroupArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn restore(
+    which: &GroupArgs,
+    reason: Option<&str>,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
     let (org, group) = store.write(session.now(), |write| {
         let org = org::find(write, &which.org, session)?;
         let group = deleted(write, &org, which, session, "there is nothing to restore")?;
@@ -142,7 +160,7 @@ fn restore(which: &GroupArgs, store: &Store, session: &Session) -> Result<Answer
                 holder.id
             )));
         }
-        bring_back(write, &org, session, GROUP, &group)?;
+        bring_back(write, &org, session, GROUP, &group, reason)?;
         // Its members are in it again, which is a change of theirs.
         let definitions = definitions(write, &org)?;
         let types = definitions.resource_types.iter().filter(|it| has_groups(it));

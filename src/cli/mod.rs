@@ -5,8 +5,10 @@ pub mod backup;
 pub mod erasure;
 pub mod error;
 pub mod group;
+pub mod history;
 pub mod operator;
 pub mod org;
+pub mod person;
 pub mod record;
 pub mod resource_type;
 pub mod schema;
@@ -17,6 +19,8 @@ mod text;
 pub mod tls;
 pub mod token;
 pub mod user;
+pub mod user_login;
+pub mod user_show;
 pub mod webhook;
 
 use std::env;
@@ -84,7 +88,7 @@ enum Command {
     /// Resource types of an organisation's own, beside users and groups
     #[command(subcommand)]
     ResourceType(resource_type::Command),
-    /// User accounts: look at them, erase them for good, bring deleted ones back
+    /// User accounts: look at them, take login away, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
     /// Webhooks: an application that is told of every change

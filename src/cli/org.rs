@@ -4,9 +4,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::cli::arguments::checked_text;
+use crate::cli::arguments::{Why, checked_text};
 use crate::cli::error::CliError;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::{Deed, record, record_because};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
@@ -33,21 +33,24 @@ pub enum Command {
     Set(Flags),
     /// Switch provisioning on
     #[command(after_help = "Example:\n  plumm org activate acme")]
-    Activate(Name),
+    Activate(Decision),
     /// Switch provisioning off: what the identity provider sends is refused; logins go on
     #[command(after_help = "Example:\n  plumm org deactivate acme")]
-    Deactivate(Name),
+    Deactivate(Decision),
     /// List the organisations
     #[command(after_help = "Example:\n  plumm org list")]
     List,
 }
 
-/// An organisation, by name.
+/// An organisation by name, and why something is decided.
 #[derive(Debug, Args)]
-pub struct Name {
+pub struct Decision {
     /// The organisation's name, in any letter case
     #[arg(value_parser = name)]
     name: String,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
 }
 
 /// An organisation with what can be decided for it.
@@ -132,8 +135,8 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
     match command {
         Command::Create(flags) => create(flags, session),
         Command::Set(flags) => set(flags, session),
-        Command::Activate(it) => activate(&it.name, true, session),
-        Command::Deactivate(it) => activate(&it.name, false, session),
+        Command::Activate(it) => activate(it, true, session),
+        Command::Deactivate(it) => activate(it, false, session),
         Command::List => list(session),
     }
 }
@@ -217,7 +220,7 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
         let org = find(write, &flags.name, session)?;
         let active = org.active || flags.activate;
         let after = write.set_org(org.key, active, flags.applied_to(org.settings))?;
-        record_changed(write, session, &org, &after)?;
+        record_changed(write, session, &org, &after, None)?;
         Ok::<_, CliError>(after)
     })?;
     let _ = store.checkpoint();
@@ -235,12 +238,12 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json, text })
 }
 
-fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliError> {
+fn activate(args: &Decision, active: bool, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
     let (before, org) = store.write(session.now(), |write| {
-        let before = find(write, name, session)?;
+        let before = find(write, &args.name, session)?;
         let org = write.set_org(before.key, active, before.settings)?;
-        record_changed(write, session, &before, &org)?;
+        record_changed(write, session, &before, &org, args.why.reason())?;
         Ok::<_, CliError>((before.active, org))
     })?;
     let _ = store.checkpoint();
@@ -275,12 +278,13 @@ fn record_changed(
     session: &Session,
     before: &Org,
     after: &Org,
+    reason: Option<&str>,
 ) -> Result<(), Error> {
     let deed = |method| Deed { method, resource_type: ORG, resource: &after.name };
     let active = |it: &Org| Map::from_iter([("active".to_owned(), it.active.into())]);
     if before.active != after.active {
         let deed = deed(if after.active { "activate" } else { "deactivate" });
-        record(write, session, after.key, deed, &active(before), &active(after))?;
+        record_because(write, session, after.key, deed, reason, &active(before), &active(after))?;
     }
     if before.settings != after.settings {
         record(write, session, after.key, deed("set"), &settings(before), &settings(after))?;

@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::auth;
-use crate::cli::arguments::{checked_text, days};
+use crate::cli::arguments::{Why, checked_text, days};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::{Deed, record, record_because};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
@@ -43,6 +43,9 @@ pub enum Command {
     Revoke {
         /// The token's id
         token_id: String,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -74,7 +77,9 @@ pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
     match command {
         Command::Create(args) => create(args, session),
         Command::List { org } => session.print(&list(org, session)?),
-        Command::Revoke { token_id } => session.print(&revoke(token_id, session)?),
+        Command::Revoke { token_id, why } => {
+            session.print(&revoke(token_id, why.reason(), session)?)
+        }
     }
 }
 
@@ -157,7 +162,7 @@ fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json, text: table(head, rows) })
 }
 
-fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
+fn revoke(text: &str, reason: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let id = id_of(text);
     let store = session.open()?;
     let now = session.now();
@@ -172,7 +177,8 @@ fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
         let (token, org) = write.token(id)?.ok_or_else(unknown)?;
         if before.revoked.is_none() {
             let deed = Deed { method: "revoke", resource_type: TOKEN, resource: &token.id };
-            record(write, session, org.key, deed, &settings(&before), &settings(&token))?;
+            let (was, is) = (settings(&before), settings(&token));
+            record_because(write, session, org.key, deed, reason, &was, &is)?;
         }
         Ok::<_, CliError>((before, token, org))
     })?;

@@ -362,7 +362,7 @@ fn a_type_of_the_organisations_own_is_passed_over_without_a_gap() {
     let mut app = Follower::new(&harness);
     harness.user("a@example.com");
     let line = |resource_type: &str| {
-        let actor = Actor { name: "t".to_owned(), client: None };
+        let actor = Actor { name: "t".to_owned(), client: None, reason: None };
         let written = harness.store.write(harness.now, |tx| {
             tx.log(&LogLine {
                 org: harness.org.key,

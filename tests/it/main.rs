@@ -39,6 +39,7 @@ mod secrets;
 mod sentences;
 mod socket;
 mod standby;
+mod support;
 mod terminal;
 mod tidy;
 mod tls;

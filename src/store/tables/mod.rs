@@ -3,6 +3,7 @@
 pub mod census;
 pub mod change;
 pub mod draft;
+pub mod history;
 pub mod member;
 pub mod org;
 pub mod provisioning_log;

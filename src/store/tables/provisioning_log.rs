@@ -50,13 +50,15 @@ pub struct Actor {
     pub name: String,
     /// The client's address; of a command `user:` and whose shell it was.
     pub client: Option<String>,
+    /// Why, in the words of whoever ran a command.
+    pub reason: Option<String>,
 }
 
 impl Actor {
     /// Support, at a terminal.
     #[must_use]
     pub fn cli() -> Actor {
-        Actor { name: CLI.to_owned(), client: None }
+        Actor { name: CLI.to_owned(), client: None, reason: None }
     }
 }
 
