@@ -18,6 +18,8 @@
 //! cli/serve/permissions.rs       who else on the host can read the database
 //! cli/serve/periodic.rs          a thread that does something again and again
 //! cli/org.rs                     `plumm org`
+//! cli/org_show.rs                `plumm org show`
+//! cli/org_deletion.rs            `plumm org delete`
 //! cli/token.rs                   `plumm token`
 //! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
@@ -28,6 +30,7 @@
 //! cli/user_login.rs              `plumm user deactivate` and `activate`
 //! cli/user_show.rs               `plumm user show`
 //! cli/group.rs                   `plumm group`
+//! cli/group_show.rs              `plumm group show`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
@@ -189,6 +192,7 @@
 //! store/error.rs                 what can go wrong with the file
 //! store/tables/mod.rs            one file per table
 //! store/tables/org.rs            organisations
+//! store/tables/org_erasure.rs    an organisation erased for good, in pieces
 //! store/tables/token.rs          API tokens
 //! store/tables/resource.rs       resources of every type
 //! store/tables/draft.rs          a resource's row as it is to be written

@@ -5,9 +5,12 @@ pub mod backup;
 pub mod erasure;
 pub mod error;
 pub mod group;
+pub mod group_show;
 pub mod history;
 pub mod operator;
 pub mod org;
+pub mod org_deletion;
+pub mod org_show;
 pub mod person;
 pub mod record;
 pub mod resource_type;
@@ -115,7 +118,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
-        Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Org(command) => {
+            org::run(&command, &session, org_show::show).and_then(|it| session.print(&it))
+        }
         Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {

@@ -26,6 +26,7 @@ mod login;
 mod near_forms;
 mod openapi;
 mod operations;
+mod organisations;
 mod patch;
 mod product_rules;
 mod properties;

@@ -7,10 +7,9 @@ use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::transaction::Read;
 
-/// How many names are compared that begin in the same way.
-const ALIKE_MAX: i64 = 2_000;
-/// How many names are compared whatever they begin with: all of most organisations.
-const OTHERS_MAX: i64 = 20_000;
+/// How many names are compared that begin in the same way, or with anything: all names of most
+/// organisations.
+const NAMES_MAX: i64 = 20_000;
 /// No name that is longer is compared, in characters.
 const CHARS_MAX: usize = 100;
 
@@ -36,10 +35,10 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut near: Vec<(usize, String)> = Vec::new();
         let start = |chars: usize| wanted.iter().take(chars).collect::<String>();
-        let half = start(wanted.len().div_ceil(2));
-        for (start, most) in [(half, ALIKE_MAX), (start(2), ALIKE_MAX), (start(0), OTHERS_MAX)] {
+        let chars = wanted.len();
+        for start in [chars.div_ceil(2), chars.div_ceil(3), 0].map(start) {
             let end = format!("{start}\u{10ffff}");
-            let values = params![org.0, resource_type, start, end, most];
+            let values = params![org.0, resource_type, start, end, NAMES_MAX];
             let names = statement.query_map(values, |row| row.get::<_, String>(0))?;
             for name in names {
                 let name = name?;

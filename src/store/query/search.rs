@@ -1,9 +1,10 @@
 //! Accounts and groups found by parts of their names, for a command and for who searches as one
 //! types.
 //!
-//! What begins with the words is found through indexes, at any size. Parts within names are looked
-//! for in the indexes of names and addresses, entry by entry, and then in the documents, which have
-//! given and family names too. A caller says how many rows each of these may read.
+//! A whole userName or address finds that one alone. What begins with the words is found through
+//! indexes, at any size. Parts within names are looked for in the indexes of names and addresses,
+//! entry by entry, and then in the documents, which have given and family names too. A caller says
+//! how many rows each of these may read.
 
 use std::collections::HashSet;
 
@@ -98,6 +99,9 @@ impl Finding<'_> {
         // Deactivated and deleted accounts are few, and have an index of their own.
         if self.search.state == State::Present && !self.words.is_empty() {
             self.by_prefix()?;
+            if self.found.len() == 1 && self.is_whole_address()? {
+                return Ok(true);
+            }
             self.by_part()?;
         }
         self.by_document()
@@ -105,6 +109,17 @@ impl Finding<'_> {
 
     fn is_enough(&self) -> bool {
         self.found.len() > self.search.most
+    }
+
+    /// Whether the only one that was found has what is searched for as its userName or address:
+    /// then nobody else is meant.
+    fn is_whole_address(&self) -> Result<bool, Error> {
+        let ([word], Some(stored)) = (self.words.as_slice(), self.found.first()) else {
+            return Ok(false);
+        };
+        let document = stored.parse()?;
+        let mut names = names(&document);
+        Ok(word.contains('@') && names.any(|it| fold(it) == *word))
     }
 
     fn entries_max(&self) -> i64 {
@@ -189,13 +204,17 @@ impl Finding<'_> {
         let word = self.words.first().map(|it| Value::from(*it).to_string());
         let word = word.map(|it| it.trim_matches('"').to_owned());
         let state = state_sql(self.search.state);
+        let index = match self.search.state {
+            State::Inactive => "INDEXED BY resource_inactive",
+            State::Present | State::Deleted => "",
+        };
         let has_word = match word {
-            Some(_) => "instr(fold(resource.document), ?4) > 0",
+            Some(_) => "has_folded(resource.document, ?4)",
             None => "true",
         };
         let sql = format!(
             "SELECT {COLUMNS} FROM (
-                SELECT seq AS at FROM resource WHERE org = ?1 AND type = ?2 AND {state}
+                SELECT seq AS at FROM resource {index} WHERE org = ?1 AND type = ?2 AND {state}
                 ORDER BY seq LIMIT ?3)
             CROSS JOIN resource ON resource.seq = at WHERE {has_word}"
         );
@@ -216,6 +235,9 @@ impl Finding<'_> {
                     return Ok(true);
                 }
             }
+        }
+        if self.search.rows_max == usize::MAX {
+            return Ok(true);
         }
         let sql = format!(
             "SELECT 1 FROM resource WHERE org = ? AND type = ? AND {state}

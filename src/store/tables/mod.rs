@@ -6,6 +6,7 @@ pub mod draft;
 pub mod history;
 pub mod member;
 pub mod org;
+pub mod org_erasure;
 pub mod provisioning_log;
 pub mod resource;
 pub mod resource_type;
