@@ -462,7 +462,8 @@ impl App {
         definitions: &Definitions,
         failure: &Failure,
     ) {
-        let error = failure.told(call.id);
+        // The id has a column of its own, and the same failure is one row.
+        let error = failure.told("the id of the request");
         if !is_kept(located.room.activated, &call.request.method, error.status) {
             return;
         }

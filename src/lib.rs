@@ -18,6 +18,8 @@
 //! cli/serve/permissions.rs       who else on the host can read the database
 //! cli/serve/periodic.rs          a thread that does something again and again
 //! cli/org.rs                     `plumm org`
+//! cli/org_show.rs                `plumm org show`
+//! cli/org_deletion.rs            `plumm org delete`
 //! cli/token.rs                   `plumm token`
 //! cli/tls.rs                     `plumm tls`
 //! cli/schema.rs                  `plumm schema`
@@ -25,9 +27,14 @@
 //! cli/webhook/mod.rs             `plumm webhook`
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/user.rs                    `plumm user`
+//! cli/user_login.rs              `plumm user deactivate` and `activate`
+//! cli/user_show.rs               `plumm user show`
 //! cli/group.rs                   `plumm group`
+//! cli/group_show.rs              `plumm group show`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
+//! cli/person.rs                  the person that a command names
+//! cli/history.rs                 lines of the record of changes, in words
 //! cli/erasure.rs                 how commands erase a resource for good
 //! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/config.rs                  `plumm config`
@@ -198,6 +205,7 @@
 //! store/error.rs                 what can go wrong with the file
 //! store/tables/mod.rs            one file per table
 //! store/tables/org.rs            organisations
+//! store/tables/org_erasure.rs    an organisation erased for good, in pieces
 //! store/tables/token.rs          API tokens
 //! store/tables/resource.rs       resources of every type
 //! store/tables/draft.rs          a resource's row as it is to be written
@@ -207,10 +215,13 @@
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
 //! store/tables/refusal.rs        requests that were refused
+//! store/tables/history.rs        the same read backwards, as people are told it
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
 //! store/query/listing.rs         pages of lists
+//! store/query/search.rs          accounts and groups found by parts of their names
+//! store/query/near.rs            names that are near to one that nobody has
 //! store/query/long_reads.rs      few long reads at once, so that short ones never wait for them
 //! store/query/selective.rs       what an index does for a condition
 //! store/query/sort_sql.rs        what a list is sorted by, as SQL

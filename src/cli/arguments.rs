@@ -4,11 +4,62 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use clap::Args;
+
 use crate::cli::error::CliError;
 use crate::cli::text::printable;
+use crate::store::query::search::TEXT_CHARS_MAX as SEARCH_CHARS_MAX;
 
 /// What stands for standard input where a file is read.
 const STDIN: &str = "-";
+
+/// The longest reason, in characters.
+pub const REASON_CHARS_MAX: usize = 500;
+/// The longest list that a command can be asked for.
+const LIMIT_MAX: usize = 10_000_000;
+
+/// Why a person decides something.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Why, for the record of changes
+    #[arg(long = "reason", value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+}
+
+impl Why {
+    /// The reason, if one was given.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match checked_text(text, REASON_CHARS_MAX)? {
+        it if it.is_empty() => Err("it says nothing".to_owned()),
+        it => Ok(it),
+    }
+}
+
+/// Reads how many rows a list may have.
+///
+/// # Errors
+/// What it must be.
+pub fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|it| (1..=LIMIT_MAX).contains(it));
+    limit.ok_or_else(|| format!("it must be a number from 1 to {LIMIT_MAX}"))
+}
+
+/// Reads what is searched for.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn search(text: &str) -> Result<String, String> {
+    match checked_text(text, SEARCH_CHARS_MAX)? {
+        it if it.is_empty() => Err("it says nothing to search for".to_owned()),
+        it => Ok(it),
+    }
+}
 
 /// Reads a number of days.
 ///

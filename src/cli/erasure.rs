@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::{Deed, record_because};
 use crate::cli::session::Session;
 use crate::store::Store;
 use crate::store::error::Error;
@@ -23,6 +23,8 @@ pub struct Erasure<'a> {
     pub contents: &'a str,
     /// The command that does it.
     pub command: String,
+    /// Why, if that was said.
+    pub reason: Option<&'a str>,
 }
 
 impl Erasure<'_> {
@@ -69,7 +71,7 @@ impl Erasure<'_> {
                 )));
             }
             write.purge_resource(org.key, self.resource_type, &stored, &lines)?;
-            record_deed(write, &org, session, "purge", self.resource_type, &stored)?;
+            record_deed(write, &org, session, "purge", self.resource_type, &stored, self.reason)?;
             Ok((org, stored))
         })?;
         session.fold_in_erasure(store);
@@ -96,9 +98,10 @@ pub fn restore(
     session: &Session,
     resource_type: &str,
     stored: &Stored,
+    reason: Option<&str>,
 ) -> Result<(), Error> {
     write.restore_resource(org.key, resource_type, stored)?;
-    record_deed(write, org, session, "restore", resource_type, stored)
+    record_deed(write, org, session, "restore", resource_type, stored, reason)
 }
 
 /// The line names nothing of a person but the account's id.
@@ -109,7 +112,8 @@ fn record_deed(
     method: &str,
     resource_type: &str,
     stored: &Stored,
+    reason: Option<&str>,
 ) -> Result<(), Error> {
     let deed = Deed { method, resource_type, resource: &stored.id };
-    record(write, session, org.key, deed, &Map::new(), &Map::new())
+    record_because(write, session, org.key, deed, reason, &Map::new(), &Map::new())
 }

@@ -3,8 +3,10 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::arguments::{Why, limit, search};
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
+use crate::cli::group_show::Group;
 use crate::cli::org;
 use crate::cli::schema::definitions;
 use crate::cli::session::{Answer, Session};
@@ -12,27 +14,34 @@ use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::membership::has_groups;
 use crate::store::Store;
 use crate::store::error::Error;
+use crate::store::query::search::Search;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::{State, Stored};
 use crate::store::transaction::Read;
 
 /// The resource type that these commands are about.
 const GROUP: &str = "Group";
+/// How many groups or members are shown on a terminal, unless it is told otherwise.
+const SHOWN_DEFAULT: usize = 100;
 /// How many groups of one name a message names at most.
 const NAMED_MAX: usize = 20;
 
 /// The commands for groups.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the groups, the oldest first
-    #[command(after_help = "Example:\n  plumm group list acme --deleted")]
-    List {
-        /// The organisation
-        #[arg(value_parser = org::name)]
-        org: String,
-        /// Those that are deleted and not yet purged
-        #[arg(long)]
-        deleted: bool,
+    /// List the groups, the oldest first, or find some
+    #[command(after_help = "Examples:\n  plumm group list acme --deleted\n  \
+                            plumm group list acme --search falcon")]
+    List(List),
+    /// Show one group, deleted ones too: who is in it, its last changes
+    #[command(after_help = "Example:\n  plumm group show acme 'Project Falcon'")]
+    Show {
+        /// The group.
+        #[command(flatten)]
+        which: GroupArgs,
+        /// No more than so many members; without this 100
+        #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit)]
+        limit: Option<usize>,
     },
     /// Erase a deleted group for good
     #[command(after_help = "Example:\n  plumm group purge acme 'Project Falcon' --yes")]
@@ -43,10 +52,37 @@ pub enum Command {
         /// Really erase; without this, the command says what it would erase
         #[arg(long)]
         yes: bool,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
     /// Bring a deleted group back, with those of its members that are there, but in no group
     #[command(after_help = "Example:\n  plumm group restore acme 'Project Falcon'")]
-    Restore(GroupArgs),
+    Restore {
+        /// The group.
+        #[command(flatten)]
+        which: GroupArgs,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// Which groups to list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// The organisation
+    #[arg(value_parser = org::name)]
+    org: String,
+    /// Only those that have each of these words in their name
+    #[arg(long, value_name = "TEXT", value_parser = search)]
+    search: Option<String>,
+    /// Those that are deleted and not yet purged
+    #[arg(long)]
+    deleted: bool,
+    /// No more than so many; without this 100, and with --json all
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit)]
+    limit: Option<usize>,
 }
 
 /// One group of an organisation.
@@ -66,32 +102,43 @@ pub struct GroupArgs {
 /// Why it could not be done.
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
     let store = match command {
-        Command::List { .. } => session.open_to_read()?,
-        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+        Command::List(_) | Command::Show { .. } => session.open_to_read()?,
+        _ => session.open()?,
     };
     match command {
-        Command::List { org, deleted } => list(org, *deleted, &store, session),
-        Command::Purge { which, yes } => purge(which, *yes, &store, session),
-        Command::Restore(which) => restore(which, &store, session),
+        Command::List(args) => list(args, &store, session),
+        Command::Show { which, limit } => show(which, *limit, &store, session),
+        Command::Purge { which, yes, why } => purge(which, *yes, why.reason(), &store, session),
+        Command::Restore { which, why } => restore(which, why.reason(), &store, session),
     }
 }
 
-fn list(name: &str, deleted: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
-    let (state, which) = if deleted { (State::Deleted, "deleted ") } else { (State::Present, "") };
+fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let (state, which) =
+        if args.deleted { (State::Deleted, "deleted ") } else { (State::Present, "") };
+    // A program is told of all, as it always was.
+    let most = args.limit.unwrap_or(if session.json() { usize::MAX } else { SHOWN_DEFAULT });
+    let text = args.search.as_deref().unwrap_or_default();
+    let search = Search { text, state, most, rows_max: usize::MAX };
     // Collected first: printing may block, and must not hold the read transaction open meanwhile.
-    let (org, groups) = store.read(|read| {
-        let org = org::find(read, name, session)?;
-        let mut groups = Vec::new();
-        read.each(org.key, GROUP, state, |it| {
-            let name = display_name(&it)?;
-            groups.push((name, Stored { document: String::new(), ..it }));
-            Ok(())
-        })?;
-        Ok::<_, CliError>((org, groups))
+    let (org, found, all) = store.read(|read| {
+        let org = org::find(read, &args.org, session)?;
+        let found = read.search(org.key, GROUP, search)?;
+        let all = read.count_in(org.key, GROUP, state)?;
+        Ok::<_, CliError>((org, found, all))
     })?;
+    let named = |it: &Stored| Ok((display_name(it)?, it.clone()));
+    let groups: Result<Vec<_>, Error> = found.resources.iter().map(named).collect();
+    let groups = groups?;
     let json = groups.iter().map(|(name, it)| as_json(name, it)).collect();
+    let name = &org.name;
     if groups.is_empty() {
-        let text = format!("Organisation {} has no {which}group.", org.name);
+        let text = match &args.search {
+            None => format!("Organisation {name} has no {which}group."),
+            Some(it) => {
+                format!("Organisation {name} has no {which}group with {} in its name.", quoted(it))
+            }
+        };
         return Ok(Answer { json, text });
     }
     let rows = groups.iter().map(|(name, it)| {
@@ -103,13 +150,66 @@ fn list(name: &str, deleted: bool, store: &Store, session: &Session) -> Result<A
             time_cell(it.deleted),
         ]
     });
-    let text = table(["NAME", "ID", "CREATED", "LAST CHANGED", "DELETED"], rows);
+    let mut text = table(["NAME", "ID", "CREATED", "LAST CHANGED", "DELETED"], rows);
+    if found.more {
+        let deleted = if args.deleted { " --deleted" } else { "" };
+        let list = format!("group list {}{deleted}", quoted(name));
+        text += &match &args.search {
+            None => format!(
+                "\n{} more are not shown. `{}` shows all, `{}` finds some by parts of a name.\n",
+                all.saturating_sub(groups.len()),
+                session.command(&format!("{list} --limit {all}")),
+                session.command(&format!("{list} --search TEXT")),
+            ),
+            Some(it) => format!(
+                "\nMore than {} have that. `{}` shows more of them, a further word fewer.\n",
+                groups.len(),
+                session.command(&format!(
+                    "{list} --search {} --limit {}",
+                    quoted(it),
+                    groups.len().saturating_mul(10)
+                )),
+            ),
+        };
+    }
     Ok(Answer { json, text })
+}
+
+fn show(
+    which: &GroupArgs,
+    limit: Option<usize>,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
+    let group = store.read(|read| {
+        let org = org::find(read, &which.org, session)?;
+        let mut found = read.named(org.key, GROUP, &which.group, State::Present, NAMED_MAX + 1)?;
+        let mut state = "";
+        if found.is_empty() {
+            state = "deleted ";
+            found = read.named(org.key, GROUP, &which.group, State::Deleted, NAMED_MAX + 1)?;
+        }
+        if found.len() > 1 {
+            return Err(several(&found, state, which, &org, session));
+        }
+        let Some(stored) = found.pop() else {
+            return Err(CliError::Failed(format!(
+                "there is no group {} in organisation {}: `{}` lists its groups, and with \
+                 --deleted those that were deleted",
+                printable(&which.group),
+                org.name,
+                session.command(&format!("group list {}", quoted(&org.name))),
+            )));
+        };
+        Ok::<_, CliError>(Group::read(read, org, stored, limit.unwrap_or(SHOWN_DEFAULT))?)
+    })?;
+    Ok(group.answer(session))
 }
 
 fn purge(
     which: &GroupArgs,
     yes: bool,
+    reason: Option<&str>,
     store: &Store,
     session: &Session,
 ) -> Result<Answer, CliError> {
@@ -118,6 +218,7 @@ fn purge(
         resource_type: GROUP,
         contents: "its name, who was in it, all its data",
         command: format!("group purge {} {}", quoted(&which.org), quoted(&which.group)),
+        reason,
     };
     let find = |read: &Read, org: &Org| {
         deleted(read, org, which, session, "delete it in the identity provider first")
@@ -129,7 +230,12 @@ fn purge(
     Ok(Answer { json: json!({ "id": group.id, "displayName": name, "purged": true }), text })
 }
 
-fn restore(which: &GroupArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn restore(
+    which: &GroupArgs,
+    reason: Option<&str>,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
     let (org, group) = store.write(session.now(), |write| {
         let org = org::find(write, &which.org, session)?;
         let group = deleted(write, &org, which, session, "there is nothing to restore")?;
@@ -142,7 +248,7 @@ fn restore(which: &GroupArgs, store: &Store, session: &Session) -> Result<Answer
                 holder.id
             )));
         }
-        bring_back(write, &org, session, GROUP, &group)?;
+        bring_back(write, &org, session, GROUP, &group, reason)?;
         // Its members are in it again, which is a change of theirs.
         let definitions = definitions(write, &org)?;
         let types = definitions.resource_types.iter().filter(|it| has_groups(it));
@@ -165,21 +271,37 @@ fn deleted(
     advice: &str,
 ) -> Result<Stored, CliError> {
     let mut found = read.named(org.key, GROUP, &which.group, State::Deleted, NAMED_MAX + 1)?;
-    let org_name = &org.name;
     if found.len() <= 1 {
         return found.pop().map_or_else(|| Err(missing(read, org, which, session, advice)), Ok);
     }
-    let mut ids: Vec<String> = found.iter().take(NAMED_MAX).map(|it| it.id.clone()).collect();
+    Err(several(&found, "deleted ", which, org, session))
+}
+
+/// The error of a name that several groups have.
+fn several(
+    found: &[Stored],
+    state: &str,
+    which: &GroupArgs,
+    org: &Org,
+    session: &Session,
+) -> CliError {
+    let mut ids: Vec<&str> = found.iter().take(NAMED_MAX).map(|it| it.id.as_str()).collect();
     if found.len() > NAMED_MAX {
-        ids.push("…".to_owned());
+        ids.push("…");
     }
-    Err(CliError::Failed(format!(
-        "several deleted groups of organisation {org_name} have the name {} (ids {}). Name the one \
-         you mean by its id: `{}` says when each was deleted",
+    let list = format!("group list {}", quoted(&org.name));
+    let (list, says) = match state {
+        "" => (list, "created"),
+        _ => (format!("{list} --deleted"), "deleted"),
+    };
+    CliError::Failed(format!(
+        "several {state}groups of organisation {} have the name {} (ids {}). Name the one you mean \
+         by its id: `{}` says when each was {says}",
+        org.name,
         printable(&which.group),
         ids.join(", "),
-        list_command(org, session),
-    )))
+        session.command(&list),
+    ))
 }
 
 /// Why there is no deleted group of this name.

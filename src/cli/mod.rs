@@ -6,10 +6,15 @@ pub mod config;
 pub mod erasure;
 pub mod error;
 pub mod group;
+pub mod group_show;
 pub mod healthcheck;
+pub mod history;
 pub mod logging;
 pub mod operator;
 pub mod org;
+pub mod org_deletion;
+pub mod org_show;
+pub mod person;
 pub mod record;
 pub mod resource_type;
 pub mod schema;
@@ -21,6 +26,8 @@ mod text;
 pub mod tls;
 pub mod token;
 pub mod user;
+pub mod user_login;
+pub mod user_show;
 pub mod webhook;
 
 use std::env;
@@ -100,7 +107,7 @@ enum Command {
     /// Resource types of an organisation's own, beside users and groups
     #[command(subcommand)]
     ResourceType(resource_type::Command),
-    /// User accounts: look at them, erase them for good, bring deleted ones back
+    /// User accounts: look at them, take login away, erase them for good, bring deleted ones back
     #[command(subcommand)]
     User(user::Command),
     /// Webhooks: an application that is told of every change
@@ -259,7 +266,9 @@ pub fn run(invocation: &Invocation) -> u8 {
         }
         Command::Help(help) => return explain(invocation, &help),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
-        Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Org(command) => {
+            org::run(&command, &session, org_show::show).and_then(|it| session.print(&it))
+        }
         Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
         Command::Schema(command) => {

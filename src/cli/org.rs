@@ -4,16 +4,18 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::cli::arguments::checked_text;
+use crate::cli::arguments::{Why, checked_text};
 use crate::cli::error::CliError;
-use crate::cli::record::{Deed, record};
+use crate::cli::org_deletion;
+use crate::cli::record::{Deed, record, record_because};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
+use crate::scim::filter::comparison::same;
 use crate::scim::identity::{IdentityChanges, UsernameFormat};
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::open::Open;
-use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgSettings};
+use crate::store::tables::org::{NAME_CHARS_MAX, Org, OrgKey, OrgSettings};
 use crate::store::tables::provisioning_log::ORG;
 use crate::store::transaction::{Read, Write};
 
@@ -33,21 +35,57 @@ pub enum Command {
     Set(Flags),
     /// Switch provisioning on
     #[command(after_help = "Example:\n  plumm org activate acme")]
-    Activate(Name),
+    Activate(Decision),
     /// Switch provisioning off: what the identity provider sends is refused; logins go on
     #[command(after_help = "Example:\n  plumm org deactivate acme")]
-    Deactivate(Name),
+    Deactivate(Decision),
     /// List the organisations
     #[command(after_help = "Example:\n  plumm org list")]
     List,
+    /// Show one organisation: its settings, what it has, what happened last
+    #[command(after_help = "Example:\n  plumm org show acme")]
+    Show {
+        /// The organisation's name, in any letter case
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// Give an organisation another name; its tokens, its URL and its data stay
+    #[command(after_help = "Example:\n  plumm org rename acme 'Acme Corporation'")]
+    Rename {
+        /// The organisation's name, in any letter case
+        #[arg(value_parser = name)]
+        name: String,
+        /// What it is called from now on
+        #[arg(value_parser = name)]
+        new_name: String,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Erase an organisation for good, with all it has
+    #[command(after_help = "Example:\n  plumm org delete acme --yes")]
+    Delete {
+        /// The organisation's name, in any letter case
+        #[arg(value_parser = name)]
+        name: String,
+        /// Really erase; without this, the command says what it would erase
+        #[arg(long)]
+        yes: bool,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
-/// An organisation, by name.
+/// An organisation by name, and why something is decided.
 #[derive(Debug, Args)]
-pub struct Name {
+pub struct Decision {
     /// The organisation's name, in any letter case
     #[arg(value_parser = name)]
     name: String,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
 }
 
 /// An organisation with what can be decided for it.
@@ -124,17 +162,25 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(name)
 }
 
-/// Runs a command for organisations.
+/// Runs a command for organisations. `show` is what shows one with its tokens and webhooks, whose
+/// commands need the names of this file.
 ///
 /// # Errors
 /// Why it could not be done.
-pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
+pub fn run(
+    command: &Command,
+    session: &Session,
+    show: fn(&str, &Session) -> Result<Answer, CliError>,
+) -> Result<Answer, CliError> {
     match command {
         Command::Create(flags) => create(flags, session),
         Command::Set(flags) => set(flags, session),
-        Command::Activate(it) => activate(&it.name, true, session),
-        Command::Deactivate(it) => activate(&it.name, false, session),
+        Command::Activate(it) => activate(it, true, session),
+        Command::Deactivate(it) => activate(it, false, session),
         Command::List => list(session),
+        Command::Show { name } => show(name, session),
+        Command::Rename { name, new_name, why } => rename(name, new_name, why.reason(), session),
+        Command::Delete { name, yes, why } => delete(name, *yes, why.reason(), session),
     }
 }
 
@@ -146,6 +192,7 @@ pub fn find(read: &Read, name: &str, session: &Session) -> Result<Org, CliError>
     if let Some(org) = read.org(name)? {
         return Ok(org);
     }
+    refuse_begun(read, name, session)?;
     let orgs = read.orgs()?;
     let mut names: Vec<&str> =
         orgs.iter().take(NAMES_SHOWN_MAX).map(|it| it.name.as_str()).collect();
@@ -175,6 +222,7 @@ fn create(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
             )));
         }
         let settings = flags.applied_to(OrgSettings::default());
+        refuse_begun(write, &flags.name, session)?;
         let org = write.add_org(&flags.name, flags.activate, settings)?;
         record_created(write, session, &org)?;
         Ok(org)
@@ -217,7 +265,7 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
         let org = find(write, &flags.name, session)?;
         let active = org.active || flags.activate;
         let after = write.set_org(org.key, active, flags.applied_to(org.settings))?;
-        record_changed(write, session, &org, &after)?;
+        record_changed(write, session, &org, &after, None)?;
         Ok::<_, CliError>(after)
     })?;
     let _ = store.checkpoint();
@@ -235,12 +283,12 @@ fn set(flags: &Flags, session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json, text })
 }
 
-fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliError> {
+fn activate(args: &Decision, active: bool, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
     let (before, org) = store.write(session.now(), |write| {
-        let before = find(write, name, session)?;
+        let before = find(write, &args.name, session)?;
         let org = write.set_org(before.key, active, before.settings)?;
-        record_changed(write, session, &before, &org)?;
+        record_changed(write, session, &before, &org, args.why.reason())?;
         Ok::<_, CliError>((before.active, org))
     })?;
     let _ = store.checkpoint();
@@ -255,6 +303,88 @@ fn activate(name: &str, active: bool, session: &Session) -> Result<Answer, CliEr
         (false, false) => format!("Organisation {name} was not activated; nothing has changed."),
     };
     Ok(Answer { json: as_json(&org), text })
+}
+
+fn rename(
+    name: &str,
+    new_name: &str,
+    reason: Option<&str>,
+    session: &Session,
+) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    let (before, org) = store.write(session.now(), |write| {
+        let before = find(write, name, session)?;
+        if let Some(other) = write.org(new_name)?
+            && other.key != before.key
+        {
+            return Err(CliError::Failed(format!(
+                "there is already an organisation {}: choose another name",
+                other.name
+            )));
+        }
+        if before.name == new_name {
+            return Ok((before.name.clone(), before));
+        }
+        refuse_begun(write, new_name, session)?;
+        let org = write.rename_org(before.key, new_name)?;
+        let named = |it: &Org| Map::from_iter([("name".to_owned(), it.name.as_str().into())]);
+        let deed = Deed { method: "rename", resource_type: ORG, resource: &org.name };
+        record_because(write, session, org.key, deed, reason, &named(&before), &named(&org))?;
+        Ok::<_, CliError>((before.name, org))
+    })?;
+    let _ = store.checkpoint();
+    let text = match before == org.name {
+        true => format!("Organisation {before} is called so already: nothing has changed."),
+        false => format!(
+            "Organisation {before} is called {} from now on. Its tokens and its URL are as they \
+             were.\n\n\
+             Where a server starts with `--init {before}` or PLUMM_INIT, change that too: it would \
+             create an organisation of the former name.",
+            org.name
+        ),
+    };
+    Ok(Answer { json: as_json(&org), text })
+}
+
+fn delete(
+    name: &str,
+    yes: bool,
+    reason: Option<&str>,
+    session: &Session,
+) -> Result<Answer, CliError> {
+    let store = session.open()?;
+    if !yes {
+        return store.read(|read| {
+            let org = find(read, name, session)?;
+            Err(org_deletion::asked(&org, &read.holdings(org.key)?, session))
+        });
+    }
+    // One that was begun is ended first, also when there is a new one of the same name.
+    let (key, called) = match store.read(|read| begun(read, name))? {
+        Some(begun) => begun,
+        None => {
+            let called = store.read(|read| find(read, name, session))?.name;
+            let find = |write: &Write| find(write, name, session);
+            (org_deletion::begin(&store, session, reason, find)?, called)
+        }
+    };
+    org_deletion::finish(&store, session, &called, key)
+}
+
+fn refuse_begun(read: &Read, name: &str, session: &Session) -> Result<(), CliError> {
+    if begun(read, name)?.is_none() {
+        return Ok(());
+    }
+    let delete = session.command(&format!("org delete {} --yes", quoted(name)));
+    Err(CliError::Failed(format!(
+        "organisation {name} is being erased: `{delete}` goes on with it, if that was stopped"
+    )))
+}
+
+/// The organisation of this name whose erasure was begun and not ended.
+fn begun(read: &Read, name: &str) -> Result<Option<(OrgKey, String)>, Error> {
+    let begun = read.orgs_being_erased()?;
+    Ok(begun.into_iter().find(|(_, called)| same(called, name, false)))
 }
 
 /// Adds the line of a new organisation.
@@ -275,12 +405,13 @@ fn record_changed(
     session: &Session,
     before: &Org,
     after: &Org,
+    reason: Option<&str>,
 ) -> Result<(), Error> {
     let deed = |method| Deed { method, resource_type: ORG, resource: &after.name };
     let active = |it: &Org| Map::from_iter([("active".to_owned(), it.active.into())]);
     if before.active != after.active {
         let deed = deed(if after.active { "activate" } else { "deactivate" });
-        record(write, session, after.key, deed, &active(before), &active(after))?;
+        record_because(write, session, after.key, deed, reason, &active(before), &active(after))?;
     }
     if before.settings != after.settings {
         record(write, session, after.key, deed("set"), &settings(before), &settings(after))?;
@@ -321,7 +452,9 @@ fn list(session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json: Value::Array(rows), text })
 }
 
-fn as_json(org: &Org) -> Value {
+/// An organisation with its settings, as programs read it.
+#[must_use]
+pub fn as_json(org: &Org) -> Value {
     json!({
         "name": org.name,
         "active": org.active,

@@ -6,7 +6,7 @@ use crate::cli::session::Session;
 use crate::scim::changes::Changes;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::provisioning_log::LogLine;
+use crate::store::tables::provisioning_log::{Actor, LogLine};
 use crate::store::transaction::Write;
 
 /// What a command does to one thing of an organisation.
@@ -18,6 +18,12 @@ pub struct Deed<'a> {
     pub resource_type: &'a str,
     /// Its id or name.
     pub resource: &'a str,
+}
+
+/// Who runs a command, and why.
+#[must_use]
+pub fn actor(session: &Session, reason: Option<&str>) -> Actor {
+    Actor { reason: reason.map(str::to_owned), ..session.actor().clone() }
 }
 
 /// Adds the line of a command that has changed something; `before` and `after` are its settings,
@@ -33,14 +39,30 @@ pub fn record(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
+    record_because(write, session, org, deed, None, before, after)
+}
+
+/// The same for what a person decides, with the reason that was given.
+///
+/// # Errors
+/// Failures of the store.
+pub fn record_because(
+    write: &Write,
+    session: &Session,
+    org: OrgKey,
+    deed: Deed,
+    reason: Option<&str>,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Result<(), Error> {
     let outcome = match deed.method {
         "create" | "add" => 201,
-        "purge" | "remove" => 204,
+        "purge" | "remove" | "delete" => 204,
         _ => 200,
     };
     write.log(&LogLine {
         org,
-        actor: session.actor(),
+        actor: &actor(session, reason),
         method: deed.method,
         resource_type: deed.resource_type,
         resource: deed.resource,

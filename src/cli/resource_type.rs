@@ -6,10 +6,10 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use crate::cli::arguments::{file_named, text_of};
+use crate::cli::arguments::{Why, file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::{Deed, actor, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;
@@ -62,6 +62,9 @@ pub enum Command {
         /// Really erase; without this, the command says what it would erase
         #[arg(long)]
         yes: bool,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -74,7 +77,7 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
         Command::Add { org, file } => add(org, file, session),
         Command::List { org } => list(org.as_deref(), session),
         Command::Remove { org, name } => remove(org, name, session),
-        Command::Purge { org, name, yes } => purge(org, name, *yes, session),
+        Command::Purge { org, name, yes, why } => purge(org, name, *yes, why.reason(), session),
     }
 }
 
@@ -245,7 +248,13 @@ fn remove(org: &str, name: &str, session: &Session) -> Result<Answer, CliError> 
     Ok(Answer { json: removed.as_json(), text })
 }
 
-fn purge(org: &str, name: &str, yes: bool, session: &Session) -> Result<Answer, CliError> {
+fn purge(
+    org: &str,
+    name: &str,
+    yes: bool,
+    reason: Option<&str>,
+    session: &Session,
+) -> Result<Answer, CliError> {
     let store = session.open()?;
     let (it, erased) = store.write(session.now(), |write| {
         let it = find(write, org, name, session)?;
@@ -263,7 +272,7 @@ fn purge(org: &str, name: &str, yes: bool, session: &Session) -> Result<Answer, 
                 instead: session.command(&again),
             });
         }
-        let erased = write.purge_deleted_of_type(it.org.key, type_name, session.actor())?;
+        let erased = write.purge_deleted_of_type(it.org.key, type_name, &actor(session, reason))?;
         Ok((it, erased))
     })?;
     session.fold_in_erasure(&store);

@@ -5,10 +5,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use crate::auth;
-use crate::cli::arguments::{checked_text, days};
+use crate::cli::arguments::{Why, checked_text, days};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::{Deed, record, record_because};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
@@ -23,6 +23,8 @@ const LABEL_CHARS_MAX: usize = 200;
 /// The longest life of a token that expires, in days: ten years.
 const DAYS_MAX: u32 = 3650;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// A token that ends in fewer days than this is marked.
+const SOON_DAYS: i64 = 30;
 
 /// The commands for API tokens.
 #[derive(Debug, Subcommand)]
@@ -30,12 +32,12 @@ pub enum Command {
     /// Make a token and show it, this once
     #[command(after_help = "Example:\n  plumm token create acme --label Okta --expires 365")]
     Create(Create),
-    /// List an organisation's tokens, never their secrets
-    #[command(after_help = "Example:\n  plumm token list acme")]
+    /// List the tokens of one organisation or of all, never their secrets
+    #[command(after_help = "Examples:\n  plumm token list\n  plumm token list acme")]
     List {
-        /// The organisation
+        /// The organisation; without this, the tokens of all
         #[arg(value_parser = org::name)]
-        org: String,
+        org: Option<String>,
     },
     /// Make a token invalid from the next request on
     #[command(after_help = "Example, with an id of `plumm token list`:\n  \
@@ -43,6 +45,9 @@ pub enum Command {
     Revoke {
         /// The token's id
         token_id: String,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
 }
 
@@ -73,8 +78,10 @@ pub struct Create {
 pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
     match command {
         Command::Create(args) => create(args, session),
-        Command::List { org } => session.print(&list(org, session)?),
-        Command::Revoke { token_id } => session.print(&revoke(token_id, session)?),
+        Command::List { org } => session.print(&list(org.as_deref(), session)?),
+        Command::Revoke { token_id, why } => {
+            session.print(&revoke(token_id, why.reason(), session)?)
+        }
     }
 }
 
@@ -128,36 +135,94 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
     session.print(&Answer { json, text }).map_err(|it| not_shown(&it, &token.id, session))
 }
 
-fn list(name: &str, session: &Session) -> Result<Answer, CliError> {
+fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let store = session.open_to_read()?;
-    let (org, tokens) = store.read(|read| {
-        let org = org::find(read, name, session)?;
-        let tokens = read.tokens(org.key)?;
-        Ok::<_, CliError>((org, tokens))
+    let tokens = store.read(|read| {
+        let orgs = match name {
+            Some(it) => vec![org::find(read, it, session)?],
+            None => read.orgs()?,
+        };
+        let mut tokens = Vec::new();
+        for org in orgs {
+            tokens.extend(read.tokens(org.key)?.into_iter().map(|it| (org.clone(), it)));
+        }
+        Ok::<_, CliError>(tokens)
     })?;
     let now = session.now();
-    let json = tokens.iter().map(|it| as_json(it, &org, now)).collect();
+    let json = tokens.iter().map(|(org, it)| as_json(it, org, now)).collect();
     if tokens.is_empty() {
-        let create = session.command(&format!("token create {}", quoted(&org.name)));
-        let text = format!("Organisation {} has no token. To make one:\n  {create}", org.name);
+        let text = match name {
+            Some(name) => {
+                let create = session.command(&format!("token create {}", quoted(name)));
+                format!("Organisation {name} has no token. To make one:\n  {create}")
+            }
+            None => {
+                let create = session.command("token create ORG");
+                format!("There is no token. To make one:\n  {create}")
+            }
+        };
         return Ok(Answer { json, text });
     }
-    let rows = tokens.iter().map(|it| {
+    let rows = tokens.iter().map(|(org, it)| {
         [
             it.id.clone(),
+            org.name.clone(),
             it.scope.word().to_owned(),
-            state(it, now).to_owned(),
+            match expires_soon(it, now) {
+                true => "expires soon".to_owned(),
+                false => state(it, now).to_owned(),
+            },
             it.created.to_string(),
-            time_cell(it.expires),
+            expiry(it, now),
             time_cell(it.last_used),
             it.label.clone(),
         ]
     });
-    let head = ["ID", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL"];
-    Ok(Answer { json, text: table(head, rows) })
+    let head = ["ID", "ORGANISATION", "SCOPE", "STATE", "CREATED", "EXPIRES", "LAST USED", "LABEL"];
+    let mut text = table(head, rows);
+    let soon = tokens.iter().filter(|(_, it)| expires_soon(it, now)).count();
+    if soon > 0 {
+        let create = session.command("token create ORG");
+        let says = if soon == 1 { "1 token expires" } else { &format!("{soon} tokens expire") };
+        text += &format!(
+            "\n{says} within {SOON_DAYS} days. Make a new one with `{create}`, put it in its \
+             place, and revoke the former.\n"
+        );
+    }
+    Ok(Answer { json, text })
 }
 
-fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
+/// When a token ends, in a table: the time, and in how many days.
+fn expiry(token: &Token, now: Timestamp) -> String {
+    let Some(at) = token.expires else { return "never".to_owned() };
+    match days_left(token, now) {
+        Some(days) if at <= now => format!("{at} ({} ago)", in_days(-days)),
+        Some(0) => format!("{at} (today)"),
+        Some(days) => format!("{at} (in {})", in_days(days)),
+        None => at.to_string(),
+    }
+}
+
+fn in_days(days: i64) -> String {
+    match days {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        n => format!("{n} days"),
+    }
+}
+
+/// In how many whole days a token ends; negative when it has.
+fn days_left(token: &Token, now: Timestamp) -> Option<i64> {
+    let left = token.expires?.nanoseconds().saturating_sub(now.nanoseconds());
+    Some(left / (DAY_SECONDS * 1_000_000_000))
+}
+
+/// Whether a token is valid now and not for long.
+fn expires_soon(token: &Token, now: Timestamp) -> bool {
+    state(token, now) == "valid" && days_left(token, now).is_some_and(|it| it < SOON_DAYS)
+}
+
+fn revoke(text: &str, reason: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let id = id_of(text);
     let store = session.open()?;
     let now = session.now();
@@ -172,7 +237,8 @@ fn revoke(text: &str, session: &Session) -> Result<Answer, CliError> {
         let (token, org) = write.token(id)?.ok_or_else(unknown)?;
         if before.revoked.is_none() {
             let deed = Deed { method: "revoke", resource_type: TOKEN, resource: &token.id };
-            record(write, session, org.key, deed, &settings(&before), &settings(&token))?;
+            let (was, is) = (settings(&before), settings(&token));
+            record_because(write, session, org.key, deed, reason, &was, &is)?;
         }
         Ok::<_, CliError>((before, token, org))
     })?;
@@ -222,7 +288,9 @@ fn state(token: &Token, now: Timestamp) -> &'static str {
     }
 }
 
-fn as_json(token: &Token, org: &Org, now: Timestamp) -> Value {
+/// A token as programs read it.
+#[must_use]
+pub fn as_json(token: &Token, org: &Org, now: Timestamp) -> Value {
     json!({
         "id": token.id,
         "org": org.name,
@@ -233,6 +301,8 @@ fn as_json(token: &Token, org: &Org, now: Timestamp) -> Value {
         "expires": time_json(token.expires),
         "revoked": time_json(token.revoked),
         "last_used": time_json(token.last_used),
+        "expires_in_days": days_left(token, now),
+        "expires_soon": expires_soon(token, now),
     })
 }
 

@@ -1,31 +1,34 @@
 //! `plumm user`: accounts as support sees them, erased for good and brought back.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::cli::arguments::{Why, limit, search};
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::person::{Summary, USER, UserArgs};
 use crate::cli::session::{Answer, Session};
-use crate::cli::text::{printable, printable_json, quoted, table, time_cell};
-use crate::scim::datetime::Timestamp;
-use crate::scim::meta::version_tag;
+use crate::cli::text::{printable, quoted, table, time_cell};
+use crate::cli::user_login;
+use crate::cli::user_show::Person;
 use crate::store::Store;
-use crate::store::error::Error;
+use crate::store::query::search::Search;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::{State, Stored};
-use crate::store::transaction::Read;
+use crate::store::transaction::{Read, Write};
 
-/// The resource type that these commands are about.
-const USER: &str = "User";
+/// How many users a list shows on a terminal, unless it is told otherwise.
+const SHOWN_DEFAULT: usize = 100;
 
 /// The commands for user accounts.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the users, the oldest first
-    #[command(after_help = "Example:\n  plumm user list acme --inactive")]
+    /// List the users, the oldest first, or find some
+    #[command(after_help = "Examples:\n  plumm user list acme --inactive\n  \
+                            plumm user list acme --search novak")]
     List(List),
-    /// Show one user, deleted ones too
+    /// Show one user, deleted ones too: whether it may log in, its groups, its last changes
     #[command(after_help = "Example:\n  plumm user show acme mara.novak@example.com")]
     Show(UserArgs),
     /// Erase a user for good, deleted or not
@@ -37,10 +40,31 @@ pub enum Command {
         /// Really erase; without this, the command says what it would erase
         #[arg(long)]
         yes: bool,
+        /// Why.
+        #[command(flatten)]
+        why: Why,
     },
     /// Bring a deleted user back, as it was, but in no group
     #[command(after_help = "Example:\n  plumm user restore acme mara.novak@example.com")]
-    Restore(UserArgs),
+    Restore(Decision),
+    /// Take login away from a user, now; the identity provider may give it back
+    #[command(after_help = "Example:\n  plumm user deactivate acme mara.novak@example.com \
+                            --reason 'laptop stolen'")]
+    Deactivate(Decision),
+    /// Let a user log in again, now; the identity provider may take it away
+    #[command(after_help = "Example:\n  plumm user activate acme mara.novak@example.com")]
+    Activate(Decision),
+}
+
+/// One user, and why something is decided.
+#[derive(Debug, Args)]
+pub struct Decision {
+    /// The user.
+    #[command(flatten)]
+    who: UserArgs,
+    /// Why.
+    #[command(flatten)]
+    why: Why,
 }
 
 /// Which users to list.
@@ -49,41 +73,18 @@ pub struct List {
     /// The organisation
     #[arg(value_parser = org::name)]
     org: String,
+    /// Only those that have each of these words in their name, username or e-mail address
+    #[arg(long, value_name = "TEXT", value_parser = search)]
+    search: Option<String>,
     /// Only those that are deactivated
     #[arg(long, conflicts_with = "deleted")]
     inactive: bool,
     /// Those that are deleted and not yet purged
     #[arg(long)]
     deleted: bool,
-}
-
-/// One user of an organisation.
-#[derive(Debug, Args)]
-pub struct UserArgs {
-    /// The organisation
-    #[arg(value_parser = org::name)]
-    org: String,
-    /// The user's name, in any letter case, or id
-    #[arg(value_name = "USERNAME_OR_ID")]
-    user: String,
-}
-
-impl UserArgs {
-    /// The arguments of a command for this user.
-    fn arguments(&self) -> String {
-        format!("{} {}", quoted(&self.org), quoted(&self.user))
-    }
-
-    fn unknown(&self, org: &Org, session: &Session) -> CliError {
-        let name = quoted(&org.name);
-        CliError::Failed(format!(
-            "there is no user {} in organisation {}: `{}` lists its users, and with --deleted \
-             those that were deleted",
-            printable(&self.user),
-            org.name,
-            session.command(&format!("user list {name}")),
-        ))
-    }
+    /// No more than so many; without this 100, and with --json all
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = limit)]
+    limit: Option<usize>,
 }
 
 /// Runs a command for user accounts.
@@ -93,71 +94,20 @@ impl UserArgs {
 pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
     let store = match command {
         Command::List(_) | Command::Show(_) => session.open_to_read()?,
-        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+        _ => session.open()?,
+    };
+    let decide = |it: &Decision, active| {
+        let org = |write: &Write| org::find(write, &it.who.org, session);
+        user_login::set(&it.who, active, it.why.reason(), &store, session, org)
     };
     match command {
         Command::List(args) => list(args, &store, session),
         Command::Show(who) => show(who, &store, session),
-        Command::Purge { who, yes } => purge(who, *yes, &store, session),
-        Command::Restore(who) => restore(who, &store, session),
+        Command::Purge { who, yes, why } => purge(who, *yes, why.reason(), &store, session),
+        Command::Restore(it) => restore(&it.who, it.why.reason(), &store, session),
+        Command::Deactivate(it) => decide(it, false),
+        Command::Activate(it) => decide(it, true),
     }
-}
-
-/// What lists and messages say of an account.
-struct Summary {
-    id: String,
-    user_name: String,
-    display_name: Option<String>,
-    active: bool,
-    created: Timestamp,
-    last_modified: Timestamp,
-    deleted: Option<Timestamp>,
-}
-
-impl Summary {
-    fn of(stored: &Stored) -> Result<Summary, Error> {
-        let document = stored.parse()?;
-        let text = |name: &str| document.get(name).and_then(Value::as_str).map(str::to_owned);
-        Ok(Summary {
-            id: stored.id.clone(),
-            user_name: text("userName").unwrap_or_default(),
-            display_name: text("displayName"),
-            active: is_active(&document),
-            created: stored.created,
-            last_modified: stored.last_modified,
-            deleted: stored.deleted,
-        })
-    }
-
-    fn as_json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "userName": self.user_name,
-            "displayName": self.display_name,
-            "active": self.active,
-            "created": self.created.to_string(),
-            "lastModified": self.last_modified.to_string(),
-            "deleted": self.deleted.map(|it| it.to_string()),
-        })
-    }
-
-    /// The account as messages name it.
-    fn named(&self) -> String {
-        format!("{} (id {})", printable(&self.user_name), self.id)
-    }
-
-    fn state(&self) -> &'static str {
-        match self {
-            Summary { deleted: Some(_), .. } => "deleted",
-            Summary { active: true, .. } => "active",
-            _ => "inactive",
-        }
-    }
-}
-
-/// An account without a value may not log in.
-fn is_active(document: &Map<String, Value>) -> bool {
-    document.get("active").and_then(Value::as_bool) == Some(true)
 }
 
 fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliError> {
@@ -166,85 +116,102 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
         List { inactive: true, .. } => (State::Inactive, "inactive "),
         _ => (State::Present, ""),
     };
+    // A program is told of all, as it always was.
+    let most = args.limit.unwrap_or(if session.json() { usize::MAX } else { SHOWN_DEFAULT });
+    let text = args.search.as_deref().unwrap_or_default();
+    let search = Search { text, state, most, rows_max: usize::MAX };
     // Collected first: printing may block, and must not hold the read transaction open meanwhile.
-    let (org, users) = store.read(|read| {
+    let (org, users, more, all) = store.read(|read| {
         let org = org::find(read, &args.org, session)?;
-        let mut users = Vec::new();
-        read.each(org.key, USER, state, |it| {
-            users.push(Summary::of(&it)?);
-            Ok(())
-        })?;
-        Ok::<_, CliError>((org, users))
+        let found = read.search(org.key, USER, search)?;
+        let all = match found.more && text.is_empty() {
+            true => read.count_in(org.key, USER, state)?,
+            false => 0,
+        };
+        let users = found.resources.iter().map(Summary::of).collect::<Result<Vec<_>, _>>()?;
+        Ok::<_, CliError>((org, users, found.more, all))
     })?;
     if session.json() {
         let json = users.iter().map(Summary::as_json).collect();
         return Ok(Answer { json, text: String::new() });
     }
-    let text = if users.is_empty() {
-        format!("Organisation {} has no {which}user.", org.name)
-    } else {
-        let rows = users.iter().map(|it| {
-            [
-                it.user_name.clone(),
-                it.state().to_owned(),
-                it.id.clone(),
-                it.created.to_string(),
-                it.last_modified.to_string(),
-                time_cell(it.deleted),
-            ]
-        });
-        let head = ["USERNAME", "STATE", "ID", "CREATED", "LAST CHANGED", "DELETED"];
-        table(head, rows)
-    };
+    let name = &org.name;
+    if users.is_empty() {
+        let text = match &args.search {
+            None => format!("Organisation {name} has no {which}user."),
+            Some(it) => format!(
+                "Organisation {name} has no {which}user with {} in a name, username or e-mail \
+                 address.",
+                quoted(it)
+            ),
+        };
+        return Ok(Answer { json: Value::Null, text });
+    }
+    let rows = users.iter().map(|it| {
+        [
+            it.user_name.clone(),
+            it.state().to_owned(),
+            it.id.clone(),
+            it.created.to_string(),
+            it.last_modified.to_string(),
+            time_cell(it.deleted),
+            it.display_name.clone().unwrap_or_default(),
+        ]
+    });
+    let head = ["USERNAME", "STATE", "ID", "CREATED", "LAST CHANGED", "DELETED", "NAME"];
+    let mut text = table(head, rows);
+    if more {
+        text += &format!("\n{}\n", not_shown(args, name, users.len(), all, session));
+    }
     Ok(Answer { json: Value::Null, text })
 }
 
-fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
-    let (org, stored) = store.read(|read| {
-        let org = org::find(read, &who.org, session)?;
-        let stored = match find(read, &org, who, State::Present)? {
-            Some(it) => Some(it),
-            None => find(read, &org, who, State::Deleted)?,
-        };
-        Ok::<_, CliError>((org, stored))
-    })?;
-    let stored = stored.ok_or_else(|| who.unknown(&org, session))?;
-    let summary = Summary::of(&stored)?;
-    let mut json = stored.parse()?;
-    let document = printable_json(&format!("{:#}", Value::Object(json.clone())));
-    let meta = json!({
-        "resourceType": USER,
-        "created": stored.created.to_string(),
-        "lastModified": stored.last_modified.to_string(),
-        "version": version_tag(stored.version),
-    });
-    json.insert("meta".to_owned(), meta);
-    json.insert("deleted".to_owned(), stored.deleted.map(|it| it.to_string()).into());
-    let mut text = format!(
-        "Username      {}\n\
-         Id            {}\n\
-         State         {}\n\
-         Created       {}\n\
-         Last changed  {}\n",
-        printable(&summary.user_name),
-        summary.id,
-        summary.state(),
-        summary.created,
-        summary.last_modified,
-    );
-    if let Some(at) = summary.deleted {
-        text += &format!("Deleted       {at}\n");
+/// That there are more than a list shows, and how to see them.
+fn not_shown(args: &List, org: &str, shown: usize, all: usize, session: &Session) -> String {
+    let mut command = format!("user list {}", quoted(org));
+    if let Some(it) = &args.search {
+        command += &format!(" --search {}", quoted(it));
     }
-    text = text + "\n" + &document;
-    Ok(Answer { json: Value::Object(json), text })
+    for (flag, given) in [(" --inactive", args.inactive), (" --deleted", args.deleted)] {
+        command += if given { flag } else { "" };
+    }
+    match &args.search {
+        None => format!(
+            "{} more are not shown. `{}` shows all, `{}` finds some by parts of a name, username \
+             or e-mail address.",
+            all.saturating_sub(shown),
+            session.command(&format!("{command} --limit {all}")),
+            session.command(&format!("{command} --search TEXT")),
+        ),
+        Some(_) => format!(
+            "More than {shown} have that. `{}` shows more of them, a further word fewer.",
+            session.command(&format!("{command} --limit {}", shown.saturating_mul(10))),
+        ),
+    }
 }
 
-fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn show(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
+    let person = store.read(|read| {
+        let org = org::find(read, &who.org, session)?;
+        let stored = who.find_any(read, &org, session)?;
+        Ok::<_, CliError>(Person::read(read, org, stored)?)
+    })?;
+    person.answer(session)
+}
+
+fn purge(
+    who: &UserArgs,
+    yes: bool,
+    reason: Option<&str>,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
     let erasure = Erasure {
         org: &who.org,
         resource_type: USER,
         contents: "the account, all its data",
         command: format!("user purge {}", who.arguments()),
+        reason,
     };
     let find = |read: &Read, org: &Org| exactly_one(read, org, who, session);
     let named = |it: &Stored| {
@@ -254,7 +221,7 @@ fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<
     let (org, erased) = erasure.run(yes, store, session, find, named)?;
     let user = Summary::of(&erased)?;
     let mut text = format!("User {} of organisation {} is erased.", user.named(), org.name);
-    if let Some(it) = store.read(|read| self::find(read, &org, who, State::Deleted))? {
+    if let Some(it) = store.read(|read| who.find(read, &org, State::Deleted))? {
         text += &format!(
             "\nAn older, deleted account of this username is still there (id {}): run the command \
              again to erase it too.",
@@ -265,16 +232,21 @@ fn purge(who: &UserArgs, yes: bool, store: &Store, session: &Session) -> Result<
     Ok(Answer { json, text })
 }
 
-fn restore(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, CliError> {
+fn restore(
+    who: &UserArgs,
+    reason: Option<&str>,
+    store: &Store,
+    session: &Session,
+) -> Result<Answer, CliError> {
     let (org, user) = store.write(session.now(), |write| {
         let org = org::find(write, &who.org, session)?;
-        let Some(stored) = find(write, &org, who, State::Deleted)? else {
-            return Err(match find(write, &org, who, State::Present)? {
+        let Some(stored) = who.find(write, &org, State::Deleted)? else {
+            return Err(match who.find(write, &org, State::Present)? {
                 Some(it) => CliError::Failed(format!(
                     "user {} is not deleted: there is nothing to restore",
                     Summary::of(&it)?.named()
                 )),
-                None => who.unknown(&org, session),
+                None => who.unknown(write, &org, session),
             });
         };
         let user = Summary::of(&stored)?;
@@ -288,7 +260,7 @@ fn restore(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, C
                 session.command(&purge),
             )));
         }
-        bring_back(write, &org, session, USER, &stored)?;
+        bring_back(write, &org, session, USER, &stored, reason)?;
         Ok((org, Summary { deleted: None, ..user }))
     })?;
     let _ = store.checkpoint();
@@ -301,10 +273,6 @@ fn restore(who: &UserArgs, store: &Store, session: &Session) -> Result<Answer, C
     Ok(Answer { json: user.as_json(), text })
 }
 
-fn find(read: &Read, org: &Org, who: &UserArgs, state: State) -> Result<Option<Stored>, Error> {
-    read.find(org.key, USER, &who.user, state)
-}
-
 /// The one account of this name or id, deleted or not. A username that both a present and a deleted
 /// account have is refused: the wrong one would be gone for good.
 fn exactly_one(
@@ -313,8 +281,8 @@ fn exactly_one(
     who: &UserArgs,
     session: &Session,
 ) -> Result<Stored, CliError> {
-    let present = find(read, org, who, State::Present)?;
-    let deleted = find(read, org, who, State::Deleted)?;
+    let present = who.find(read, org, State::Present)?;
+    let deleted = who.find(read, org, State::Deleted)?;
     match (present, deleted) {
         (Some(present), Some(deleted)) => Err(CliError::Failed(format!(
             "two accounts of organisation {} have the username {}: one is present (id {}), one was \
@@ -325,6 +293,6 @@ fn exactly_one(
             deleted.id,
         ))),
         (Some(it), None) | (None, Some(it)) => Ok(it),
-        (None, None) => Err(who.unknown(org, session)),
+        (None, None) => Err(who.unknown(read, org, session)),
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::scim::datetime::Timestamp;
-use crate::scim::filter::comparison::fold;
+use crate::scim::filter::comparison::{fold, has_folded};
 use crate::store::error::Error;
 use crate::store::migrate;
 
@@ -176,6 +176,11 @@ fn prepare(connection: &Connection) -> Result<(), Error> {
             ValueRef::Text(it) => std::str::from_utf8(it).ok().map(|it| fold(it).into_owned()),
             _ => None,
         })
+    })?;
+    // has_folded(text, folded) says whether the folded text contains this one.
+    connection.create_scalar_function("has_folded", 2, flags, |context| {
+        let texts = (context.get_raw(0).as_str(), context.get_raw(1).as_str());
+        Ok(matches!(texts, (Ok(text), Ok(folded)) if has_folded(text, folded)))
     })?;
     // instant(text) is a DateTime in nanoseconds since the epoch, and NULL for anything else.
     connection.create_scalar_function("instant", 1, flags, |context| {

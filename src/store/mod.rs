@@ -34,7 +34,7 @@ use crate::store::serve_lock::ServeLock;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
 use crate::store::transaction::{Read, Write};
-use crate::store::writer::Writer;
+use crate::store::writer::{ExclusiveConnection, Writer};
 
 /// The database of this program. Safe to share between threads.
 pub struct Store {
@@ -229,6 +229,16 @@ impl Store {
         self.written.touch();
         self.commits.add();
         Ok(outcome)
+    }
+
+    /// The writing connection without an open transaction.
+    ///
+    /// # Errors
+    /// As [`Writer::exclusive`].
+    fn exclusive(&self) -> Result<ExclusiveConnection<'_>, Error> {
+        let connection = self.writer.exclusive()?;
+        self.written.touch();
+        Ok(connection)
     }
 
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could

@@ -638,8 +638,19 @@ fn a_token_is_shown_once_with_a_sentence() {
     assert_eq!(made["expires"], Value::Null);
 
     let listed = place.json(&["token", "list", "acme"]);
-    let known =
-        ["id", "org", "scope", "label", "state", "created", "expires", "revoked", "last_used"];
+    let known = [
+        "id",
+        "org",
+        "scope",
+        "label",
+        "state",
+        "created",
+        "expires",
+        "revoked",
+        "last_used",
+        "expires_in_days",
+        "expires_soon",
+    ];
     assert_eq!(keys(&listed[0]), known);
     assert_eq!((&listed[0]["label"], &listed[1]["id"]), (&json!("Okta"), &json!(id)));
     assert!(listed[0]["expires"].as_str().unwrap().ends_with('Z'), "{listed}");

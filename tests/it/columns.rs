@@ -124,7 +124,7 @@ const SPOILED: &[(&str, &str, &str)] = &[
 ];
 
 /// A database with a row in every table.
-fn with_all_tables() -> Place {
+pub fn with_all_tables() -> Place {
     let place = Place::new();
     let serving = place.serve(&["--init", "acme"]);
     let token = place.token();

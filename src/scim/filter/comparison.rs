@@ -30,6 +30,21 @@ fn usual_width(it: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(wide.into_iter().nfkc())
 }
 
+/// Whether the folded form of a text contains this folded text. Most texts need not be folded to
+/// know: a letter of ASCII stands there as itself, or as one of few others.
+#[must_use]
+pub fn has_folded(text: &str, folded: &str) -> bool {
+    if !folded.is_ascii() {
+        return !text.is_ascii() && fold(text).contains(folded);
+    }
+    let becomes_ascii = |it: char| {
+        matches!(it, '\u{130}' | '\u{37e}' | '\u{1fef}' | '\u{212a}' | '\u{ff00}'..='\u{ffef}')
+    };
+    // An accent behind a letter of ASCII makes another letter of it.
+    text.to_ascii_lowercase().contains(folded) && (text.is_ascii() || fold(text).contains(folded))
+        || !text.is_ascii() && text.chars().any(becomes_ascii) && fold(text).contains(folded)
+}
+
 /// Whether two strings are the same under this attribute's `caseExact`.
 #[must_use]
 pub fn same(a: &str, b: &str, case_exact: bool) -> bool {
@@ -60,6 +75,27 @@ mod tests {
             assert!(!same(a, b, false), "{a} {b}");
         }
         assert!(!same("a", "b", false));
+    }
+
+    #[test]
+    fn a_part_is_found_as_in_the_folded_text() {
+        let texts = [
+            "Bob",
+            "JOSE\u{301} x",
+            "Jos\u{e9}",
+            "\u{ff22}ob",
+            "\u{212a}elvin",
+            "\u{130}x",
+            "a\u{37e}b",
+        ];
+        let parts =
+            ["bob", "ob", "jose", "jos\u{e9}", "kel", "i", "x", "a;b", "e\u{301}", "nobody", ""];
+        for text in texts {
+            for part in parts.map(|it| fold(it).into_owned()) {
+                let expected = fold(text).contains(&part);
+                assert_eq!(has_folded(text, &part), expected, "{text} {part}");
+            }
+        }
     }
 
     #[test]

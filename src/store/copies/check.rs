@@ -471,7 +471,7 @@ fn content(connection: &Connection) -> Result<Vec<OrgContent>, Error> {
     let mut orgs: Vec<OrgContent> = Vec::new();
     let sql = "SELECT org.name, resource_count.type, resource_count.count
         FROM org LEFT JOIN resource_count ON resource_count.org = org.id
-        ORDER BY org.name_folded";
+        WHERE org.name_folded >= ' ' ORDER BY org.name_folded";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

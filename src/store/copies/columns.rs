@@ -12,6 +12,7 @@ use crate::scim::filter::comparison::fold;
 use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org;
+use crate::store::tables::org_erasure::ERASED;
 use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN};
 use crate::store::tables::resource::is_resource_id;
 use crate::store::tables::resource_type;
@@ -77,7 +78,14 @@ const FORM: &str = "it does not have the form that plumm writes";
 
 const RULES: &[Rule] = &[
     rule("org", "id", NUMBER, |it| it.is_positive()),
-    rule("org", "name", FORM, |it| (1..=org::NAME_CHARS_MAX).contains(&it.text().chars().count())),
+    rule("org", "name", FORM, |it| {
+        // One that is being erased has its number before its name.
+        let name = match it.text().strip_prefix(ERASED) {
+            Some(rest) => rest.split_once(' ').map_or(rest, |(_, name)| name),
+            None => it.text(),
+        };
+        (1..=org::NAME_CHARS_MAX).contains(&name.chars().count())
+    }),
     rule("org", "name_folded", "it is not the folded name", |it| it.is_folded_name()),
     rule("org", "active", FLAG, |it| it.is_flag()),
     rule("org", "username_format", WORD, |it| org::is_format_word(it.text())),

@@ -7,5 +7,7 @@ mod holder;
 pub mod listing;
 pub mod long_reads;
 pub mod member_sql;
+pub mod near;
+pub mod search;
 pub mod selective;
 pub mod sort_sql;

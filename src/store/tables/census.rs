@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
+use crate::store::tables::resource::{State, state_sql};
 use crate::store::transaction::Read;
 
 /// The counts of an organisation, without deleted resources.
@@ -35,6 +36,25 @@ impl Read<'_> {
             inactive,
             groups: self.resource_count(org, "Group")?,
         })
+    }
+
+    /// How many resources of a type are in this state.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn count_in(&self, org: OrgKey, resource_type: &str, state: State) -> Result<usize, Error> {
+        let count = match state {
+            State::Present => self.resource_count(org, resource_type)?,
+            State::Inactive | State::Deleted => {
+                let sql = format!(
+                    "SELECT count(*) FROM resource WHERE org = ? AND type = ? AND {}",
+                    state_sql(state)
+                );
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                statement.query_row(params![org.0, resource_type], |row| row.get(0))?
+            }
+        };
+        Ok(usize::try_from(count).unwrap_or_default())
     }
 
     /// How many resources of a type an organisation has. A table holds the count.

@@ -223,7 +223,12 @@ impl Write<'_> {
         Ok(())
     }
 
-    fn remove_emails(&self, org: OrgKey, seq: i64, emails: &[String]) -> Result<(), Error> {
+    pub(super) fn remove_emails(
+        &self,
+        org: OrgKey,
+        seq: i64,
+        emails: &[String],
+    ) -> Result<(), Error> {
         let sql = "DELETE FROM email WHERE org = ? AND value = ? AND resource = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         for value in emails {

@@ -3,8 +3,10 @@
 pub mod census;
 pub mod change;
 pub mod draft;
+pub mod history;
 pub mod member;
 pub mod org;
+pub mod org_erasure;
 pub mod provisioning_log;
 pub mod refusal;
 pub mod resource;

@@ -109,12 +109,13 @@ impl Read<'_> {
         found.unwrap_or_else(|| Err(Error::Invalid(format!("no organisation {}", key.0))))
     }
 
-    /// Every organisation, by name.
+    /// Every organisation, by name; none that is erased, or is being erased.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn orgs(&self) -> Result<Vec<Org>, Error> {
-        let sql = format!("SELECT {COLUMNS} FROM org ORDER BY name_folded");
+        let sql =
+            format!("SELECT {COLUMNS} FROM org WHERE name_folded >= ' ' ORDER BY name_folded");
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map([], from_row)?;
         rows.map(|it| it?).collect()
@@ -140,6 +141,19 @@ impl Write<'_> {
         let values = params![name, folded, active, format, changes, strict, rate, now];
         self.connection.prepare_cached(sql)?.execute(values)?;
         self.org_by_key(OrgKey(self.connection.last_insert_rowid()))
+    }
+
+    /// Gives an organisation another name.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when the name is taken, and failures of the store.
+    pub fn rename_org(&self, key: OrgKey, name: &str) -> Result<Org, Error> {
+        if self.org(name)?.is_some_and(|it| it.key != key) {
+            return Err(Error::Conflict(format!("there is already an organisation {name}")));
+        }
+        let sql = "UPDATE org SET name = ?, name_folded = ? WHERE id = ?";
+        self.connection.prepare_cached(sql)?.execute(params![name, fold(name), key.0])?;
+        self.org_by_key(key)
     }
 
     /// Changes whether an organisation is activated, and its rules.

@@ -153,13 +153,16 @@ impl Read<'_> {
         found.map_or_else(|| self.trimmed(org), Ok)
     }
 
-    /// The number of the newest line of an organisation that was trimmed, or 0.
+    /// The number of the newest line of an organisation that was trimmed, or 0. Of an organisation
+    /// that was erased it is beyond all numbers, so that whoever waits for a change looks again.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn trimmed(&self, org: OrgKey) -> Result<i64, Error> {
         let sql = "SELECT trimmed FROM org WHERE id = ?";
-        Ok(self.connection.prepare_cached(sql)?.query_row([org.0], |row| row.get(0))?)
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let found = statement.query_row([org.0], |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or(i64::MAX))
     }
 
     /// Calls `each` with the lines of an organisation behind this number, in their order, until it

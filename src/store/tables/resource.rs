@@ -365,10 +365,11 @@ impl Columns {
     }
 }
 
-fn state_sql(state: State) -> &'static str {
+pub(crate) fn state_sql(state: State) -> &'static str {
     match state {
         State::Present => "deleted IS NULL",
-        State::Inactive => "deleted IS NULL AND active = 0",
+        // As the index `resource_inactive` has it: an account without a value may not log in.
+        State::Inactive => "deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1",
         State::Deleted => "deleted IS NOT NULL",
     }
 }

@@ -78,6 +78,14 @@ impl fmt::Debug for Token {
     }
 }
 
+impl Token {
+    /// Whether it is accepted at this time.
+    #[must_use]
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.revoked.is_none() && self.expires.is_none_or(|at| at > now)
+    }
+}
+
 /// What a request with a token needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -184,7 +192,7 @@ impl Read<'_> {
     /// Failures of the store.
     pub fn valid_tokens(&self, org: OrgKey, now: Timestamp) -> Result<Vec<Token>, Error> {
         let mut tokens = self.tokens(org)?;
-        tokens.retain(|it| it.revoked.is_none() && it.expires.is_none_or(|at| at > now));
+        tokens.retain(|it| it.is_valid(now));
         Ok(tokens)
     }
 }

@@ -1,0 +1,251 @@
+//! An organisation erased for good, in pieces, so that others write in between.
+//!
+//! Erasing begins with one short change: provisioning is off, every token is revoked, and the
+//! organisation has a name that nothing can ask for, so that no command gives it back meanwhile.
+//! Then its rows go, some in each change; whoever was killed begins again and goes on where he was.
+//! The last change removes the organisation itself, and with it the possibility to write any row of
+//! it: a request that is still at work fails. What stays is a row without a name, which holds the
+//! line that says when and by whom an organisation was erased, and keeps its number and those of
+//! its lines from being given to another.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use crate::scim::datetime::Timestamp;
+use crate::scim::filter::comparison::fold;
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::tables::org::{Org, OrgKey};
+use crate::store::tables::provisioning_log::ORG;
+use crate::store::tables::resource::{Columns, Stored};
+use crate::store::transaction::{Read, Write};
+
+/// How the name of an organisation begins that is being erased, or was. Names that people give have
+/// no such character.
+pub(crate) const ERASED: char = '\u{1}';
+/// The method of the line that says that an organisation was erased.
+pub const DELETE: &str = "delete";
+/// What that line calls the organisation.
+pub const NAMELESS: &str = "(erased)";
+/// How many rows one change removes at most: some fifty milliseconds.
+const PIECE_ROWS: usize = 500;
+
+/// What goes row by row, after the resources: each statement removes no more than `?2` rows of the
+/// organisation `?1`. The order is that of the references between them.
+const PIECES: [&str; 9] = [
+    "DELETE FROM refusal WHERE seq IN (SELECT seq FROM refusal WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM webhook_delivery WHERE (webhook, number) IN (
+        SELECT webhook_delivery.webhook, webhook_delivery.number
+        FROM webhook JOIN webhook_delivery ON webhook_delivery.webhook = webhook.id
+        WHERE webhook.org = ?1 LIMIT ?2)",
+    "DELETE FROM webhook WHERE id IN (SELECT id FROM webhook WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM email WHERE (org, value, resource) IN (
+        SELECT org, value, resource FROM email WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM resource_count WHERE org = ?1 AND ?2 > 0",
+    "DELETE FROM resource_type WHERE (org, name) IN (
+        SELECT org, name FROM resource_type WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM schema WHERE (org, urn) IN (
+        SELECT org, urn FROM schema WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE org = ?1 LIMIT ?2)",
+    "DELETE FROM provisioning_log WHERE seq IN (
+        SELECT seq FROM provisioning_log
+        WHERE org = ?1 AND NOT (type = 'Organization' AND method = 'delete') LIMIT ?2)",
+];
+
+/// What an organisation has, for who is to decide whether it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Users, deleted ones too.
+    pub users: i64,
+    /// Groups, deleted ones too.
+    pub groups: i64,
+    /// Resources of other types.
+    pub others: i64,
+    /// API tokens, revoked ones too.
+    pub tokens: i64,
+    /// Endpoints of webhooks.
+    pub webhooks: i64,
+    /// Schemas and resource types of its own.
+    pub schemas: i64,
+    /// Lines of the record of changes.
+    pub lines: i64,
+}
+
+impl Read<'_> {
+    /// What an organisation has.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn holdings(&self, org: OrgKey) -> Result<Holdings, Error> {
+        let count = |sql: &str| -> Result<i64, Error> {
+            Ok(self.connection.prepare_cached(sql)?.query_row([org.0], |row| row.get(0))?)
+        };
+        let resources = |of: &str| -> Result<i64, Error> {
+            let counted = format!(
+                "SELECT coalesce(sum(count), 0) FROM resource_count WHERE org = ?1 AND type {of}"
+            );
+            let deleted = format!(
+                "SELECT count(*) FROM resource
+                 WHERE org = ?1 AND deleted IS NOT NULL AND type {of}"
+            );
+            Ok(count(&counted)? + count(&deleted)?)
+        };
+        Ok(Holdings {
+            users: resources("= 'User'")?,
+            groups: resources("= 'Group'")?,
+            others: resources("NOT IN ('User', 'Group')")?,
+            tokens: count("SELECT count(*) FROM token WHERE org = ?1")?,
+            webhooks: count("SELECT count(*) FROM webhook WHERE org = ?1")?,
+            schemas: count("SELECT count(*) FROM schema WHERE org = ?1")?
+                + count("SELECT count(*) FROM resource_type WHERE org = ?1")?,
+            lines: count("SELECT count(*) FROM provisioning_log WHERE org = ?1")?,
+        })
+    }
+
+    /// The organisations whose erasure was begun and not ended, by the names they had.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn orgs_being_erased(&self) -> Result<Vec<(OrgKey, String)>, Error> {
+        let sql = "SELECT id, name FROM org WHERE name_folded < ' ' ORDER BY id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            let name: String = row.get(1)?;
+            // The number, a blank, and what it was called.
+            let called = name.split_once(' ').map(|(_, name)| name.to_owned());
+            Ok((OrgKey(row.get(0)?), called))
+        })?;
+        let rows: Vec<(OrgKey, Option<String>)> = rows.collect::<Result<_, _>>()?;
+        Ok(rows.into_iter().filter_map(|(key, called)| Some((key, called?))).collect())
+    }
+}
+
+impl Write<'_> {
+    /// Begins to erase an organisation: nobody comes in any more, and nothing finds it.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn begin_erasure(&self, org: &Org) -> Result<(), Error> {
+        let sql = "UPDATE token SET revoked = coalesce(revoked, ?) WHERE org = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.execute(params![self.now.nanoseconds(), org.key.0])?;
+        let sql = "UPDATE org SET active = 0, name = ?, name_folded = ? WHERE id = ?";
+        let name = format!("{ERASED}{} {}", org.key.0, org.name);
+        self.connection.prepare_cached(sql)?.execute(params![name, fold(&name), org.key.0])?;
+        Ok(())
+    }
+
+    /// Removes some rows of an organisation whose erasure was begun. Returns how many; none when
+    /// nothing is left but the organisation itself and the line that says that it is erased.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn erase_piece(&self, org: OrgKey) -> Result<usize, Error> {
+        let mut left = PIECE_ROWS;
+        self.erase_resources(org, &mut left)?;
+        for sql in PIECES {
+            if left == 0 {
+                break;
+            }
+            let mut statement = self.connection.prepare_cached(sql)?;
+            left = left.saturating_sub(statement.execute(params![org.0, count(left)])?);
+        }
+        Ok(PIECE_ROWS - left)
+    }
+
+    /// Removes resources with what hangs on each, and keeps the counts true meanwhile.
+    fn erase_resources(&self, org: OrgKey, left: &mut usize) -> Result<(), Error> {
+        let mut gone: HashMap<String, i64> = HashMap::new();
+        for which in ["deleted IS NULL", "deleted IS NOT NULL"] {
+            let sql = format!(
+                "SELECT seq, id, type, document, deleted IS NULL FROM resource
+                 WHERE org = ?1 AND {which} LIMIT ?2"
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![org.0, count(*left)], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                    row.get::<_, bool>(4)?,
+                ))
+            })?;
+            let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+            for (seq, id, resource_type, document, counts) in rows {
+                for sql in [
+                    "DELETE FROM member WHERE grp = ?1 AND resource IN (
+                        SELECT resource FROM member WHERE grp = ?1 LIMIT ?2)",
+                    "DELETE FROM member WHERE resource = ?1 AND grp IN (
+                        SELECT grp FROM member WHERE resource = ?1 LIMIT ?2)",
+                ] {
+                    let mut statement = self.connection.prepare_cached(sql)?;
+                    *left = left.saturating_sub(statement.execute(params![seq, count(*left)])?);
+                }
+                if *left == 0 {
+                    break;
+                }
+                // What the document does not name any more goes with the rest.
+                let document = Stored::parse_text(&id, &document).unwrap_or_default();
+                self.remove_emails(org, seq, &Columns::of(&document).emails)?;
+                let sql = "DELETE FROM resource WHERE seq = ?";
+                self.connection.prepare_cached(sql)?.execute([seq])?;
+                *left -= 1;
+                *gone.entry(resource_type).or_default() += i64::from(counts);
+                if *left == 0 {
+                    break;
+                }
+            }
+        }
+        gone.iter().try_for_each(|(of, n)| self.add_to_count(org, of, -n))
+    }
+}
+
+impl Store {
+    /// Ends the erasure of an organisation of which nothing is left but itself, and the line that
+    /// says so. Returns whether that could be done: a request that was at work may have written.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn end_erasure(&self, org: OrgKey, now: Timestamp) -> Result<bool, Error> {
+        let mut connection = self.exclusive()?;
+        // To remove an organisation SQLite would read every resource of the others, for none of the
+        // indexes has all resources; two look-ups below say the same.
+        connection.pragma_update(None, "foreign_keys", 0)?;
+        let ended = end(&mut connection, org, now);
+        connection.pragma_update(None, "foreign_keys", 1)?;
+        ended
+    }
+}
+
+fn end(connection: &mut Connection, org: OrgKey, now: Timestamp) -> Result<bool, Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NULL)
+        OR EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM email WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM resource_count WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM resource_type WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM schema WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM token WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM webhook WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM provisioning_log
+            WHERE org = ?1 AND NOT (type = ?2 AND method = ?3))";
+    if transaction.query_row(sql, params![org.0, ORG, DELETE], |row| row.get(0))? {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO org (name, name_folded, active, username_format, identity_changes,
+            created)
+        SELECT ?1 || (max(id) + 1), ?1 || (max(id) + 1), 0, 'email', 'refuse', ?2 FROM org";
+    transaction.execute(sql, params![ERASED.to_string(), now.nanoseconds()])?;
+    let nameless = transaction.last_insert_rowid();
+    let sql = "UPDATE provisioning_log SET org = ?1 WHERE org = ?2";
+    transaction.execute(sql, [nameless, org.0])?;
+    transaction.execute("DELETE FROM org WHERE id = ?", [org.0])?;
+    transaction.commit()?;
+    Ok(true)
+}
+
+fn count(of: usize) -> i64 {
+    i64::try_from(of).unwrap_or(i64::MAX)
+}
