@@ -92,7 +92,6 @@
 //! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
 //! api/scim/members.rs            the members of a group as a request changes them
-//! api/scim/unique.rs             values that must be unique, and creations that come again
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
@@ -151,6 +150,8 @@
 //! outbox/reader.rs               lines of the log become events with what they are about
 //! outbox/account.rs              accounts and groups as the application sees them
 //! definitions.rs                 the definitions of each organisation, kept in memory
+//! creation.rs                    a new resource as it will be kept, whoever creates it
+//! unique.rs                      values that must be unique, and creations that come again
 //!
 //! webhooks/mod.rs                deliveries: started with the server, ended with it
 //! webhooks/dispatcher.rs         the one thread that knows all endpoints
@@ -225,6 +226,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod creation;
 pub mod definitions;
 pub mod events;
 pub mod http;
@@ -236,4 +238,5 @@ pub mod rate;
 pub mod scim;
 pub mod server;
 pub mod store;
+pub mod unique;
 pub mod webhooks;
