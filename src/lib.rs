@@ -24,6 +24,19 @@
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
+//! cli/people/mod.rs              accounts as a file
+//! cli/people/import.rs           people of a file become accounts
+//! cli/people/judge.rs            what becomes of each of them
+//! cli/people/report.rs           what came of it
+//! cli/people/progress.rs         how far it is, on a terminal
+//! cli/people/source.rs           the file, told CSV from JSON, row by row
+//! cli/people/headers.rs          what the head of a column may be called
+//! cli/people/columns.rs          accounts as rows of a table
+//! cli/people/csv.rs              CSV, as the RFC and as spreadsheets have it
+//! cli/people/elements.rs         the elements of a JSON array that is longer than memory
+//! cli/people/export.rs           accounts become a file
+//! cli/people/paced.rs            output that whoever makes it never waits for
+//! cli/people/nameless.rs         a file without a name, gone when it is closed
 //! cli/user.rs                    `plumm user`
 //! cli/group.rs                   `plumm group`
 //! cli/status.rs                  `plumm status`
@@ -169,6 +182,7 @@
 //! store/mod.rs                   the database file: open, read, write
 //! store/open.rs                  who opens the file, and what it must be before SQLite opens it
 //! store/connection.rs            how each kind of connection is opened
+//! store/scratch.rs               names that were seen, on disk and not in memory
 //! store/readers.rs               the pool of reading connections
 //! store/writer/mod.rs            group commit
 //! store/writer/turns.rs          whose turn it is to write

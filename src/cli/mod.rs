@@ -7,6 +7,7 @@ pub mod error;
 pub mod group;
 pub mod operator;
 pub mod org;
+pub mod people;
 pub mod record;
 pub mod resource_type;
 pub mod schema;
@@ -120,7 +121,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::ResourceType(command) => {
             resource_type::run(&command, &session).and_then(|it| session.print(&it))
         }
-        Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::User(command) => user::run(&command, &session),
         Command::Webhook(command) => webhook::run(&command, &session),
         Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),

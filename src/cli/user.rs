@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::people::{export, import};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, printable_json, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
@@ -41,6 +42,12 @@ pub enum Command {
     /// Bring a deleted user back, as it was, but in no group
     #[command(after_help = "Example:\n  plumm user restore acme mara.novak@example.com")]
     Restore(UserArgs),
+    /// Write all users to standard output, as a table or as JSON
+    #[command(after_help = export::HELP)]
+    Export(export::Args),
+    /// Create users from a table or from JSON, for who is there before the identity provider is
+    #[command(after_help = import::HELP)]
+    Import(import::Args),
 }
 
 /// Which users to list.
@@ -90,17 +97,16 @@ impl UserArgs {
 ///
 /// # Errors
 /// Why it could not be done.
-pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
-    let store = match command {
-        Command::List(_) | Command::Show(_) => session.open_to_read()?,
-        Command::Purge { .. } | Command::Restore(_) => session.open()?,
+pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
+    let answer = match command {
+        Command::List(args) => list(args, &session.open_to_read()?, session),
+        Command::Show(who) => show(who, &session.open_to_read()?, session),
+        Command::Purge { who, yes } => purge(who, *yes, &session.open()?, session),
+        Command::Restore(who) => restore(who, &session.open()?, session),
+        Command::Export(args) => return export::run(args, session),
+        Command::Import(args) => return import::run(args, session),
     };
-    match command {
-        Command::List(args) => list(args, &store, session),
-        Command::Show(who) => show(who, &store, session),
-        Command::Purge { who, yes } => purge(who, *yes, &store, session),
-        Command::Restore(who) => restore(who, &store, session),
-    }
+    session.print(&answer?)
 }
 
 /// What lists and messages say of an account.

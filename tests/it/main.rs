@@ -27,6 +27,7 @@ mod near_forms;
 mod openapi;
 mod operations;
 mod patch;
+mod people;
 mod product_rules;
 mod properties;
 mod purge;
