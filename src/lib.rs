@@ -26,6 +26,19 @@
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
+//! cli/people/mod.rs              accounts as a file
+//! cli/people/import.rs           people of a file become accounts
+//! cli/people/judge.rs            what becomes of each of them
+//! cli/people/report.rs           what came of it
+//! cli/people/progress.rs         how far it is, on a terminal
+//! cli/people/source.rs           the file, told CSV from JSON, row by row
+//! cli/people/headers.rs          what the head of a column may be called
+//! cli/people/columns.rs          accounts as rows of a table
+//! cli/people/csv.rs              CSV, as the RFC and as spreadsheets have it
+//! cli/people/elements.rs         the elements of a JSON array that is longer than memory
+//! cli/people/export.rs           accounts become a file
+//! cli/people/paced.rs            output that whoever makes it never waits for
+//! cli/people/nameless.rs         a file without a name, gone when it is closed
 //! cli/user.rs                    `plumm user`
 //! cli/user_login.rs              `plumm user deactivate` and `activate`
 //! cli/user_show.rs               `plumm user show`
@@ -111,7 +124,6 @@
 //! api/scim/mod.rs                the identity provider: /scim/v2
 //! api/scim/resource.rs           one resource: POST, GET, PUT, PATCH, DELETE
 //! api/scim/members.rs            the members of a group as a request changes them
-//! api/scim/unique.rs             values that must be unique, and creations that come again
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
@@ -171,6 +183,8 @@
 //! outbox/reader.rs               lines of the log become events with what they are about
 //! outbox/account.rs              accounts and groups as the application sees them
 //! definitions.rs                 the definitions of each organisation, kept in memory
+//! creation.rs                    a new resource as it will be kept, whoever creates it
+//! unique.rs                      values that must be unique, and creations that come again
 //!
 //! webhooks/mod.rs                deliveries: started with the server, ended with it
 //! webhooks/dispatcher.rs         the one thread that knows all endpoints
@@ -188,6 +202,7 @@
 //! store/mod.rs                   the database file: open, read, write
 //! store/open.rs                  who opens the file, and what it must be before SQLite opens it
 //! store/connection.rs            how each kind of connection is opened
+//! store/scratch.rs               names that were seen, on disk and not in memory
 //! store/readers.rs               the pool of reading connections
 //! store/writer/mod.rs            group commit
 //! store/writer/turns.rs          whose turn it is to write
@@ -250,6 +265,7 @@ pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod creation;
 pub mod definitions;
 pub mod events;
 pub mod http;
@@ -262,4 +278,5 @@ pub mod refusals;
 pub mod scim;
 pub mod server;
 pub mod store;
+pub mod unique;
 pub mod webhooks;

@@ -9,6 +9,7 @@ use crate::store;
 use crate::store::query::long_reads::LONG_READ_MAX;
 use crate::store::tables::org::Org;
 use crate::store::tables::token::Scope;
+use crate::unique::LookError;
 
 /// What a client is asked to wait when the server has too much to do, in seconds. An integer: Okta
 /// waits five minutes for anything else.
@@ -120,6 +121,15 @@ impl Failure {
 /// 409 for a value that the look before the change has failed to see: two servers, or a race.
 fn in_use() -> Error {
     Error::uniqueness("A value of this resource that must be unique is already in use.")
+}
+
+impl From<LookError> for Failure {
+    fn from(error: LookError) -> Failure {
+        match error {
+            LookError::Refused(error) => error.into(),
+            LookError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<Error> for Failure {

@@ -14,6 +14,7 @@ pub mod operator;
 pub mod org;
 pub mod org_deletion;
 pub mod org_show;
+pub mod people;
 pub mod person;
 pub mod record;
 pub mod resource_type;
@@ -277,7 +278,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         Command::ResourceType(command) => {
             resource_type::run(&command, &session).and_then(|it| session.print(&it))
         }
-        Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::User(command) => user::run(&command, &session),
         Command::Webhook(command) => webhook::run(&command, &session),
         Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),

@@ -33,6 +33,19 @@ pub fn table<const N: usize>(
     text
 }
 
+/// A number as people read it: 1,234,567.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A time in a table, or a dash.
 pub fn time_cell(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".to_owned(), |it| it.to_string())
@@ -133,6 +146,12 @@ mod tests {
         for seen in ["Zoë Müller", "山田 太郎", "עברית", "a\u{301}", "\u{1f600}"] {
             assert_eq!((printable(seen), printable_json(seen)), (seen.to_owned(), seen.to_owned()));
         }
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        let texts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        texts.iter().for_each(|(number, text)| assert_eq!(&grouped(*number), text));
     }
 
     #[test]

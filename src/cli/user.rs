@@ -7,6 +7,7 @@ use crate::cli::arguments::{Why, limit, search};
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::people::{export, import};
 use crate::cli::person::{Summary, USER, UserArgs};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
@@ -54,6 +55,12 @@ pub enum Command {
     /// Let a user log in again, now; the identity provider may take it away
     #[command(after_help = "Example:\n  plumm user activate acme mara.novak@example.com")]
     Activate(Decision),
+    /// Write all users to standard output, as a table or as JSON
+    #[command(after_help = export::HELP)]
+    Export(export::Args),
+    /// Create users from a table or from JSON, for who is there before the identity provider is
+    #[command(after_help = import::HELP)]
+    Import(import::Args),
 }
 
 /// One user, and why something is decided.
@@ -91,23 +98,24 @@ pub struct List {
 ///
 /// # Errors
 /// Why it could not be done.
-pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
-    let store = match command {
-        Command::List(_) | Command::Show(_) => session.open_to_read()?,
-        _ => session.open()?,
-    };
+pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
     let decide = |it: &Decision, active| {
         let org = |write: &Write| org::find(write, &it.who.org, session);
-        user_login::set(&it.who, active, it.why.reason(), &store, session, org)
+        user_login::set(&it.who, active, it.why.reason(), &session.open()?, session, org)
     };
-    match command {
-        Command::List(args) => list(args, &store, session),
-        Command::Show(who) => show(who, &store, session),
-        Command::Purge { who, yes, why } => purge(who, *yes, why.reason(), &store, session),
-        Command::Restore(it) => restore(&it.who, it.why.reason(), &store, session),
+    let answer = match command {
+        Command::List(args) => list(args, &session.open_to_read()?, session),
+        Command::Show(who) => show(who, &session.open_to_read()?, session),
+        Command::Purge { who, yes, why } => {
+            purge(who, *yes, why.reason(), &session.open()?, session)
+        }
+        Command::Restore(it) => restore(&it.who, it.why.reason(), &session.open()?, session),
         Command::Deactivate(it) => decide(it, false),
         Command::Activate(it) => decide(it, true),
-    }
+        Command::Export(args) => return export::run(args, session),
+        Command::Import(args) => return import::run(args, session),
+    };
+    session.print(&answer?)
 }
 
 fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliError> {

@@ -131,7 +131,7 @@ pub fn events(subject: Subject, method: &str, changes: &Map<String, Value>) -> V
 
 fn of_user(method: &str, mut changed: Map<String, Value>) -> Vec<Event> {
     let whole = match method {
-        "POST" => Some(Kind::UserCreated),
+        "POST" | "import" => Some(Kind::UserCreated),
         "DELETE" => Some(Kind::UserDeleted),
         "restore" => Some(Kind::UserRestored),
         "purge" => Some(Kind::UserPurged),

@@ -172,17 +172,33 @@ pub fn shown(
     projection: Option<&Projection>,
     resource_type: &ResourceType,
 ) -> Map<String, Value> {
-    let mut shown = match projection {
+    let shown = match projection {
         Some(projection) => projection.apply(resource, resource_type),
         None => resource,
     };
-    if !resource_type.hides() {
-        return shown;
-    }
     let named = match projection {
         Some(Projection::Only(requested)) => requested.defined.as_slice(),
         _ => &[],
     };
+    hide(shown, Some(named), resource_type)
+}
+
+/// All of a resource but what is never returned.
+#[must_use]
+pub fn all_shown(resource: Map<String, Value>, resource_type: &ResourceType) -> Map<String, Value> {
+    hide(resource, None, resource_type)
+}
+
+/// The resource without what is never returned, and without what is returned on request and is not
+/// among these names. Without names, everything is requested.
+fn hide(
+    mut shown: Map<String, Value>,
+    named: Option<&[Listed]>,
+    resource_type: &ResourceType,
+) -> Map<String, Value> {
+    if !resource_type.hides() {
+        return shown;
+    }
     hide_unrequested(&mut shown, None, &resource_type.common.attributes, named);
     hide_unrequested(&mut shown, None, &resource_type.core.attributes, named);
     for extension in &resource_type.extensions {
@@ -212,17 +228,20 @@ fn hide_unrequested(
     holder: &mut Map<String, Value>,
     extension: Option<&str>,
     attributes: &[Arc<Attribute>],
-    named: &[Listed],
+    named: Option<&[Listed]>,
 ) {
     let is_named = |attribute: &Attribute, sub: Option<&Attribute>| {
-        named.iter().any(|it| match it {
-            Listed::Extension(_) => false,
-            Listed::Attribute(target) => {
-                target.extension.as_deref() == extension
-                    && target.attribute.name == attribute.name
-                    && sub
-                        .is_none_or(|sub| target.sub.as_ref().is_some_and(|it| it.name == sub.name))
-            }
+        named.is_none_or(|named| {
+            named.iter().any(|it| match it {
+                Listed::Extension(_) => false,
+                Listed::Attribute(target) => {
+                    target.extension.as_deref() == extension
+                        && target.attribute.name == attribute.name
+                        && sub.is_none_or(|sub| {
+                            target.sub.as_ref().is_some_and(|it| it.name == sub.name)
+                        })
+                }
+            })
         })
     };
     let hidden = |attribute: &Attribute, sub: Option<&Attribute>| {

@@ -13,6 +13,7 @@ pub mod open;
 pub mod paths;
 pub mod query;
 pub mod readers;
+pub mod scratch;
 pub mod serve_lock;
 pub mod tables;
 pub mod transaction;

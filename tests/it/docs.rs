@@ -7,8 +7,8 @@ use std::path::Path;
 
 use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX};
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
-use plumm::api::scim::resource::DOCUMENT_BYTES_MAX;
 use plumm::api::waiting;
+use plumm::creation::DOCUMENT_BYTES_MAX;
 use plumm::memory::MEMORY_BYTES_MAX;
 use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};

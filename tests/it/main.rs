@@ -30,6 +30,7 @@ mod openapi;
 mod operations;
 mod organisations;
 mod patch;
+mod people;
 mod product_rules;
 mod properties;
 mod purge;

@@ -8,4 +8,3 @@ pub mod members;
 pub mod query;
 pub mod render;
 pub mod resource;
-pub mod unique;

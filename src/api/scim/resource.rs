@@ -8,7 +8,7 @@ use crate::api::failure::Failure;
 use crate::api::scim::members::{change_members, types_with_groups};
 use crate::api::scim::query::projection;
 use crate::api::scim::render::{Links, View};
-use crate::api::scim::unique::{needs_look, refuse_duplicate, refuse_repeated};
+use crate::creation::{self, judge_size};
 use crate::http::request::{Method, Request};
 use crate::http::response::Response;
 use crate::id;
@@ -29,11 +29,10 @@ use crate::store::tables::draft::Draft;
 use crate::store::tables::provisioning_log::{OwnedLine, bounded};
 use crate::store::tables::resource::{Kind, Stored};
 use crate::store::transaction::{Read, Write};
+use crate::unique::{needs_look, refuse_duplicate, refuse_repeated};
 
 /// Where a line of the provisioning log says what was asked for and passed over.
 const PASSED_OVER: &str = "passedOver";
-/// The largest document of one resource, in bytes.
-pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// `POST /{type}`
 ///
@@ -62,16 +61,15 @@ pub fn create_as(
     let projection = projection(request, resource_type)?;
     let body = context.body(request)?;
     let rules = context.principal.org.settings.rules();
-    let mut document = validate::create(&body, resource_type, rules)?;
+    let mut document = creation::document(&body, resource_type, rules, id)?;
     membership::given(&body, resource_type).map_or(Ok(()), membership::refuse_nameless)?;
     let members = membership::take(&mut document).unwrap_or_default();
-    let document = with_id(document, id);
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);
     let view = view(resource_type, &base, projection.as_ref());
     let nothing = Map::new();
     let by_itself = context.change.is_none() && !membership::has_members(resource_type);
-    if by_itself && !needs_look(context, resource_type, &nothing, &document) {
+    if by_itself && !needs_look(context.strict(), resource_type, &nothing, &document) {
         let draft = Draft::new(kind, id, &document, context.now)?;
         judge_size(draft.stored())?;
         let response = view.respond(context, 201, draft.stored(), &Links::default())?;
@@ -91,7 +89,7 @@ pub fn create_as(
     context.write(|tx| {
         refuse_outdated(context, tx)?;
         refuse_duplicate(tx, kind, resource_type, &nothing, &document, id)?;
-        refuse_repeated(context, tx, kind, resource_type, &document)?;
+        refuse_repeated(context.strict(), tx, kind, resource_type, &document)?;
         let stored = tx.add_resource(kind, id, &document)?;
         judge_size(&stored)?;
         let mut changes = Changes::between(&nothing, &document);
@@ -299,7 +297,8 @@ impl Asked<'_, '_> {
         let Patched { document: after, members, passed_over } = apply(&before)?;
         let mut changes = Changes::between(&before, &after);
         let is_same = changes.is_empty();
-        if !members.is_empty() || (!is_same && needs_look(context, resource_type, &before, &after))
+        if !members.is_empty()
+            || (!is_same && needs_look(context.strict(), resource_type, &before, &after))
         {
             return Ok(None);
         }
@@ -417,33 +416,6 @@ fn refuse_outdated(context: &Context, tx: &Write) -> Result<(), Failure> {
     let detail = "The schemas of the organisation were changed at this moment; send the request \
                   again.";
     Err(Error::new(503, detail).into())
-}
-
-fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {
-    let mut ordered = Map::new();
-    for (name, value) in document {
-        let is_schemas = name == "schemas";
-        ordered.insert(name, value);
-        if is_schemas {
-            ordered.insert("id".to_owned(), id.into());
-        }
-    }
-    ordered
-}
-
-/// Judged as it has been written, and undone with the transaction: the text is made once.
-fn judge_size(stored: &Stored) -> Result<(), Error> {
-    let length = stored.document.len();
-    if length <= DOCUMENT_BYTES_MAX {
-        return Ok(());
-    }
-    Err(Error::new(
-        413,
-        format!(
-            "The resource would be {length} bytes long; at most {DOCUMENT_BYTES_MAX} are kept. Map \
-             fewer or shorter attributes."
-        ),
-    ))
 }
 
 fn line(

@@ -242,16 +242,30 @@ impl Read<'_> {
         org: OrgKey,
         resource_type: &str,
         state: State,
-        mut each: impl FnMut(Stored) -> Result<(), Error>,
+        each: impl FnMut(Stored) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.try_each(org, resource_type, state, each)
+    }
+
+    /// The same for what may fail for reasons of its own.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns, which ends it.
+    pub fn try_each<E: From<Error>>(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        state: State,
+        mut each: impl FnMut(Stored) -> Result<(), E>,
+    ) -> Result<(), E> {
         let sql = format!(
             "SELECT {COLUMNS} FROM resource WHERE org = ? AND type = ? AND {} ORDER BY seq",
             state_sql(state)
         );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params![org.0, resource_type])?;
-        while let Some(row) = rows.next()? {
-            each(from_row(row)?)?;
+        let mut statement = self.connection.prepare_cached(&sql).map_err(Error::from)?;
+        let mut rows = statement.query(params![org.0, resource_type]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            each(from_row(row).map_err(Error::from)?)?;
         }
         Ok(())
     }

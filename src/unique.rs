@@ -3,8 +3,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::api::context::Context;
-use crate::api::failure::Failure;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::grammar::{CompareOp, Filter, Literal};
@@ -12,20 +10,42 @@ use crate::scim::filter::path::AttrPath;
 use crate::scim::schema::attribute::Attribute;
 use crate::scim::schema::name::{DISPLAY_NAME, EXTERNAL_ID, USER_NAME};
 use crate::scim::schema::resource_type::ResourceType;
+use crate::store::error::Error as StoreError;
 use crate::store::tables::resource::Kind;
-use crate::store::transaction::Write;
+use crate::store::transaction::Read;
+
+/// Why a value was not taken, or could not be looked for.
+#[derive(Debug)]
+pub enum LookError {
+    /// The resource is refused.
+    Refused(Error),
+    /// The file could not be read.
+    Store(StoreError),
+}
+
+impl From<Error> for LookError {
+    fn from(error: Error) -> LookError {
+        LookError::Refused(error)
+    }
+}
+
+impl From<StoreError> for LookError {
+    fn from(error: StoreError) -> LookError {
+        LookError::Store(error)
+    }
+}
 
 /// Whether other resources have to be looked at before this change is made. The file itself keeps
 /// two accounts from having one userName.
 pub fn needs_look(
-    context: &Context,
+    strict: bool,
     resource_type: &ResourceType,
     before: &Map<String, Value>,
     document: &Map<String, Value>,
 ) -> bool {
     let mut unique = resource_type.unique_attributes().peekable();
     if unique.peek().is_none() {
-        return !context.strict();
+        return !strict;
     }
     unique.any(|(urn, attribute)| {
         let is_user_name = urn.is_none() && attribute.name == USER_NAME;
@@ -37,13 +57,13 @@ pub fn needs_look(
 /// so that the answer can name the attribute and the resource (RFC 7644 section 3.3). A value that
 /// the change leaves as it was is not looked for.
 pub fn refuse_duplicate(
-    tx: &Write,
+    tx: &Read,
     kind: Kind,
     resource_type: &ResourceType,
     before: &Map<String, Value>,
     document: &Map<String, Value>,
     id: &str,
-) -> Result<(), Failure> {
+) -> Result<(), LookError> {
     for (urn, attribute) in resource_type.unique_attributes() {
         let (value, old) = (value_at(document, urn, attribute), value_at(before, urn, attribute));
         let literal = match value {
@@ -81,13 +101,13 @@ pub fn refuse_duplicate(
 /// same externalId and the same displayName it is the one that is there, and the answer to its
 /// creation was lost (RFC 7644 section 3.3). Groups have no other sign.
 pub fn refuse_repeated(
-    context: &Context,
-    tx: &Write,
+    strict: bool,
+    tx: &Read,
     kind: Kind,
     resource_type: &ResourceType,
     document: &Map<String, Value>,
-) -> Result<(), Failure> {
-    if context.strict() || resource_type.unique_attributes().next().is_some() {
+) -> Result<(), LookError> {
+    if strict || resource_type.unique_attributes().next().is_some() {
         return Ok(());
     }
     let text = |name: &str| match document.get(name) {
