@@ -380,6 +380,14 @@ impl App {
             return Err(Error::new(400, detail).into());
         }
         let header = call.request.header("Authorization");
+        if located.room.activated
+            && forwarded::is_proxied(call.request, &self.config.trusted_proxies)
+        {
+            match header {
+                Some(_) => self.metrics.proxied_with_token.add(),
+                None => self.metrics.proxied_without_token.add(),
+            }
+        }
         let purpose = match located.room.quick || !located.reads(&call.request.method) {
             true => Purpose::Quick,
             false => Purpose::Shared,

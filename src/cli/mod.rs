@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod backup;
+pub mod doctor;
 pub mod erasure;
 pub mod error;
 pub mod group;
@@ -25,9 +26,12 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use clap::builder::Resettable;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cli::doctor::facts::Surroundings;
 use crate::cli::error::{CliError, EXIT_MISUSED};
+use crate::cli::serve::allocator::STARTED_AGAIN;
+use crate::cli::serve::note::Settings;
 use crate::cli::session::{DB_DEFAULT, Session};
 use crate::cli::text::{printable, printable_lines};
 use crate::clock::Clock;
@@ -69,6 +73,8 @@ enum Command {
     Serve(serve::args::Args),
     /// Is the server running, and what is there of each organisation
     Status(status::Args),
+    /// Look for whatever needs to be done, and say how
+    Doctor(doctor::Args),
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
@@ -111,6 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
+        Command::Doctor(args) => doctor::run(&args, surroundings(), &session),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
@@ -138,6 +145,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// What `plumm doctor` must know of the grammar.
+fn surroundings() -> Surroundings {
+    fn add_variables(command: &clap::Command, names: &mut Vec<String>) {
+        let of_args = command.get_arguments().filter_map(|it| it.get_env());
+        names.extend(of_args.map(|it| it.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|it| add_variables(it, names));
+    }
+    // The log is set up before there are commands, and a server starts itself once more.
+    let mut variables = vec!["PLUMM_LOG".to_owned(), STARTED_AGAIN.to_owned()];
+    add_variables(&Cli::command(), &mut variables);
+    Surroundings { variables, settings: settings_of_server() }
+}
+
+/// How a server would be set that is started in this environment, without a flag.
+fn settings_of_server() -> Result<Settings, String> {
+    let grammar = serve::args::Args::augment_args(clap::Command::new("serve"));
+    let matches = without_empty_settings(grammar).try_get_matches_from(["serve"]);
+    let args = matches.and_then(|it| serve::args::Args::from_arg_matches(&it));
+    let first = |it: clap::Error| it.to_string().lines().next().unwrap_or_default().to_owned();
+    args.map(|it| Settings::of(&it)).map_err(first)
 }
 
 /// A log record as one line: time, level, message. A line break in the message does not make a

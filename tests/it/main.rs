@@ -14,6 +14,7 @@ mod client_quirks;
 mod columns;
 mod corpus;
 mod docs;
+mod doctor;
 mod durability;
 mod field;
 mod groups;

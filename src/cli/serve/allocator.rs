@@ -21,7 +21,7 @@ const HEAPS_MAX: (&str, &str) = ("MALLOC_ARENA_MAX", "4");
 const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.arena_max");
 /// Holds the id of a process that has started itself once more. Where the system withholds the
 /// setting from a program, it must not do so for ever.
-const STARTED_AGAIN: &str = "PLUMM_STARTED_AGAIN";
+pub const STARTED_AGAIN: &str = "PLUMM_STARTED_AGAIN";
 
 /// Starts this program once more with the settings, and does not return then. Does nothing where
 /// an operator has set them, or where another C library is used.
