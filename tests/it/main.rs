@@ -24,6 +24,7 @@ mod idp;
 mod listing;
 mod locks;
 mod login;
+mod monitoring;
 mod near_forms;
 mod openapi;
 mod operations;
