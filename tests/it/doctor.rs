@@ -635,6 +635,32 @@ fn a_server_with_a_certificate_is_asked_by_tls() {
     drop(serving);
 }
 
+/// A server that cannot read its new files goes on with the old ones. Here it has not looked yet.
+#[test]
+fn a_server_that_shows_another_certificate_than_the_file_is_told() {
+    let (place, _) = in_order();
+    let files = ["--out-cert", "new-cert.pem", "--out-key", "new-key.pem"];
+    place.plumm(&["tls", "self-signed"]).succeeds();
+    let serving = place.serve(&["--tls-cert", "plumm-cert.pem", "--tls-key", "plumm-key.pem"]);
+    let words = "the server shows another certificate than the one of the file";
+    // It looks every three seconds, perhaps just now.
+    let seen = (0..10).any(|_| {
+        place.plumm(&[&["tls", "self-signed"], &files[..]].concat()).succeeds();
+        for name in ["cert", "key"] {
+            let [from, to] = [format!("new-{name}.pem"), format!("plumm-{name}.pem")];
+            fs::rename(place.folder.path().join(from), place.folder.path().join(to)).unwrap();
+        }
+        let report = doctor(&place);
+        let check = report.check("certificate");
+        let told = check["found"].to_string().contains(words);
+        assert_eq!(told, check["state"] == "todo", "{check}");
+        assert!(!told || text(&check["commands"][0]).starts_with("kill "), "{check}");
+        told
+    });
+    assert!(seen);
+    drop(serving);
+}
+
 /// Sends a request to a server without a token, with this further header field.
 fn send(serving: &Serving, field: &str) {
     let address = serving.url.strip_prefix("http://").unwrap();
@@ -663,12 +689,14 @@ fn a_proxy_that_drops_the_token_is_told() {
     );
     send(&serving, "X-Forwarded-For: 198.51.100.7\r\n");
     send(&serving, "Via: 1.1 proxy\r\n");
-    let curl =
-        format!("curl -i -H 'Authorization: Bearer x' '{}/scim/v2/Users?count=0'", serving.url);
-    doctor_when(&place, |it| it.check("proxy")["state"] != "ok").finds(
+    doctor_when(&place, |it| it.check("proxy")["state"] != "ok");
+    send(&serving, "Forwarded: for=198.51.100.7\r\n");
+    let url = format!("{}/scim/v2/Users?count=0", serving.url);
+    let curl = format!("curl -H 'Authorization: Bearer plm_x' '{url}'");
+    doctor_when(&place, |it| it.check("proxy")["state"] == "todo").finds(
         "proxy",
         "todo",
-        "2 requests came through a proxy, and none had the field Authorization",
+        "3 requests came through a proxy, and none had the field Authorization",
         &["proxy_set_header Authorization $http_authorization;", &curl],
     );
     // Once a token comes through, those without one are somebody else's.
@@ -676,13 +704,13 @@ fn a_proxy_that_drops_the_token_is_told() {
     doctor_when(&place, |it| it.check("proxy")["state"] == "ok").finds(
         "proxy",
         "ok",
-        "1 request through a proxy had a token, 2 had none",
+        "1 request through a proxy had a token, 3 had none",
         &[],
     );
     let (_, metrics) = serving.get("/metrics", &admin);
     for line in [
         "plumm_proxied_requests_total{authorization=\"present\"} 1",
-        "plumm_proxied_requests_total{authorization=\"absent\"} 2",
+        "plumm_proxied_requests_total{authorization=\"absent\"} 3",
     ] {
         assert!(metrics.lines().any(|it| it == line), "{metrics}");
     }

@@ -143,8 +143,7 @@ fn first(facts: &Facts) -> Vec<String> {
     }
     let folder = facts.folder().join("backups");
     let folder = folder.to_string_lossy();
-    let make = facts.remedy.for_file(&format!("install -d -m 700 {}", quoted(&folder)));
-    let mut commands = vec![make];
+    let mut commands = vec![facts.remedy.make_folder(&folder)];
     commands.extend(facts.remedy.set("--backup-dir", "PLUMM_BACKUP_DIR", &folder));
     commands
 }

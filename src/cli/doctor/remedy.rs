@@ -43,7 +43,9 @@ impl Remedy {
         let installed = || Path::new(UNIT_FILE).exists().then(|| UNIT.to_owned());
         Remedy {
             database: quoted(&database.to_string_lossy()),
-            other_owner: owner.filter(|(uid, _)| Some(*uid) != me).map(|(_, name)| name),
+            other_owner: owner
+                .filter(|(uid, _)| me.is_some_and(|me| me != *uid))
+                .map(|(_, name)| name),
             is_root: me == Some(0),
             unit: match process {
                 Some(it) => unit_of(it),
@@ -61,8 +63,12 @@ impl Remedy {
     }
 
     fn as_owner(&self) -> String {
-        let other = self.other_owner.as_ref();
-        other.map_or_else(String::new, |it| format!("sudo -u {} ", quoted(it)))
+        match &self.other_owner {
+            None => String::new(),
+            // Not every host has sudo, and root needs none.
+            Some(it) if self.is_root => format!("runuser -u {} -- ", quoted(it)),
+            Some(it) => format!("sudo -u {} ", quoted(it)),
+        }
     }
 
     /// A command for a file that belongs to the same user.
@@ -71,6 +77,16 @@ impl Remedy {
         match self.other_owner {
             Some(_) if !self.is_root => format!("sudo {command}"),
             _ => command.to_owned(),
+        }
+    }
+
+    /// Makes a folder that the owner of the database can write to, and nobody else.
+    #[must_use]
+    pub fn make_folder(&self, folder: &str) -> String {
+        let folder = quoted(folder);
+        match &self.other_owner {
+            None => format!("install -d -m 700 {folder}"),
+            Some(it) => self.as_root(&format!("install -d -m 700 -o {} {folder}", quoted(it))),
         }
     }
 
@@ -194,7 +210,10 @@ mod tests {
         assert_eq!(other.plumm("x"), "sudo -u plumm plumm --db '/var/my plumm/plumm.db' x");
         assert_eq!(other.for_file("chmod 600 x"), "sudo chmod 600 x");
         let root = remedy(7, 0, None);
-        assert_eq!(root.plumm("x"), "sudo -u plumm plumm --db '/var/my plumm/plumm.db' x");
+        assert_eq!(root.plumm("x"), "runuser -u plumm -- plumm --db '/var/my plumm/plumm.db' x");
+        assert_eq!(own.make_folder("/b"), "install -d -m 700 /b");
+        assert_eq!(other.make_folder("/b"), "sudo install -d -m 700 -o plumm /b");
+        assert_eq!(root.make_folder("/b"), "install -d -m 700 -o plumm /b");
         assert_eq!((root.for_file("a"), root.as_root("b")), ("a".to_owned(), "b".to_owned()));
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::words::{DAY, count, seconds_between};
+use crate::cli::text::quoted;
 use crate::scim::datetime::Timestamp;
 use crate::server::probe;
 use crate::server::tls::certificates::Files;
@@ -19,6 +20,8 @@ use crate::store::serve_lock::Serving;
 const PREFIX: &str = "PLUMM_";
 /// How far behind the newest line of the record the clock may be, in seconds.
 const BEHIND_MAX: i64 = 60;
+/// So many requests that a proxy passed on without a token are no accident, when none had one.
+const WITHOUT_TOKEN_MIN: u64 = 3;
 /// Where systemd says that it keeps the clock right, and that it is right.
 const TIMESYNC: &str = "/run/systemd/timesync";
 const SYNCHRONIZED: &str = "/run/systemd/timesync/synchronized";
@@ -138,6 +141,10 @@ pub fn proxy(facts: &Facts) -> Finding {
     let requests = |it: u64| count(usize::try_from(it).unwrap_or(usize::MAX), "request");
     match (with, without) {
         (0, 0) => Finding::well("no request has come through a proxy since the start"),
+        (0, without) if without < WITHOUT_TOKEN_MIN => Finding::note(
+            format!("{} came through a proxy, without a token", requests(without)),
+            [],
+        ),
         (0, without) => Finding::to_do(
             format!(
                 "{} came through a proxy, and none had the field Authorization: the proxy drops \
@@ -146,9 +153,10 @@ pub fn proxy(facts: &Facts) -> Finding {
             ),
             [
                 "proxy_set_header Authorization $http_authorization;".to_owned(),
+                // A token that came through is called unknown; one that did not, missing.
                 format!(
-                    "curl -i -H 'Authorization: Bearer x' '{}/Users?count=0'",
-                    note.url.trim_end_matches('/')
+                    "curl -H 'Authorization: Bearer plm_x' {}",
+                    quoted(&format!("{}/Users?count=0", note.url.trim_end_matches('/')))
                 ),
             ],
         ),

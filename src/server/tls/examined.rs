@@ -4,7 +4,6 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -84,13 +83,6 @@ pub fn examine(files: &Files, now: Timestamp) -> Result<Examined, CertificateErr
     let (own, der) = read.first().zip(chain.first()).ok_or_else(unreadable)?;
     let names = names(own).ok_or_else(unreadable)?;
     Ok(Examined { expires, names, chain: chain_of(own, &read), der: der.to_vec() })
-}
-
-/// The names of a certificate that was seen elsewhere, in DER form; none when it cannot be read.
-#[must_use]
-pub fn names_of(der: &[u8]) -> Vec<String> {
-    let certificate = Certificate::from_der(&CertificateDer::from(der)).ok();
-    certificate.as_ref().and_then(names).unwrap_or_default()
 }
 
 fn unreadable(path: &Path) -> CertificateError {
