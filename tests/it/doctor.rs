@@ -568,7 +568,11 @@ fn a_certificate_that_ends_or_is_for_another_host_or_key_is_told() {
     let words = "has mode 644: everybody on this host can read it";
     pem.report(&place, &[]).finds("certificate", "todo", words, &[&chmod]);
     fs::remove_file(&pem.certificate).unwrap();
-    pem.report(&place, &[]).finds("certificate", "todo", "there is no such file", &[&show, &anew]);
+    // There is nothing to move out of the way but the key.
+    let anew = anew.split_once(" && ").unwrap().1;
+    pem.report(&place, &[]).finds("certificate", "todo", "there is no such file", &[&show, anew]);
+    fs::write(&pem.certificate, "dear friend").unwrap();
+    pem.report(&place, &[]).finds("certificate", "todo", "holds no certificate", &[&show]);
 }
 
 #[test]
@@ -599,21 +603,32 @@ fn a_chain_with_a_gap_is_told() {
     let public = public.signed_by(&key, &middle).unwrap().pem();
     let private = params(90).signed_by(&key, &middle).unwrap().pem();
 
-    let check = |certificates: &[&str], state: &str, words: &str| {
+    let check = |certificates: &[&str], state: &str, words: &str, from: &str| {
         let pem = Pem::write(&place, &certificates.concat(), &key);
         let report = pem.report(&place, &[]);
         let path = pem.certificate.display();
         let show =
             format!("openssl crl2pkcs7 -nocrl -certfile {path} | openssl pkcs7 -print_certs");
-        let append = format!("sh -c 'cat ISSUER.pem >> {path}'");
+        let append = format!("{from} | tee -a {path}");
         let commands: &[&str] = if state == "todo" { &[&show, &append] } else { &[] };
         report.finds("certificate", state, words, commands);
     };
-    check(&[&public, &middle_pem], "ok", "it is for scim.example.com");
-    check(&[&public, &middle_pem, &root_pem], "ok", "it expires in 90 days");
-    check(&[&public], "todo", "without the certificate of its issuer, CN=Middle, behind it");
-    check(&[&private], "note", "clients must know its issuer, CN=Middle");
-    check(&[&public, &root_pem], "todo", "the certificate of CN=Middle must follow that of");
+    check(&[&public, &middle_pem], "ok", "it is for scim.example.com", "");
+    check(&[&public, &middle_pem, &root_pem], "ok", "it expires in 90 days", "");
+    check(&[&private], "note", "clients must know its issuer, CN=Middle", "");
+    let words = "without the certificate of its issuer, CN=Middle, behind it";
+    check(&[&public], "todo", words, "curl -fsS http://a.example/i.der | openssl x509 -inform der");
+    let words = "the certificate of CN=Middle must follow that of";
+    check(&[&public, &root_pem], "todo", words, "cat ISSUER.pem");
+    // One of an authority is not replaced by one that vouches for itself.
+    let old = params(3).signed_by(&key, &middle).unwrap().pem();
+    let pem = Pem::write(&place, &(old + &middle_pem), &key);
+    let request = format!(
+        "openssl req -new -key {} -subj /CN=scim.example.com -addext \
+         subjectAltName=DNS:scim.example.com -out plumm.csr",
+        pem.key.display()
+    );
+    pem.report(&place, &[]).finds("certificate", "todo", "it expires in 3 days", &[&request]);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::cli::doctor::words::{DAY, seconds_between, when};
 use crate::cli::text::quoted;
 use crate::server::probe;
 use crate::server::tls::certificates::Files;
-use crate::server::tls::examined::{Chain, Examined, examine};
+use crate::server::tls::examined::{Chain, Examined, examine, is_self_signed};
+use crate::store::paths::beside;
 
 /// How many days before its end a certificate is to be renewed by hand at the latest,
 const DAYS_TO_DO: i64 = 7;
@@ -46,25 +47,41 @@ pub fn certificate(facts: &Facts) -> Finding {
     Finding::all(each.into_iter().flatten(), Finding::well("it is in order"))
 }
 
-/// What makes another certificate: the tool that has made this one, as far as that can be seen.
+/// What makes another certificate, in the way in which this one was made, as far as that is known.
 fn anew(facts: &Facts) -> Vec<String> {
     let host = facts.settings.public_url.as_deref().and_then(host_of);
     let host = host.unwrap_or_else(|| "scim.example.com".to_owned());
-    let [cert, key] = [&facts.settings.tls_cert, &facts.settings.tls_key].map(|it| {
-        let path = it.as_deref().unwrap_or_default();
-        (quoted(path), quoted(&format!("{path}.old")))
-    });
-    if cert.0.contains("/letsencrypt/") {
-        return vec![facts.remedy.as_root("certbot renew")];
+    let remedy = &facts.remedy;
+    let path = |it: &Option<String>| PathBuf::from(it.as_deref().unwrap_or_default());
+    let (cert, key) = (path(&facts.settings.tls_cert), path(&facts.settings.tls_key));
+    let word = |it: &Path| quoted(&it.to_string_lossy());
+    if cert.to_string_lossy().contains("/letsencrypt/") {
+        return vec![remedy.as_root("certbot renew")];
     }
-    let moves = format!("mv {} {} && mv {} {}", cert.0, cert.1, key.0, key.1);
-    let make = facts.remedy.plumm(&format!(
-        "tls self-signed --host {} --out-cert {} --out-key {}",
-        quoted(&host),
-        cert.0,
-        key.0
-    ));
-    vec![format!("{} && {make}", facts.remedy.for_file(&moves))]
+    let aside = |it: &Path| {
+        let command = format!("mv {} {}", word(it), word(&beside(it, ".old")));
+        it.exists().then(|| remedy.for_file(&command))
+    };
+    match is_self_signed(&cert) {
+        // The authority makes another one of this request.
+        Some(false) => vec![format!(
+            "openssl req -new -key {} -subj {} -addext {} -out plumm.csr",
+            word(&key),
+            quoted(&format!("/CN={host}")),
+            quoted(&format!("subjectAltName=DNS:{host}"))
+        )],
+        None if cert.exists() => Vec::new(),
+        _ => {
+            let make = remedy.plumm(&format!(
+                "tls self-signed --host {} --out-cert {} --out-key {}",
+                quoted(&host),
+                word(&cert),
+                word(&key)
+            ));
+            let steps = [aside(&cert), aside(&key), Some(make)];
+            vec![steps.into_iter().flatten().collect::<Vec<_>>().join(" && ")]
+        }
+    }
 }
 
 fn of_end(facts: &Facts, examined: &Examined) -> Option<Finding> {
@@ -94,11 +111,11 @@ fn of_key(facts: &Facts, key: &Path) -> Option<Finding> {
 fn of_chain(facts: &Facts, file: &Path, examined: &Examined) -> Option<Finding> {
     let shown = file.display();
     let path = quoted(&file.to_string_lossy());
-    let look = |text: String| {
+    let look = |text: String, issuer: String| {
         let show =
             format!("openssl crl2pkcs7 -nocrl -certfile {path} | openssl pkcs7 -print_certs");
-        let append = facts.remedy.for_file(&format!("sh -c 'cat ISSUER.pem >> {path}'"));
-        Finding::to_do(text, [show, append])
+        let append = facts.remedy.for_file(&format!("tee -a {path}"));
+        Finding::to_do(text, [show, format!("{issuer} | {append}")])
     };
     match &examined.chain {
         Chain::Whole => None,
@@ -111,18 +128,28 @@ fn of_chain(facts: &Facts, file: &Path, examined: &Examined) -> Option<Finding> 
             format!("it is alone in {shown}: clients must know its issuer, {issuer}"),
             [],
         )),
-        Chain::Missing { issuer } => Some(look(format!(
-            "it is alone in {shown}: most clients refuse it without the certificate of its issuer, \
-             {issuer}, behind it"
-        ))),
-        Chain::Broken { subject, issuer } => Some(look(format!(
-            "in {shown}, the certificate of {issuer} must follow that of {subject}, and does not"
-        ))),
+        Chain::Missing { issuer, url } => Some(look(
+            format!(
+                "it is alone in {shown}: most clients refuse it without the certificate of its \
+                 issuer, {issuer}, behind it"
+            ),
+            format!("curl -fsS {} | openssl x509 -inform der", quoted(url)),
+        )),
+        Chain::Broken { subject, issuer } => Some(look(
+            format!(
+                "in {shown}, the certificate of {issuer} must follow that of {subject}, and does \
+                 not"
+            ),
+            "cat ISSUER.pem".to_owned(),
+        )),
     }
 }
 
 fn of_names(facts: &Facts, examined: &Examined) -> Option<Finding> {
-    let names = examined.names.join(", ");
+    let names = match examined.names.as_slice() {
+        [] => "no host".to_owned(),
+        some => some.join(", "),
+    };
     let Some(host) = facts.settings.public_url.as_deref().and_then(host_of) else {
         return Some(Finding::well(format!("it is for {names}")));
     };

@@ -13,6 +13,9 @@ use crate::scim::datetime::Timestamp;
 use crate::server::tls::certificates::{Certificates, Files};
 use crate::server::tls::pem::{self, CertificateError};
 
+/// The object identifier of `id-ad-caIssuers`.
+const CA_ISSUERS: &str = "1.3.6.1.5.5.7.48.2";
+
 /// What a certificate says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Examined {
@@ -37,6 +40,8 @@ pub enum Chain {
     Missing {
         /// Who has issued it.
         issuer: String,
+        /// Where that one's is to be had, in DER form.
+        url: String,
     },
     /// The file has the certificate alone, of an authority that publishes none.
     Alone {
@@ -85,6 +90,14 @@ pub fn examine(files: &Files, now: Timestamp) -> Result<Examined, CertificateErr
     Ok(Examined { expires, names, chain: chain_of(own, &read), der: der.to_vec() })
 }
 
+/// Whether the first certificate of a file vouches for itself; `None` when it cannot be read.
+#[must_use]
+pub fn is_self_signed(certificate: &Path) -> Option<bool> {
+    let chain = pem::chain(&pem::read(certificate, "certificate").ok()?, certificate).ok()?;
+    let own = Certificate::from_der(chain.first()?).ok()?;
+    Some(own.tbs_certificate().issuer() == own.tbs_certificate().subject())
+}
+
 fn unreadable(path: &Path) -> CertificateError {
     CertificateError::of_file(path, "holds a certificate that cannot be read: get it anew")
 }
@@ -120,17 +133,22 @@ fn chain_of(own: &Certificate, all: &[Certificate]) -> Chain {
         Chain::SelfSigned
     } else {
         // Public authorities say in each certificate where that of the issuer is to be had.
-        match own.get_extension::<AuthorityInfoAccessSyntax>() {
-            Ok(Some((_, it))) if publishes_issuer(&it) => Chain::Missing { issuer },
-            _ => Chain::Alone { issuer },
+        let access = own.get_extension::<AuthorityInfoAccessSyntax>().ok().flatten();
+        match access.and_then(|(_, it)| url_of_issuer(&it)) {
+            Some(url) => Chain::Missing { issuer, url },
+            None => Chain::Alone { issuer },
         }
     }
 }
 
-/// Whether an authority says where its own certificate is (`id-ad-caIssuers`, RFC 5280 section
+/// Where an authority says that its own certificate is (`id-ad-caIssuers`, RFC 5280 section
 /// 4.2.2.1).
-fn publishes_issuer(access: &AuthorityInfoAccessSyntax) -> bool {
-    access.0.iter().any(|it| it.access_method.to_string() == "1.3.6.1.5.5.7.48.2")
+fn url_of_issuer(access: &AuthorityInfoAccessSyntax) -> Option<String> {
+    let mut found = access.0.iter().filter(|it| it.access_method.to_string() == CA_ISSUERS);
+    found.find_map(|it| match &it.access_location {
+        GeneralName::UniformResourceIdentifier(it) => Some(it.to_string()),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
