@@ -777,9 +777,18 @@ fn a_setting_that_nothing_knows_is_told() {
     report.finds("settings", "todo", "invalid value 'many'", &["env | grep ^PLUMM_"]);
     let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("PLUMM_TLS_CERTIFICATE", "x");
-    let _serving = Serving::start(command);
-    let words = "PLUMM_TLS_CERTIFICATE is set for the server";
-    doctor(&place).finds("settings", "todo", words, &["unset PLUMM_TLS_CERTIFICATE"]);
+    let serving = Serving::start(command);
+    let id = serving.child.id();
+    doctor(&place).finds(
+        "settings",
+        "todo",
+        "PLUMM_TLS_CERTIFICATE is set for the server, and plumm knows no such setting",
+        &[
+            "unset PLUMM_TLS_CERTIFICATE",
+            &format!("kill {id} && tail --pid={id} -f /dev/null"),
+            &plumm(&place, "serve --listen 127.0.0.1:0"),
+        ],
+    );
 }
 
 #[test]

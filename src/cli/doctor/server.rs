@@ -215,13 +215,14 @@ pub fn settings(facts: &Facts) -> Finding {
         of.iter().filter(known).cloned().collect()
     };
     let mut found: Vec<Finding> = Vec::new();
-    for (of, whose) in [(&own, "here"), (&of_server, "for the server")] {
-        for name in unknown(of) {
-            found.push(Finding::to_do(
-                format!("{name} is set {whose}, and plumm knows no such setting"),
-                [facts.remedy.unset(&name, whose != "here")],
-            ));
-        }
+    for name in unknown(&own) {
+        let text = format!("{name} is set here, and plumm knows no such setting");
+        found.push(Finding::to_do(text, [facts.remedy.unset(&name, false)]));
+    }
+    for name in unknown(&of_server) {
+        let text = format!("{name} is set for the server, and plumm knows no such setting");
+        let unset = [facts.remedy.unset(&name, true)];
+        found.push(Finding::to_do(text, unset.into_iter().chain(facts.remedy.restart())));
     }
     if let Some(error) = &facts.bad_setting {
         found.push(Finding::to_do(error.clone(), ["env | grep ^PLUMM_".to_owned()]));
