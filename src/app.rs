@@ -421,6 +421,14 @@ impl App {
             return Err(failure);
         }
         let header = call.request.header("Authorization");
+        if located.room.activated
+            && forwarded::is_proxied(call.request, &self.config.trusted_proxies)
+        {
+            match header {
+                Some(_) => self.metrics.proxied_with_token.add(),
+                None => self.metrics.proxied_without_token.add(),
+            }
+        }
         let reads = located.reads(&call.request.method);
         let purpose = if located.room.quick || !reads { Purpose::Quick } else { Purpose::Shared };
         let reads = reads || located.room.quick;

@@ -16,6 +16,7 @@
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
 //! cli/serve/permissions.rs       who else on the host can read the database
+//! cli/serve/note.rs              what a running server tells commands of itself
 //! cli/serve/periodic.rs          a thread that does something again and again
 //! cli/org.rs                     `plumm org`
 //! cli/org_show.rs                `plumm org show`
@@ -45,6 +46,16 @@
 //! cli/group.rs                   `plumm group`
 //! cli/group_show.rs              `plumm group show`
 //! cli/status.rs                  `plumm status`
+//! cli/doctor/mod.rs              `plumm doctor`: numbered checks
+//! cli/doctor/facts.rs            what they look at, read once
+//! cli/doctor/finding.rs          what a check found
+//! cli/doctor/remedy.rs           commands that mend it
+//! cli/doctor/words.rs            times and sizes in words
+//! cli/doctor/files.rs            checks of the database file
+//! cli/doctor/backups.rs          the check of the backups
+//! cli/doctor/server.rs           checks of the server and its host
+//! cli/doctor/certificate.rs      the check of the TLS certificate
+//! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
 //! cli/history.rs                 lines of the record of changes, in words
@@ -72,6 +83,7 @@
 //! server/tls/mod.rs              TLS
 //! server/tls/stream.rs           TLS over a socket
 //! server/tls/certificates.rs     the certificate in use, and its renewal
+//! server/tls/examined.rs         a certificate and its key, looked at without being used
 //! server/tls/pem.rs              the files of the certificate and its key
 //! server/request/mod.rs          the bytes of a connection become requests
 //! server/request/reader.rs       one request after the other
@@ -86,6 +98,7 @@
 //! server/slots/mod.rs            the slots of connections, and which one is evicted
 //! server/slots/state.rs          what a connection is doing and since when
 //! server/permits.rs              how many requests are handled at once
+//! server/probe.rs                asks a server on this host whether it can do its work
 //! server/budget.rs               how much memory request bodies may take
 //!
 //! http/mod.rs                    HTTP messages as plain values
@@ -216,6 +229,7 @@
 //! store/serve_lock.rs            one server at a time, and what it says of itself
 //! store/commits.rs               that something was committed, for who waits for it
 //! store/paths.rs                 paths of the file and of what stands beside it
+//! store/disk.rs                  how much room is left, and how much the files take
 //! store/mutex.rs                 locking a mutex whatever has panicked
 //! store/error.rs                 what can go wrong with the file
 //! store/tables/mod.rs            one file per table
@@ -254,6 +268,8 @@
 //! store/copies/mod.rs            copies of the file
 //! store/copies/view.rs           a file read as it is, with nothing changed or left beside it
 //! store/copies/check.rs          whether a file is whole, and what it holds
+//! store/copies/glance.rs         a look at a file that costs little and changes nothing
+//! store/copies/last_backup.rs    what became of the last backups, in a file beside the database
 //! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database

@@ -11,6 +11,7 @@ use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::store::copies::backup;
 use crate::store::copies::check::{self, OrgContent, Report};
+use crate::store::copies::last_backup;
 use crate::store::copies::restore;
 use crate::store::error::Error;
 
@@ -64,6 +65,7 @@ impl Check {
 /// Why there is none.
 pub fn backup(args: &Backup, session: &Session) -> Result<Answer, CliError> {
     let report = backup::backup(session.db(), &args.file).map_err(copy_refused)?;
+    last_backup::note_made(session.db(), session.now(), &args.file, &report);
     let text =
         format!("The backup {} is made and checked.\n{}", shown(&args.file), summary(&report));
     Ok(Answer { json: as_json(&args.file, &report), text })

@@ -3,6 +3,7 @@
 mod arguments;
 pub mod backup;
 pub mod config;
+pub mod doctor;
 pub mod erasure;
 pub mod error;
 pub mod group;
@@ -41,8 +42,10 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::cli::doctor::facts::Environment;
 use crate::cli::error::{CliError, EXIT_MISUSED};
 use crate::cli::logging::Format;
+use crate::cli::serve::note::Settings;
 use crate::cli::session::{DB_DEFAULT, Session};
 use crate::cli::settings::Surroundings;
 use crate::cli::text::printable_lines;
@@ -93,6 +96,8 @@ enum Command {
     Healthcheck(healthcheck::Args),
     /// Is the server running, and what is there of each organisation
     Status(status::Args),
+    /// Look for whatever needs to be done, and say how
+    Doctor(doctor::Args),
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
@@ -267,6 +272,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         }
         Command::Help(help) => return explain(invocation, &help),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
+        Command::Doctor(args) => doctor::run(&args, environment(invocation), &session),
         Command::Org(command) => {
             org::run(&command, &session, org_show::show).and_then(|it| session.print(&it))
         }
@@ -300,6 +306,20 @@ pub fn run(invocation: &Invocation) -> u8 {
             error.exit_code()
         }
     }
+}
+
+/// What `plumm doctor` must know of the grammar and the settings.
+fn environment(invocation: &Invocation) -> Environment {
+    let table = settings::table(&invocation.grammar);
+    let variables = settings::names::known(&table).map(str::to_owned).collect();
+    let program = invocation.typed.first().cloned().unwrap_or_default();
+    // How a server would be set that is started here, without a flag.
+    let settings = match parse(invocation, &[program, settings::SERVE.into()]) {
+        Ok((Cli { command: Command::Serve(args), .. }, _)) => Ok(Settings::of(&args)),
+        Err(Unparsed::Misused(text)) => Err(text.lines().next().unwrap_or_default().to_owned()),
+        _ => Ok(Settings::default()),
+    };
+    Environment { variables, settings }
 }
 
 /// Prints the help of a command.

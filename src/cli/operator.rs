@@ -14,15 +14,26 @@ const PASSWD: &str = "/etc/passwd";
 /// Support, and whose shell it was: `user:root sudo:ann`.
 #[must_use]
 pub fn actor() -> Actor {
-    // A process owns its entry in /proc.
-    let uid = fs::metadata("/proc/self").map(|it| it.uid()).ok();
-    let user = match uid {
-        Some(uid) => Some(user_named(&fs::read_to_string(PASSWD).unwrap_or_default(), uid)),
+    let user = match uid() {
+        Some(uid) => Some(user_name(uid)),
         None => env::var("USER").ok().filter(|it| !it.is_empty()),
     };
     // Who has typed it, where that is somebody else.
     let sudo = env::var("SUDO_USER").ok().filter(|it| !it.is_empty());
     Actor { client: client(user.as_deref(), sudo.as_deref()), ..Actor::cli() }
+}
+
+/// The number of the user whom this process belongs to.
+#[must_use]
+pub fn uid() -> Option<u32> {
+    // A process owns its entry in /proc.
+    fs::metadata("/proc/self").map(|it| it.uid()).ok()
+}
+
+/// The name of a user of this system; the number of one that has none.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    user_named(&fs::read_to_string(PASSWD).unwrap_or_default(), uid)
 }
 
 fn client(user: Option<&str>, sudo: Option<&str>) -> Option<String> {

@@ -1,6 +1,5 @@
 //! `plumm status`: whether the server runs, and what it holds of each organisation.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -12,8 +11,10 @@ use crate::cli::webhook;
 use crate::cli::webhook::shown::Shown;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
+use crate::store::copies::last_backup::{self, LastBackups};
+use crate::store::disk;
 use crate::store::open::Open;
-use crate::store::paths::{beside, resolved};
+use crate::store::paths::folder_of;
 use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::census::Census;
 use crate::store::tables::org::Org;
@@ -24,23 +25,6 @@ use crate::store::transaction::Read;
 #[command(after_help = "Example, for a program that watches plumm:\n  plumm status --json\n\n\
                         The exit code is 0 whether the server is running or not.")]
 pub struct Args {}
-
-/// The note that a running server leaves for this command: `base` is its base URL, `certificate`
-/// when its certificate expires, in seconds since the epoch.
-#[must_use]
-pub fn status_note(base: &str, started: Timestamp, certificate: Option<i64>) -> String {
-    let expires =
-        certificate.map(|it| Timestamp::from_nanoseconds(it.saturating_mul(1_000_000_000)));
-    let mut note = json!({
-        "pid": std::process::id(),
-        "url": base,
-        "started": started.to_string(),
-    });
-    if let Some(at) = expires {
-        note["certificate_expires"] = at.to_string().into();
-    }
-    note.to_string()
-}
 
 /// Runs the command.
 ///
@@ -55,19 +39,36 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
     })?;
     drop(store);
     let server = server(session.db())?;
-    let bytes = bytes_of(session.db());
+    let (server, last_refusal) = server;
+    let sizes = disk::sizes(session.db());
+    let bytes = sizes.file.saturating_add(sizes.log);
+    let backups = last_backup::read(session.db());
     let json = json!({
         "server": server,
-        "database": { "path": session.db().to_string_lossy(), "bytes": bytes, "schema": schema },
+        "database": {
+            "path": session.db().to_string_lossy(),
+            "bytes": bytes,
+            "wal_bytes": sizes.log,
+            "free_bytes": disk::free_bytes(folder_of(session.db())).ok(),
+            "schema": schema,
+        },
+        "backup": as_json(&backups),
+        "last_refusal": last_refusal,
         "orgs": orgs.iter().map(OrgStatus::as_json).collect::<Vec<_>>(),
     });
     let mut text = format!(
         "Server       {}\n\
-         Database     {}, {} KiB, schema {schema}\n",
+         Database     {}, {} KiB, of which {} KiB in the write-ahead log, schema {schema}\n",
         in_words(&server),
         printable(&session.db().to_string_lossy()),
         bytes.div_ceil(1024),
+        sizes.log.div_ceil(1024),
     );
+    text += &in_lines(&backups);
+    if let Some(at) = last_refusal.as_str() {
+        text +=
+            &format!("Refused      a request of an identity provider, last at {}\n", printable(at));
+    }
     if let Some(at) = server["certificate_expires"].as_str() {
         text += &format!("Certificate  expires {}\n", printable(at));
     }
@@ -147,21 +148,22 @@ impl OrgStatus {
     }
 }
 
-/// Whether a server runs on this file, and what its note says.
-fn server(database: &Path) -> Result<Value, CliError> {
+/// Whether a server runs on this file, and what its note says; and when it last refused a request.
+fn server(database: &Path) -> Result<(Value, Value), CliError> {
     let serving = serving(database)?;
     // A server that has only just started has left no note.
     let noted: Value = match &serving {
         Serving::Here(note) => serde_json::from_str(note).unwrap_or_default(),
         Serving::Nobody | Serving::Elsewhere => Value::Null,
     };
-    Ok(json!({
+    let server = json!({
         "running": serving != Serving::Nobody,
         "pid": noted["pid"],
         "url": noted["url"],
         "started": noted["started"],
         "certificate_expires": noted["certificate_expires"],
-    }))
+    });
+    Ok((server, noted["last_refusal"].clone()))
 }
 
 fn in_words(server: &Value) -> String {
@@ -178,9 +180,34 @@ fn in_words(server: &Value) -> String {
     }
 }
 
-/// The size of the database with the log beside it, in bytes.
-fn bytes_of(database: &Path) -> u64 {
-    let log = beside(&resolved(database), "-wal");
-    let sizes = [database, &log].map(|it| fs::metadata(it).map_or(0, |it| it.len()));
-    sizes.iter().sum()
+/// What became of the last backups, as JSON.
+fn as_json(backups: &LastBackups) -> Value {
+    let made = backups.made.as_ref().map(|it| {
+        json!({
+            "time": it.time.to_string(),
+            "file": it.file.to_string_lossy(),
+            "bytes": it.bytes,
+            "change": it.change,
+        })
+    });
+    let failed = backups.failed.as_ref().map(|(since, it)| {
+        json!({ "since": since.to_string(), "time": it.time.to_string(), "reason": it.reason })
+    });
+    json!({ "made": made, "failed": failed })
+}
+
+/// The same as lines of text.
+fn in_lines(backups: &LastBackups) -> String {
+    let mut text = match &backups.made {
+        Some(it) => {
+            let file = printable(&it.file.to_string_lossy());
+            format!("Backup       made {}, up to change {}: {file}\n", it.time, it.change)
+        }
+        None => "Backup       none is known\n".to_owned(),
+    };
+    if let Some((since, it)) = &backups.failed {
+        let reason = printable(&it.reason);
+        text += &format!("             FAILED at {}, and each since {since}: {reason}\n", it.time);
+    }
+    text
 }

@@ -41,6 +41,15 @@ pub fn limited_client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
     }
 }
 
+/// Whether a request came through a proxy: a trusted one, or one that says so itself.
+#[must_use]
+pub fn is_proxied(request: &Request, proxies: &[IpNet]) -> bool {
+    let named = |(name, _): &(String, String)| {
+        ["X-Forwarded-For", "Forwarded", "Via"].iter().any(|it| name.eq_ignore_ascii_case(it))
+    };
+    request.peer.is_some_and(|it| is_in(it, proxies)) || request.headers.iter().any(named)
+}
+
 /// Whom the fields of a trusted proxy name, if they can be believed; `None` when there are none.
 fn named(request: &Request, peer: IpAddr, proxies: &[IpNet]) -> Option<Option<IpAddr>> {
     if !is_in(peer, proxies) {

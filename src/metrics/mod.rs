@@ -28,7 +28,11 @@ const STATUSES: [u16; 25] = [
 ];
 /// The methods that are told apart; any other counts as the last one.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
-/// The certificate expiry of a server without a certificate.
+/// What begins the names of the routes of identity providers.
+const PROVISIONING: &str = "/scim/";
+/// The status of what is not there: providers ask for that without anything being wrong.
+const NOT_FOUND: u16 = 404;
+/// A time that is not known.
 const UNSET: i64 = i64::MIN;
 
 /// What is counted of one route.
@@ -64,6 +68,10 @@ pub struct Metrics {
     pub rate_limited: Counter,
     /// Refused requests by reason.
     pub refused: Refused,
+    /// Requests of identity providers that a proxy passed on with a token,
+    pub proxied_with_token: Counter,
+    /// and without one.
+    pub proxied_without_token: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
     budgets: Budgets,
@@ -71,6 +79,7 @@ pub struct Metrics {
     unread: [Counter; STATUSES.len()],
     started: i64,
     certificate_expires: AtomicI64,
+    last_refusal: AtomicI64,
 }
 
 impl Metrics {
@@ -94,12 +103,15 @@ impl Metrics {
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
             refused: Refused::default(),
+            proxied_with_token: Counter::default(),
+            proxied_without_token: Counter::default(),
             panics: Counter::default(),
             budgets: Budgets::default(),
             routes: routes.iter().map(of_route).collect(),
             unread: Default::default(),
             started,
             certificate_expires: AtomicI64::new(UNSET),
+            last_refusal: AtomicI64::new(UNSET),
         }
     }
 
@@ -132,6 +144,25 @@ impl Metrics {
     #[must_use]
     pub fn certificate_expiry(&self) -> Option<i64> {
         Some(self.certificate_expires.load(Ordering::Relaxed)).filter(|it| *it != UNSET)
+    }
+
+    /// How many requests of identity providers were refused: those that were answered with a status
+    /// from 400 to 499, but for 404.
+    #[must_use]
+    pub fn refused_provisioning(&self) -> u64 {
+        let routes = self.routes.iter().filter(|it| it.label.starts_with(PROVISIONING));
+        let refused =
+            |(status, _): &(&u16, &Counter)| (400..500).contains(*status) && **status != NOT_FOUND;
+        routes
+            .flat_map(|it| &it.requests)
+            .flat_map(|it| STATUSES.iter().zip(it).filter(refused))
+            .map(|(_, count)| count.get())
+            .sum()
+    }
+
+    /// Sets when a request of an identity provider was last refused, in seconds since the epoch.
+    pub fn set_last_refusal(&self, seconds: i64) {
+        self.last_refusal.store(seconds, Ordering::Relaxed);
     }
 
     /// All metrics as text, and what the operating system says of this process.
@@ -216,11 +247,23 @@ impl Metrics {
             text.sample(&[], value);
         }
         self.refused.add_to(&mut text);
+        let name = "plumm_proxied_requests_total";
+        let help = "Requests of identity providers that came through a proxy.";
+        text.family(name, "counter", help);
+        text.sample(&[("authorization", "present")], self.proxied_with_token.get());
+        text.sample(&[("authorization", "absent")], self.proxied_without_token.get());
         self.webhooks.add_to(&mut text);
         self.budgets.add_to(&mut text);
         if let Some(seconds) = self.certificate_expiry() {
             let name = "plumm_certificate_expiry_timestamp_seconds";
             text.family(name, "gauge", "When the TLS certificate expires, since the epoch.");
+            text.sample(&[], seconds);
+        }
+        let refusal = Some(self.last_refusal.load(Ordering::Relaxed)).filter(|it| *it != UNSET);
+        if let Some(seconds) = refusal {
+            let name = "plumm_last_refusal_timestamp_seconds";
+            let help = "When a request of an identity provider was last refused, since the epoch.";
+            text.family(name, "gauge", help);
             text.sample(&[], seconds);
         }
         let name = "process_start_time_seconds";

@@ -11,6 +11,7 @@ pub mod budget;
 mod connection;
 pub mod limits;
 mod permits;
+pub mod probe;
 mod protocol;
 mod render;
 pub mod request;

@@ -5,6 +5,7 @@ pub mod commits;
 pub mod connection;
 pub mod copies;
 pub mod database_file;
+pub mod disk;
 pub mod error;
 pub mod idle;
 pub mod migrate;

@@ -85,7 +85,7 @@ fn a_backup_beside_a_writing_server_is_whole_and_stops_nobody() {
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(serving.stop("TERM").0, Some(0));
-    let names = ["copy0.db", "copy1.db", "copy2.db", "copy3.db", "plumm.db"];
+    let names = ["copy0.db", "copy1.db", "copy2.db", "copy3.db", "plumm.db", "plumm.db-status"];
     assert_eq!(place.files(), names);
 }
 
@@ -114,7 +114,7 @@ fn a_backup_replaces_nothing_and_leaves_nothing_when_it_fails() {
          says 7. To hand the file to support as it is: copy it with cp, and the -wal file beside \
          it, while no server runs on it",
     );
-    assert_eq!(place.files(), ["copy.db", "letter.db", "plumm.db"]);
+    assert_eq!(place.files(), ["copy.db", "letter.db", "plumm.db", "plumm.db-status"]);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_a_killed_backup_has_left_is_no_hindrance() {
         fs::write(place.folder.path().join(name), "half of something").unwrap();
     }
     place.plumm(&["backup", "copy.db"]).succeeds();
-    assert_eq!(place.files(), ["copy.db", "plumm.db"]);
+    assert_eq!(place.files(), ["copy.db", "plumm.db", "plumm.db-status"]);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_restore_brings_back_the_copy_and_keeps_what_was_there() {
     let kept = text(&restored["kept"]);
     assert_eq!(users(&place.json(&["check", &kept])), 4, "the log of the old file went with it");
     let name = Path::new(&kept).file_name().unwrap().to_str().unwrap().to_owned();
-    assert_eq!(place.files(), ["copy.db", "plumm.db", name.as_str()]);
+    assert_eq!(place.files(), ["copy.db", "plumm.db", "plumm.db-status", name.as_str()]);
     let serving = place.serve(&[]);
     assert_eq!(serving.test_credentials(&token), 200);
     let (_, list) = serving.get("/scim/v2/Users?count=0", &token);

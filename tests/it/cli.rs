@@ -1132,7 +1132,7 @@ fn the_status_says_what_runs_and_what_there_is() {
     assert!(
         lines[0].starts_with("Server       running at https://scim.example.com/scim/v2 since 2")
     );
-    assert!(lines[4].starts_with("acme       yes        1       0         1       2"), "{lines:?}");
+    assert!(lines[5].starts_with("acme       yes        1       0         1       2"), "{lines:?}");
     assert_eq!(serving.stop("TERM").0, Some(0));
     assert_eq!(place.json(&["status"])["server"], nothing);
     assert_eq!(place.files(), ["plumm.db"]);

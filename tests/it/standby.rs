@@ -219,5 +219,5 @@ fn with_external_checkpoints_nothing_of_plumm_checkpoints() {
     grows("by a command after the end");
     // A server without the flag takes checkpoints back.
     assert_eq!(place.serve(&[]).stop("TERM").0, Some(0));
-    assert_eq!(place.files(), ["copy.db", "plumm.db"]);
+    assert_eq!(place.files(), ["copy.db", "plumm.db", "plumm.db-status"]);
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A certificate and its key, as PEM.
 pub struct Issued {
     pub certificate: String,
-    key: String,
+    pub key: String,
 }
 
 pub fn issue(key: &KeyPair) -> Issued {

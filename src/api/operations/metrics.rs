@@ -4,7 +4,11 @@ use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::metrics::text::CONTENT_TYPE;
+use crate::metrics::text::{CONTENT_TYPE, Text};
+use crate::scim::datetime::Timestamp;
+use crate::store::copies::last_backup;
+use crate::store::disk;
+use crate::store::paths::folder_of;
 use crate::store::tables::token::Scope;
 
 /// Answers with the counters of the server, and the accounts, groups and token expiries of this
@@ -43,6 +47,14 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
         text.family(name, kind, help);
         text.sample(&[], value);
     }
+    add_file(&mut text, context);
+    let contact = tokens.iter().filter(|it| it.scope == Scope::Scim).filter_map(|it| it.last_used);
+    if let Some(at) = contact.max() {
+        let name = "plumm_last_contact_timestamp_seconds";
+        let help = "When a valid token of its identity provider was last used, to the minute.";
+        text.family(name, "gauge", help);
+        text.sample(&[], at.nanoseconds() / 1_000_000_000);
+    }
     text.family("plumm_users", "gauge", "Accounts of the organisation whose token asks.");
     text.sample(&[("state", "active")], census.active);
     text.sample(&[("state", "inactive")], census.inactive);
@@ -57,4 +69,42 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
         }
     }
     Ok(Response::new(200, CONTENT_TYPE, text.into_bytes()))
+}
+
+/// Adds how large the database is, how much room its disk has, and what became of its backups.
+fn add_file(text: &mut Text, context: &Context) {
+    let database = context.store.path();
+    let sizes = disk::sizes(database);
+    let backups = last_backup::read(database);
+    let seconds = |it: Timestamp| it.nanoseconds() / 1_000_000_000;
+    let made = backups.made.as_ref();
+    for (name, help, value) in [
+        ("plumm_database_bytes", "The size of the database file.", i64::try_from(sizes.file).ok()),
+        ("plumm_wal_bytes", "The size of its write-ahead log.", i64::try_from(sizes.log).ok()),
+        (
+            "plumm_disk_free_bytes",
+            "Room on the disk of the database.",
+            disk::free_bytes(folder_of(database)).ok().and_then(|it| i64::try_from(it).ok()),
+        ),
+        (
+            "plumm_backup_last_success_timestamp_seconds",
+            "When the last backup was made, since the epoch.",
+            made.map(|it| seconds(it.time)),
+        ),
+        (
+            "plumm_backup_last_success_bytes",
+            "The size of the last backup.",
+            made.and_then(|it| i64::try_from(it.bytes).ok()),
+        ),
+        (
+            "plumm_backup_failed",
+            "Whether the attempts at a scheduled backup since then have failed.",
+            Some(i64::from(backups.failed.is_some())),
+        ),
+    ] {
+        if let Some(value) = value {
+            text.family(name, "gauge", help);
+            text.sample(&[], value);
+        }
+    }
 }

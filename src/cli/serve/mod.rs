@@ -3,6 +3,7 @@
 pub mod allocator;
 pub mod args;
 mod first_run;
+pub mod note;
 mod periodic;
 mod permissions;
 pub mod scheduled_backups;
@@ -21,17 +22,15 @@ use signal_hook::iterator::Signals;
 use crate::app::App;
 use crate::cli::error::CliError;
 use crate::cli::serve::args::{Args, local_url};
+use crate::cli::serve::note::{Note, NoteKeeper, Settings};
 use crate::cli::serve::periodic::Periodic;
 use crate::cli::session::Session;
-use crate::cli::status;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::scim::datetime::Timestamp;
 use crate::server::Server;
 use crate::server::limits::Limits;
 use crate::server::tls::certificates::{Certificates, Files};
 use crate::store::Store;
-use crate::store::error::Error;
 use crate::store::open::Open;
 use crate::webhooks::Webhooks;
 
@@ -39,8 +38,9 @@ use crate::webhooks::Webhooks;
 const EXIT_CUT_SHORT: i32 = 1;
 /// How often housekeeping is done, which no request should wait for.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
-/// How often the files of the TLS certificate are read for a renewal.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(3);
+/// How often the files of the TLS certificate are read for a renewal, and commands are told what is
+/// new.
+const NOTE_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -70,8 +70,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         trusted_proxies: args.trusted_proxies.clone(),
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
-    let started = session.now();
-    publish_status(&store, &app, &base, started, certificates.as_deref())?;
+    let note = Note {
+        pid: std::process::id(),
+        url: base,
+        started: session.now().to_string(),
+        local: Some(local_url(scheme, address)),
+        settings: Some(Settings::of(args)),
+        ..Note::default()
+    };
+    let keeper = NoteKeeper::new(Arc::clone(&store), Arc::clone(&app), note);
+    keeper.publish(certificates.as_deref(), session.now())?;
     let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
     let server = match &certificates {
         Some(it) => Server::start_tls(limits, listener, Arc::clone(&app), Arc::clone(it)),
@@ -90,25 +98,25 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         };
         Periodic::start("housekeeping", || HOUSEKEEPING_INTERVAL, work).map_err(no_thread)?
     };
-    let keeper = {
+    let refusals = {
         let app = Arc::clone(&app);
         let keep = move || app.keep_refusals();
         thread::Builder::new().name("refusals".to_owned()).spawn(keep).map_err(no_thread)?
     };
-    let renewal = certificates.clone().map(|it| {
-        let (store, app) = (Arc::clone(&store), Arc::clone(&app));
+    let notes = {
+        let certificates = certificates.clone();
         let work = move || {
-            it.check_for_renewal(Clock::System.now());
-            if app.metrics().certificate_expiry() != Some(it.expires())
-                && let Err(error) = publish_status(&store, &app, &base, started, Some(&it))
-            {
-                log::warn!("`plumm status` cannot be told of the new certificate: {error}");
+            let now = Clock::System.now();
+            if let Some(it) = &certificates {
+                it.check_for_renewal(now);
             }
-            RENEWAL_INTERVAL
+            if let Err(error) = keeper.publish(certificates.as_deref(), now) {
+                log::warn!("`plumm status` and `plumm doctor` cannot be told what is new: {error}");
+            }
+            NOTE_INTERVAL
         };
-        Periodic::start("certificate", || RENEWAL_INTERVAL, work)
-    });
-    let renewal = renewal.transpose().map_err(no_thread)?;
+        Periodic::start("note", || NOTE_INTERVAL, work).map_err(no_thread)?
+    };
     let backups = backup_dir.map(|it| scheduled_backups::start(&args.backups, session.db(), it));
     let backups = backups.transpose().map_err(no_thread)?;
 
@@ -117,29 +125,14 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     webhooks.begin_stop();
     server.stop();
     webhooks.stop();
-    drop((renewal, housekeeper));
+    drop((notes, housekeeper));
     app.shut_down();
-    let _ = keeper.join();
+    let _ = refusals.join();
     drop(checkpointer);
     // Last, since a backup that is under way is waited for.
     drop(backups);
     log::info!("stopped");
     Ok(())
-}
-
-/// Tells `plumm status` and the metrics what runs here.
-fn publish_status(
-    store: &Store,
-    app: &App,
-    base: &str,
-    started: Timestamp,
-    certificates: Option<&Certificates>,
-) -> Result<(), Error> {
-    let expires = certificates.map(Certificates::expires);
-    if let Some(seconds) = expires {
-        app.metrics().set_certificate_expiry(seconds);
-    }
-    store.note_serving(&status::status_note(base, started, expires))
 }
 
 /// The certificate and key that `--tls-cert` and `--tls-key` name; clap sees to it that they come

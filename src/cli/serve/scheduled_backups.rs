@@ -10,6 +10,7 @@ use crate::cli::serve::periodic::Periodic;
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
 use crate::store::copies::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
+use crate::store::copies::last_backup;
 use crate::store::error::Error;
 
 /// How soon a backup that failed is tried again.
@@ -79,6 +80,24 @@ impl Schedule {
         Err(CliError::Failed(format!("--backup-dir {}: {fault}", dir.display())))
     }
 
+    /// The folder of the backups.
+    #[must_use]
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// How many hours lie between two of them.
+    #[must_use]
+    pub fn every(&self) -> u32 {
+        self.every
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn keep(&self) -> u32 {
+        self.keep
+    }
+
     fn interval(&self) -> Duration {
         Duration::from_secs(u64::from(self.every) * 60 * 60)
     }
@@ -103,6 +122,7 @@ impl Schedule {
         }
         let target = dir.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", now.stamp()));
         let report = backup(database, &target)?;
+        last_backup::note_made(database, now, &target, &report);
         let number = report.last_change.map_or(0, |(number, _)| number);
         log::info!("backup {} made, up to change {number}", target.display());
         let mut backups = backups_in(dir).map_err(io)?;
@@ -141,6 +161,7 @@ pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Per
     let work = move || match schedule.back_up(&database, &dir, Clock::System.now()) {
         Ok(()) => schedule.interval(),
         Err(error) => {
+            last_backup::note_failed(&database, Clock::System.now(), &error);
             let retry = RETRY_PAUSE.min(schedule.interval());
             let minutes = retry.as_secs() / 60;
             log::error!("the backup failed, and is tried again in {minutes} minutes: {error}");
@@ -150,8 +171,11 @@ pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Per
     Periodic::start("backup", first, work)
 }
 
-/// The backups in a folder, the oldest first.
-fn backups_in(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
+/// The backups in a folder, the oldest first: when each was made, and its name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn backups_in(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
     let names = names(dir)?.into_iter();
     let mut backups: Vec<_> = names.filter_map(|it| Some((time_in(&it)?, it))).collect();
     backups.sort();

@@ -33,17 +33,21 @@ impl Unknown {
     }
 }
 
+/// The variables that something knows: settings, and what is none.
+pub fn known(table: &[Setting]) -> impl Iterator<Item = &str> {
+    let settings = table.iter().map(|it| it.variable.as_str());
+    settings.chain([STARTED_AGAIN]).chain(OF_EXAMPLES)
+}
+
 /// The variables of the surroundings that nothing knows.
 #[must_use]
 pub fn unknown(surroundings: &Surroundings, table: &[Setting]) -> Vec<Unknown> {
-    let known: Vec<&str> = table.iter().map(|it| it.variable.as_str()).collect();
-    let is_known =
-        |it: &str| known.contains(&it) || it == STARTED_AGAIN || OF_EXAMPLES.contains(&it);
-    let strange = surroundings.names().filter(|(name, _)| !is_known(name));
+    let settings: Vec<&str> = table.iter().map(|it| it.variable.as_str()).collect();
+    let strange = surroundings.names().filter(|(name, _)| !known(table).any(|it| it == *name));
     let unknown = strange.map(|(name, line)| Unknown {
         name: name.to_owned(),
         line,
-        nearest: nearest(name, &known).map(str::to_owned),
+        nearest: nearest(name, &settings).map(str::to_owned),
     });
     unknown.collect()
 }

@@ -72,6 +72,15 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// Checks that a server could use these files now, and says until when.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificates::load`].
+    pub fn checked(files: &Files, now: Timestamp) -> Result<Timestamp, CertificateError> {
+        Ok(Contents::read(files)?.parse(files, now)?.expires)
+    }
+
     /// When the certificate in use ends, in seconds since the epoch.
     #[must_use]
     pub fn expires(&self) -> i64 {

@@ -1,5 +1,6 @@
 //! TLS: the stream over a socket, and the certificate that it is served with.
 
 pub mod certificates;
-mod pem;
+pub mod examined;
+pub mod pem;
 pub mod stream;

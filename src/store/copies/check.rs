@@ -102,7 +102,10 @@ pub fn check(path: &Path, scratch: &Path) -> Result<Report, Error> {
 }
 
 /// The fault that the first bytes or the length of the file show, before SQLite opens it.
-fn header_fault(path: &Path) -> Result<Option<String>, Error> {
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn header_fault(path: &Path) -> Result<Option<String>, Error> {
     let io = |error| Error::Io(path.to_owned(), error);
     let file = DatabaseFile::open(path).map_err(io)?;
     let file = file.file().map_err(io)?;
@@ -486,7 +489,11 @@ fn content(connection: &Connection) -> Result<Vec<OrgContent>, Error> {
     Ok(orgs)
 }
 
-fn last_change(connection: &Connection) -> Result<Option<(i64, Timestamp)>, Error> {
+/// The number and time of the last line of the provisioning log.
+///
+/// # Errors
+/// Failures of SQLite.
+pub fn last_change(connection: &Connection) -> Result<Option<(i64, Timestamp)>, Error> {
     let sql = "SELECT seq, time FROM provisioning_log ORDER BY seq DESC LIMIT 1";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query([])?;

@@ -3,5 +3,7 @@
 pub mod backup;
 pub mod check;
 pub mod columns;
+pub mod glance;
+pub mod last_backup;
 pub mod restore;
 pub mod view;

@@ -203,6 +203,17 @@ impl Read<'_> {
         Ok(time.map(Timestamp::from_nanoseconds))
     }
 
+    /// When anything of an organisation was last changed, by whomever, as far back as the log goes.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_line(&self, org: OrgKey) -> Result<Option<Timestamp>, Error> {
+        let sql = "SELECT time FROM provisioning_log WHERE org = ? ORDER BY seq DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let time = statement.query_row([org.0], |row| row.get(0)).optional()?;
+        Ok(time.map(Timestamp::from_nanoseconds))
+    }
+
     /// The lines about a resource.
     ///
     /// # Errors
