@@ -11,6 +11,7 @@ use base64ct::{Base64, Encoding};
 use plumm::clock::Clock;
 use plumm::store::Store;
 use plumm::store::open::Open;
+use plumm::store::tables::resource::Kind;
 use ring::hmac;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
@@ -234,6 +235,66 @@ fn events_come_signed_and_in_order_and_only_those_that_are_wanted() {
     assert_eq!(serving.stop("TERM").0, Some(0));
 }
 
+/// The record keeps no list of so many: each application is told that there is one, and what to do.
+#[test]
+fn a_push_of_very_many_members_is_told_as_incomplete_by_feed_and_webhook() {
+    const PEOPLE: u64 = 2_000;
+    let place = Place::with_acme();
+    let token = place.token();
+    let read = text(&place.json(&["token", "create", "acme", "--scope", "read"])["token"]);
+    let store = Store::open(&place.folder.database(), Open::Existing).unwrap();
+    let people: Vec<Value> = store
+        .write(Clock::System.now(), |tx| {
+            let org = tx.orgs()?[0].key;
+            let kind = Kind { org, resource_type: "User", location_base: "" };
+            let add = |it| {
+                let id = plumm::id::resource(it);
+                let body = json!({"schemas": [], "id": id, "userName": format!("u{it}@x.y")});
+                tx.add_resource(kind, &id, body.as_object().unwrap())?;
+                Ok(json!({ "value": id }))
+            };
+            (0..PEOPLE).map(add).collect::<Result<_, plumm::store::error::Error>>()
+        })
+        .unwrap();
+    drop(store);
+    let serving = place.serve(&[]);
+    let receiver = Receiver::new(OK);
+    add(&place, &receiver, &[]);
+    let staff = json!({"displayName": "Staff", "members": people[..1_000]}).to_string();
+    let (status, made) = serving.send("POST", "/scim/v2/Groups", &token, &staff);
+    assert_eq!(status, 201, "{made}");
+    let at = format!("/scim/v2/Groups/{}", text(&made["id"]));
+    let all = json!({"displayName": "Staff", "members": people}).to_string();
+    assert_eq!(serving.send("PUT", &at, &token, &all).0, 200);
+    let none = json!({"displayName": "Staff", "members": []}).to_string();
+    assert_eq!(serving.send("PUT", &at, &token, &none).0, 200);
+    receiver.wait_for(4);
+    let sent: Vec<Value> = receiver.received().iter().map(|it| it.json()["data"].clone()).collect();
+    let (status, page) = serving.get("/access/v1/changes", &read);
+    assert_eq!(status, 200);
+    let page: Value = serde_json::from_str(&page).unwrap();
+    for events in [&sent, page["changes"].as_array().unwrap()] {
+        let told: Vec<_> = events.iter().map(|it| (text(&it["type"]), &it["incomplete"])).collect();
+        let changed = || "group.members_changed".to_owned();
+        let expected = [
+            ("group.created".to_owned(), &Value::Null),
+            (changed(), &Value::Null),
+            (changed(), &Value::Null),
+            (changed(), &json!(true)),
+        ];
+        assert_eq!(told, expected);
+        for it in &events[1..3] {
+            assert_eq!(it["changed"]["members"]["added"].as_array().unwrap().len(), 1_000);
+        }
+        assert!(events[3]["changed"]["members"]["leftOut"].as_u64().unwrap() > 64 * 1024);
+        assert_eq!(events[3]["changed"]["members"].get("removed"), None);
+    }
+    // What the application is told to read is whole.
+    let (status, group) = serving.get(&at, &read);
+    assert_eq!((status, group.contains("\"members\":[]")), (200, true));
+    assert_eq!(serving.stop("TERM").0, Some(0));
+}
+
 #[test]
 fn a_rotation_signs_with_both_keys() {
     let place = Place::with_acme();
@@ -394,12 +455,15 @@ fn gone_disables_and_enable_goes_on_where_it_was() {
     assert_eq!(status["orgs"][0]["webhooks"][0]["state"], "disabled");
     assert!(place.plumm(&["status"]).succeeds().contains("disabled"));
     wait_until(|| serving.get("/metrics", &admin).1.contains("plumm_webhooks_disabled 1"));
+    let told = "plumm_events_told_total{by=\"webhook\",type=\"user.created\"}";
+    assert!(serving.get("/metrics", &admin).1.contains(&format!("{told} 0\n")));
 
     receiver.set(OK);
     assert_eq!(place.json(&["webhook", "enable", &id])["state"], "active");
     receiver.wait_for(3);
     let got = receiver.ids();
     assert_eq!(got.len(), 2, "{got:?}");
+    wait_until(|| serving.get("/metrics", &admin).1.contains(&format!("{told} 2\n")));
     // From the first one on again, with the same ids.
     let from = got[0].split('_').nth(1).unwrap();
     place.json(&["webhook", "replay", &id, "--from", from]);
