@@ -77,6 +77,7 @@
 //! metrics/mod.rs                 what the server counts
 //! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
+//! metrics/events.rs              events that applications were told
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process
 //! metrics/webhooks.rs            deliveries of webhooks

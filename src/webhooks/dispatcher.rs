@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::id;
 use crate::metrics::Metrics;
+use crate::metrics::events::Way;
 use crate::metrics::webhooks::Lag;
 use crate::store::Store;
 use crate::store::error::Error;
@@ -207,7 +208,10 @@ impl Dispatcher {
                 Report::Sent { webhook, revision, item, time, outcome } => {
                     let counters = &self.metrics.webhooks;
                     match outcome.error {
-                        None => counters.delivered.add(),
+                        None => {
+                            counters.delivered.add();
+                            self.metrics.events_told.add(Way::Webhook, &item.kind);
+                        }
                         Some(_) => counters.failed.add(),
                     }
                     if let Some(it) = self.endpoints.get_mut(&*webhook)
