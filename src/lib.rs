@@ -23,6 +23,7 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
+//! cli/webhook/recorded.rs        what the record of changes says of an endpoint
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/user.rs                    `plumm user`
 //! cli/group.rs                   `plumm group`
@@ -144,6 +145,7 @@
 //! scim/returned.rs               what of a resource a client asked to see
 //! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
+//! scim/reference.rs              references to other resources within a value
 //! scim/resource.rs               the representation of a resource
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order

@@ -309,6 +309,7 @@ impl Write<'_> {
         if stored.deleted.is_none() {
             self.add_to_count(org, resource_type, -1)?;
         }
+        self.forget_answers(org)?;
         self.forget_changes(&stored.id, lines)
     }
 
