@@ -1,5 +1,5 @@
 """Webhooks of the real server, verified by what others have written: HMAC by the library of Standard Webhooks,
-Ed25519 by another one of cryptography.
+Ed25519 by another one of cryptography; and to a receiver that is killed with kill -9.
 
     python3 .ci/webhooks.py BINARY
 
@@ -10,6 +10,9 @@ import base64
 import http.server
 import json
 import os
+import random
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +26,9 @@ from plumm import Client, Server, command, patch, user  # noqa: E402
 
 PATIENCE_SECONDS = 30
 PEOPLE = 50
+# How often a receiver is killed, and how long it takes for one event: mostly it is killed within one.
+KILLS = 8
+TAKES_SECONDS = 0.02
 
 
 class Receiver:
@@ -52,6 +58,89 @@ class Receiver:
         while len(self.received) < count:
             assert time.monotonic() < ends, f"{len(self.received)} of {count} events came"
             time.sleep(0.01)
+
+
+class Program:
+    """A receiver in a process of its own. It answers once the event is in its file for good, as one must."""
+
+    SOURCE = '''
+import http.server, os, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        time.sleep(float(sys.argv[2]))
+        file.write(self.headers["webhook-id"] + "\\n")
+        file.flush()
+        os.fsync(file.fileno())
+        time.sleep(float(sys.argv[2]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+file = open(sys.argv[3], "a")
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+'''
+
+    def __init__(self, file):
+        self.file, self.port = file, 0
+        self.start()
+
+    def start(self):
+        arguments = [sys.executable, "-c", Program.SOURCE, str(self.port), str(TAKES_SECONDS), self.file]
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def ids(self):
+        with open(self.file) as file:
+            return file.read().split()
+
+
+def killed_receiver(binary, database, folder, client):
+    """A receiver is killed in the midst of deliveries and started again: nothing is lost, and an event comes
+    again only right after itself."""
+    program = Program(os.path.join(folder, "received"))
+    try:
+        hook = command(binary, database, "webhook", "add", "acme", f"http://127.0.0.1:{program.port}/")
+        made = 0
+        for kill in range(KILLS):
+            for _ in range(10):
+                client.call("POST", "/Users", user(f"killed{made}@example.com", "x"), [201])
+                made += 1
+            before, ends = len(program.ids()), time.monotonic() + PATIENCE_SECONDS
+            while len(program.ids()) < before + 2:
+                assert time.monotonic() < ends, "nothing comes"
+                time.sleep(0.005)
+            time.sleep(random.random() * 3 * TAKES_SECONDS)
+            program.kill()
+            program.start()
+            # In the place of the pauses, which grow.
+            command(binary, database, "webhook", "enable", hook["id"])
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while len(set(program.ids())) < made:
+            assert time.monotonic() < ends, f"{len(set(program.ids()))} of {made} events came"
+            time.sleep(0.1)
+        ids = program.ids()
+        once = list(dict.fromkeys(ids))
+        sequences = [int(it.split("_")[1]) for it in once]
+        assert sequences == sorted(sequences) and len(once) == made, once
+        place = {it: i for i, it in enumerate(once)}
+        steps = [place[b] - place[a] for a, b in zip(ids, ids[1:])]
+        assert all(it <= 1 for it in steps), "an event came before one that was not taken yet"
+        command(binary, database, "webhook", "remove", hook["id"])
+        return made, len(ids) - made
+    finally:
+        program.kill()
 
 
 def lower(headers):
@@ -114,11 +203,13 @@ def main():
             headers, body = first.received[-1]
             for secret in [shared["secret"], renewed["secret"]]:
                 assert verified_hmac(secret, headers, body)["type"] == "webhook.test"
+            made, again = killed_receiver(binary, database, folder, client)
             server.stop()
             assert not server.complaints, server.complaints
         finally:
             server.kill()
-    print(f"webhooks: {2 * 2 * PEOPLE} events verified by other libraries")
+    print(f"webhooks: {2 * 2 * PEOPLE} events verified by other libraries; "
+          f"a receiver killed {KILLS} times got {made} events in their order, {again} of them again")
 
 
 if __name__ == "__main__":

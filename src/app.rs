@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::api::access::changes;
 use crate::api::context::{Context, Notes};
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
@@ -96,7 +97,7 @@ impl App {
         App {
             store,
             config,
-            metrics: Arc::new(Metrics::new(started, router.labels())),
+            metrics: Arc::new(Metrics::new(started, router.labels(), &changes::event_types())),
             clock,
             steadiness: Steadiness::default(),
             auth: Auth::default(),
@@ -123,6 +124,12 @@ impl App {
         &self.metrics
     }
 
+    /// The memory that requests may take, and what is done beside them.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
@@ -141,7 +148,7 @@ impl App {
         let located = self.router.locate(request);
         let id = request.id.as_str();
         let client = forwarded::client(request, &self.config.trusted_proxies);
-        let (mut until, mut took) = (None, Duration::ZERO);
+        let (mut until, mut took, mut over) = (None, Duration::ZERO, false);
         let finish = |response: Response, took: Duration| {
             let response = with_safety(response, located.room.no_store, request.secure);
             let (method, status) = (request.method.name(), response.status);
@@ -165,15 +172,19 @@ impl App {
             let call = Call { request, client, now, id, notes: &notes };
             let response = self.guarded(id, || self.answer(&call, &located));
             took += started.elapsed();
-            let Some(wait) = notes.wait.take() else { return finish(response, took) };
+            let Some(wait) = notes.wait.take().filter(|_| !over) else {
+                return finish(response, took);
+            };
             drop(at_work);
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
             match self.wait(wait, until) {
                 End::Changed => {}
                 // What there is already needs no place.
                 End::Full if !notes.waited => {}
-                End::Over => return finish(response, took),
+                // The answer from before the wait is old: the token may be revoked since.
+                End::Over => over = true,
                 End::Full => {
+                    self.metrics.waits_refused.add();
                     let refusal = failure::too_many_wait(id, located.room.media_type);
                     return finish(refusal, took);
                 }
@@ -261,6 +272,7 @@ impl App {
     /// every minute or so.
     pub fn run_housekeeping(&self) {
         let now = self.clock.now();
+        self.pages.drop_old();
         self.write_uses(now);
         if !self.steadiness.is_steady(&self.clock) {
             return;

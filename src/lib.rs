@@ -26,6 +26,7 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
+//! cli/webhook/recorded.rs        what the record of changes says of an endpoint
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/people/mod.rs              accounts as a file
 //! cli/people/import.rs           people of a file become accounts
@@ -120,6 +121,7 @@
 //! metrics/mod.rs                 what the server counts
 //! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
+//! metrics/events.rs              events that applications were told
 //! metrics/histogram.rs           how long something took, in buckets
 //! metrics/process.rs             what the operating system says of this process
 //! metrics/refused.rs             requests that were refused, by reason
@@ -187,6 +189,7 @@
 //! scim/returned.rs               what of a resource a client asked to see
 //! scim/membership.rs             members of groups, groups of members
 //! scim/meta.rs                   metadata and versions
+//! scim/reference.rs              references to other resources within a value
 //! scim/resource.rs               the representation of a resource
 //! scim/changes.rs                what a change did, for the record of changes
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest

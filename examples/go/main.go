@@ -9,14 +9,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -30,8 +28,6 @@ type event struct {
 }
 
 var (
-	client = http.Client{Timeout: 40 * time.Second}
-	errGap = errors.New("something was missed")
 	mutex  sync.Mutex
 	readAt time.Time
 	// Up to where the feed was read, and the account of each session: in one file, so that a restart misses nothing.
@@ -56,28 +52,6 @@ func keep(change func()) {
 	}
 }
 
-// Asks plumm, and returns the number of the last change that the answer has seen.
-func ask(path string, into any) (int64, error) {
-	request, err := http.NewRequest("GET", os.Getenv("PLUMM_URL")+path, nil)
-	if err != nil {
-		return 0, err
-	}
-	request.Header.Set("Authorization", "Bearer "+os.Getenv("PLUMM_TOKEN"))
-	answer, err := client.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer answer.Body.Close()
-	switch answer.StatusCode {
-	case 200:
-		change, _ := strconv.ParseInt(answer.Header.Get("Plumm-Change"), 10, 64)
-		return change, json.NewDecoder(answer.Body).Decode(into)
-	case 410:
-		return 0, errGap
-	}
-	return 0, errors.New(answer.Status)
-}
-
 func act(it event) {
 	ends := it.Type == "user.deactivated" || it.Type == "user.deleted" || it.Type == "user.purged"
 	if it.UserID == "" || !ends && it.User != nil {
@@ -92,43 +66,44 @@ func act(it event) {
 	})
 }
 
-func follow() {
-	for ; ; time.Sleep(time.Second) {
-		if err := read(); err == errGap {
-			keep(func() { state.After = -1 })
-		}
-	}
-}
-
-// Reads the feed until something fails.
-func read() error {
+// Reads the feed from where it was read to, once.
+func readOn(wait int) error {
 	if state.After < 0 {
-		var users struct{}
-		now, err := ask("/scim/v2/Users?count=0", &users)
+		now, err := ask("/scim/v2/Users?count=0", &struct{}{})
 		if err != nil {
 			return err
 		}
 		// From here on; who was logged in before has to log in again.
 		keep(func() { state.After, state.Sessions = now, map[string]string{} })
 	}
+	var page struct {
+		Changes []event
+		Last    int64
+		More    bool
+	}
+	if _, err := ask(fmt.Sprintf("/access/v1/changes?after=%d&wait=%d", state.After, wait), &page); err != nil {
+		return err
+	}
+	for _, it := range page.Changes {
+		act(it)
+	}
+	keep(func() {
+		state.After = page.Last
+		if !page.More {
+			readAt = time.Now()
+		}
+	})
+	return nil
+}
+
+func follow() {
 	for wait := 0; ; wait = 30 {
-		var page struct {
-			Changes []event
-			Last    int64
-			More    bool
-		}
-		if _, err := ask(fmt.Sprintf("/access/v1/changes?after=%d&wait=%d", state.After, wait), &page); err != nil {
-			return err
-		}
-		for _, it := range page.Changes {
-			act(it)
-		}
-		keep(func() {
-			state.After = page.Last
-			if !page.More {
-				readAt = time.Now()
+		for err := readOn(wait); err != nil; err = readOn(0) { // When it lasts, nobody is let in.
+			if err == errGap {
+				keep(func() { state.After = -1 })
 			}
-		})
+			time.Sleep(time.Second)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ use crate::cli::session::Session;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::Org;
+use crate::store::tables::provisioning_log::PURGE;
 use crate::store::tables::resource::Stored;
 use crate::store::transaction::{Read, Write};
 
@@ -71,7 +72,7 @@ impl Erasure<'_> {
                 )));
             }
             write.purge_resource(org.key, self.resource_type, &stored, &lines)?;
-            record_deed(write, &org, session, "purge", self.resource_type, &stored, self.reason)?;
+            record_deed(write, &org, session, PURGE, self.resource_type, &stored, self.reason)?;
             Ok((org, stored))
         })?;
         session.fold_in_erasure(store);

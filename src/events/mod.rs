@@ -14,6 +14,9 @@ use crate::scim::schema::name::{ACTIVE, MEMBERS, USER_NAME};
 
 /// Where a line says what was asked for and not done: nothing has changed there.
 const PASSED_OVER: &str = "passedOver";
+/// Where a line says how much was left out of it: in the place of an attribute's values, or, where
+/// attributes themselves were left out, beside the others.
+const LEFT_OUT: &str = "leftOut";
 /// What is the same in every resource of a type, or stands beside the changes of an event.
 const NOT_TOLD: [&str; 2] = ["id", "schemas"];
 
@@ -108,6 +111,19 @@ pub struct Event {
     /// What changed, as the line has it: attributes with their values before and after; of members
     /// and groups the ids that were added and removed. Empty where the line was erased.
     pub changed: Map<String, Value>,
+    /// Whether that is not the whole of it: the line was too long to be kept as it was.
+    pub incomplete: bool,
+}
+
+impl Event {
+    fn new(kind: Kind, mut changed: Map<String, Value>) -> Event {
+        let attributes = changed.get(LEFT_OUT).is_some_and(|it| it.get("names").is_some());
+        if attributes {
+            changed.shift_remove(LEFT_OUT);
+        }
+        let values = changed.values().any(|it| it.get(LEFT_OUT).is_some());
+        Event { kind, changed, incomplete: attributes || values }
+    }
 }
 
 /// The events of a line with this method, or command, and these changes; none for a line that means
@@ -122,8 +138,8 @@ pub fn events(subject: Subject, method: &str, changes: &Map<String, Value>) -> V
         Subject::User => of_user(method, changed),
         Subject::Group => of_group(method, changed),
         Subject::Provisioning => match method {
-            "activate" => vec![Event { kind: Kind::ProvisioningActivated, changed }],
-            "deactivate" => vec![Event { kind: Kind::ProvisioningDeactivated, changed }],
+            "activate" => vec![Event::new(Kind::ProvisioningActivated, changed)],
+            "deactivate" => vec![Event::new(Kind::ProvisioningDeactivated, changed)],
             _ => Vec::new(),
         },
     }
@@ -138,7 +154,7 @@ fn of_user(method: &str, mut changed: Map<String, Value>) -> Vec<Event> {
         _ => None,
     };
     if let Some(kind) = whole {
-        return vec![Event { kind, changed }];
+        return vec![Event::new(kind, changed)];
     }
     // No value is no permission, so a change between false and none takes nothing away.
     let login = |when: &str| changed.get(ACTIVE).map(|it| it[when] == true);
@@ -147,27 +163,26 @@ fn of_user(method: &str, mut changed: Map<String, Value>) -> Vec<Event> {
         (Some(false), Some(true)) => Some(Kind::UserReactivated),
         _ => None,
     };
-    let of_login = login.map(|kind| Event { kind, changed: taken(&mut changed, ACTIVE) });
+    let of_login = login.map(|kind| Event::new(kind, taken(&mut changed, ACTIVE)));
     // A line whose changes were erased still says that there was one.
-    let rest = (of_login.is_none() || !changed.is_empty())
-        .then_some(Event { kind: Kind::UserUpdated, changed });
+    let rest =
+        (of_login.is_none() || !changed.is_empty()).then(|| Event::new(Kind::UserUpdated, changed));
     of_login.into_iter().chain(rest).collect()
 }
 
 fn of_group(method: &str, mut changed: Map<String, Value>) -> Vec<Event> {
     if method == "DELETE" {
-        return vec![Event { kind: Kind::GroupDeleted, changed }];
+        return vec![Event::new(Kind::GroupDeleted, changed)];
     }
     let members = changed.contains_key(MEMBERS);
     let of_members =
-        Event { kind: Kind::GroupMembersChanged, changed: taken(&mut changed, MEMBERS) };
-    let of_members = members.then_some(of_members);
+        members.then(|| Event::new(Kind::GroupMembersChanged, taken(&mut changed, MEMBERS)));
     let rest = match method {
         "POST" => Some(Kind::GroupCreated),
         _ if of_members.is_none() || !changed.is_empty() => Some(Kind::GroupUpdated),
         _ => None,
     };
-    let rest = rest.map(|kind| Event { kind, changed });
+    let rest = rest.map(|kind| Event::new(kind, changed));
     rest.into_iter().chain(of_members).collect()
 }
 
@@ -233,6 +248,9 @@ impl Line<'_> {
             None => {}
         }
         json["changed"] = event.changed.into();
+        if event.incomplete {
+            json["incomplete"] = true.into();
+        }
         json
     }
 }

@@ -113,6 +113,48 @@ fn what_becomes_of_groups() {
     );
 }
 
+/// A line that was too long is told as what it is, and says that it is not the whole of it.
+#[test]
+fn what_was_left_out_of_a_line_is_said_by_the_event_that_it_belongs_to() {
+    let off = json!({"before": true, "after": false});
+    let members = json!({"leftOut": 780_000});
+    let attributes = json!({"names": 70_000, "bytes": 9_000_000});
+    let short = json!({"before": null, "after": "x"});
+    let whole = |subject, method, line: Value| {
+        let found = events(subject, method, line.as_object().unwrap());
+        let told = found.into_iter().map(|it| {
+            let changed: Vec<String> = it.changed.keys().cloned().collect();
+            format!("{} {} {}", it.kind.name(), changed.join(","), !it.incomplete)
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        whole(Subject::Group, "POST", json!({"displayName": short, "members": members})),
+        ["group.created displayName true", "group.members_changed members false"]
+    );
+    assert_eq!(
+        whole(Subject::Group, "PATCH", json!({"members": {"added": ["1"]}, "leftOut": attributes})),
+        ["group.updated  false", "group.members_changed members true"]
+    );
+    assert_eq!(
+        whole(Subject::User, "PUT", json!({"active": off, "title": {"leftOut": 70_000}})),
+        ["user.deactivated active true", "user.updated title false"]
+    );
+    assert_eq!(
+        whole(Subject::User, "PUT", json!({"active": off, "leftOut": attributes})),
+        ["user.deactivated active true", "user.updated  false"]
+    );
+    assert_eq!(
+        whole(Subject::User, "DELETE", json!({"groups": {"leftOut": 70_000}})),
+        ["user.deleted groups false"]
+    );
+    // An attribute of this name is one like any other.
+    assert_eq!(
+        whole(Subject::User, "PUT", json!({"leftOut": short})),
+        ["user.updated leftOut true"]
+    );
+}
+
 #[test]
 fn what_becomes_of_provisioning() {
     let on = between(&json!({"active": false}), &json!({"active": true}));
@@ -159,4 +201,7 @@ fn an_event_is_as_the_application_reads_it() {
     let json = line.to_json(1, event.clone(), None);
     assert_eq!(json["by"], json!({"kind": "command"}));
     assert!(json["id"] == "evt_118_1" && json.get("user").is_none());
+    assert!(json.get("incomplete").is_none());
+    let event = Event { incomplete: true, ..event.clone() };
+    assert_eq!(line.to_json(1, event, None)["incomplete"], true);
 }

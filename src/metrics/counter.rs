@@ -12,11 +12,6 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts this many more.
-    pub fn add_many(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
     /// The number now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@
 
 pub mod budget;
 mod counter;
+pub mod events;
 mod histogram;
 mod process;
 pub mod refused;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use crate::metrics::budget::{BudgetMetric, Budgets};
 use crate::metrics::counter::{Counter, Gauge};
+use crate::metrics::events::EventMetrics;
 use crate::metrics::histogram::Histogram;
 use crate::metrics::refused::Refused;
 use crate::metrics::text::Text;
@@ -58,8 +60,10 @@ pub struct Metrics {
     pub requests_at_work: Gauge,
     /// Clients that wait for a change of their organisation.
     pub clients_waiting: Gauge,
+    /// Clients that wanted to wait for one, and for whom there was no place.
+    pub waits_refused: Counter,
     /// Events that were told to applications.
-    pub events_told: Counter,
+    pub events_told: EventMetrics,
     /// Deliveries of webhooks.
     pub webhooks: WebhookMetrics,
     /// Requests without a valid token.
@@ -83,9 +87,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics at zero. `started`: seconds since the epoch; `routes`: their names.
+    /// Metrics at zero. `started`: seconds since the epoch; `routes`: their names; `events`: the
+    /// types of events.
     #[must_use]
-    pub fn new(started: i64, routes: &[String]) -> Metrics {
+    pub fn new(started: i64, routes: &[String], events: &[&'static str]) -> Metrics {
         let of_route = |label: &String| RouteMetrics {
             label: label.clone(),
             requests: Default::default(),
@@ -98,7 +103,8 @@ impl Metrics {
             connections_open: Gauge::default(),
             requests_at_work: Gauge::default(),
             clients_waiting: Gauge::default(),
-            events_told: Counter::default(),
+            waits_refused: Counter::default(),
+            events_told: EventMetrics::new(events),
             webhooks: WebhookMetrics::default(),
             refused_tokens: Counter::default(),
             rate_limited: Counter::default(),
@@ -224,10 +230,10 @@ impl Metrics {
                 self.clients_waiting.get(),
             ),
             (
-                "plumm_events_told_total",
+                "plumm_changes_waits_refused_total",
                 "counter",
-                "Events told by the change feed, those told again included.",
-                self.events_told.get(),
+                "Clients of the change feed for whom there was no place to wait.",
+                self.waits_refused.get(),
             ),
             (
                 "plumm_refused_tokens_total",
@@ -252,6 +258,7 @@ impl Metrics {
         text.family(name, "counter", help);
         text.sample(&[("authorization", "present")], self.proxied_with_token.get());
         text.sample(&[("authorization", "absent")], self.proxied_without_token.get());
+        self.events_told.add_to(&mut text);
         self.webhooks.add_to(&mut text);
         self.budgets.add_to(&mut text);
         if let Some(seconds) = self.certificate_expiry() {

@@ -13,7 +13,8 @@ fn has(text: &str, line: &str) {
 
 #[test]
 fn requests_are_counted_by_method_route_and_status_and_measured() {
-    let metrics = Metrics::new(1_700_000_000, &["/scim/v2/Users".into(), "/scim/v2/Groups".into()]);
+    let metrics =
+        Metrics::new(1_700_000_000, &["/scim/v2/Users".into(), "/scim/v2/Groups".into()], &[]);
     let count = |method, status, micros| {
         let took = Duration::from_micros(micros);
         metrics.count_request(method, 0, status, took);
@@ -46,7 +47,7 @@ fn requests_are_counted_by_method_route_and_status_and_measured() {
 
 #[test]
 fn a_gauge_counts_what_is_held_until_it_is_dropped() {
-    let metrics = Metrics::new(0, &[]);
+    let metrics = Metrics::new(0, &[], &[]);
     let (one, two) = (metrics.connections_open.hold(), metrics.connections_open.hold());
     has(&text_of(&metrics), "plumm_connections_open 2");
     drop((one, two));
@@ -55,7 +56,7 @@ fn a_gauge_counts_what_is_held_until_it_is_dropped() {
 
 #[test]
 fn the_expiry_of_a_certificate_is_shown_once_there_is_one() {
-    let metrics = Metrics::new(0, &[]);
+    let metrics = Metrics::new(0, &[], &[]);
     assert!(!text_of(&metrics).contains("certificate"));
     metrics.set_certificate_expiry(1_800_000_000);
     assert_eq!(metrics.certificate_expiry(), Some(1_800_000_000));
@@ -65,7 +66,7 @@ fn the_expiry_of_a_certificate_is_shown_once_there_is_one() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_process_is_measured() {
-    let text = text_of(&Metrics::new(0, &[]));
+    let text = text_of(&Metrics::new(0, &[], &[]));
     for name in ["process_resident_memory_bytes", "process_open_fds", "process_threads"] {
         let value = text.lines().find_map(|it| it.strip_prefix(&format!("{name} ")));
         assert!(value.unwrap().parse::<u64>().unwrap() > 0, "{text}");

@@ -3,3 +3,10 @@
 
 pub mod account;
 pub mod reader;
+
+use crate::events::Kind;
+
+/// The types of all events.
+pub fn event_types() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(|(_, name)| name)
+}

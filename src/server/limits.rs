@@ -9,9 +9,9 @@ use ipnet::IpNet;
 pub const CONNECTIONS_MAX: usize = 512;
 /// Connections of one client address, unless it is loopback or a trusted proxy.
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 128;
-/// File descriptors that are not for connections: those of the database, and those of clients that
-/// are turned away.
-const DESCRIPTORS_RESERVED: usize = 80;
+/// File descriptors that are not for connections: those of the database, of webhooks, and of
+/// clients that are turned away.
+const DESCRIPTORS_RESERVED: usize = 104;
 /// Connections that are served, however few descriptors the system grants.
 const CONNECTIONS_MIN: usize = 16;
 /// Requests the application works on at once. It is a limit of its own, apart from the

@@ -158,9 +158,33 @@ fn reason_v6(it: Ipv6Addr) -> Option<&'static str> {
     }
 }
 
+/// The scheme and the host of a URL. Behind them stands, with many receivers, what lets whoever
+/// knows it send to them.
+#[must_use]
+pub fn origin(url: &str) -> String {
+    let uri: Option<Uri> = url.parse().ok();
+    let parts = uri.as_ref().and_then(|it| it.scheme_str().zip(it.authority()));
+    parts.map_or_else(String::new, |(scheme, authority)| {
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_has_nothing_behind_the_host_and_nothing_before_it() {
+        for (url, kept) in [
+            ("https://hooks.example.com/services/T0/B0/secret", "https://hooks.example.com"),
+            ("http://127.0.0.1:9000/hook?token=secret", "http://127.0.0.1:9000"),
+            ("https://ann:secret@[::1]:8443/", "https://[::1]:8443"),
+            ("no url", ""),
+        ] {
+            assert_eq!(origin(url), kept, "{url}");
+        }
+    }
 
     #[test]
     fn urls() {

@@ -1,5 +1,6 @@
 //! Events that are sent to an endpoint one after the other, read from the log a piece at a time.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::definitions::DefinitionsCache;
 use crate::events::webhook::{GAP, body, gap_event};
+use crate::memory::{Memory, Taken};
 use crate::outbox::reader::Reader;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
@@ -18,6 +20,8 @@ use crate::store::tables::webhook::Position;
 const LINES_MAX: usize = 50;
 /// A piece that is larger takes up no further line.
 const PIECE_BYTES_MAX: usize = 1024 * 1024;
+/// What a piece takes while it is read, in bytes; where it becomes larger, it takes more.
+const PIECE_MEMORY: usize = 2 * PIECE_BYTES_MAX;
 /// How many pieces are kept for other endpoints of their organisation,
 const PIECES_MAX: usize = 8;
 /// and for how long. So much older than it could be is what a receiver reads of an account.
@@ -34,6 +38,8 @@ pub struct Item {
     pub body: Arc<str>,
     /// How far an endpoint has been told once it is delivered.
     pub then: Position,
+    /// The number of the organisation's last line when it was read.
+    pub seen: i64,
 }
 
 /// Events in their order.
@@ -43,6 +49,8 @@ pub struct Batch {
     pub items: Vec<Item>,
     /// How far it has been told once they are delivered.
     pub end: Position,
+    /// The memory that they take, until the last one who has them is done.
+    pub memory: Arc<Vec<Taken>>,
 }
 
 /// The events of some lines of an organisation, of every type.
@@ -56,17 +64,38 @@ struct Piece {
     /// For each of them with events: its number, and its events as they are sent.
     lines: Vec<(i64, Vec<Item>)>,
     read: Instant,
+    /// The memory that they take.
+    memory: Arc<Vec<Taken>>,
+}
+
+/// Why a piece was not read.
+enum Stop {
+    Store(Error),
+    NoMemory,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Store(error)
+    }
 }
 
 /// Reads events. A piece that was read for one endpoint serves others that are as far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batches {
+    memory: Memory,
     definitions: DefinitionsCache,
     pieces: Vec<Arc<Piece>>,
     newest: HashMap<OrgKey, i64>,
 }
 
 impl Batches {
+    /// Nothing read yet. Events are kept within this memory.
+    pub fn new(memory: Memory) -> Batches {
+        let definitions = DefinitionsCache::default();
+        Batches { memory, definitions, pieces: Vec::new(), newest: HashMap::new() }
+    }
+
     /// Looks once how far the record of each of these organisations goes.
     ///
     /// # Errors
@@ -93,7 +122,7 @@ impl Batches {
     }
 
     /// The next events behind a position, of the types that `wants` names. It may be none, when
-    /// lines have no event that is wanted.
+    /// lines have no event that is wanted. `None`: others have the memory that they need.
     ///
     /// # Errors
     /// Failures of the store.
@@ -104,10 +133,11 @@ impl Batches {
         position: Position,
         now: Timestamp,
         wants: impl Fn(&str) -> bool,
-    ) -> Result<Batch, Error> {
+    ) -> Result<Option<Batch>, Error> {
         let trimmed = store.read(|tx| tx.trimmed(org))?;
         if trimmed > position.after {
-            return Ok(gap(now, position, trimmed));
+            let newest = self.newest.get(&org).copied().unwrap_or(trimmed);
+            return Ok(Some(gap(now, position, trimmed, newest)));
         }
         let has = |it: &&Arc<Piece>| {
             it.org == org && it.after <= position.after && position.after < it.last
@@ -115,7 +145,11 @@ impl Batches {
         let piece = match self.pieces.iter().find(has) {
             Some(it) => Arc::clone(it),
             None => {
-                let piece = Arc::new(self.read(store, org, position.after)?);
+                let piece = match self.read(store, org, position.after) {
+                    Ok(it) => Arc::new(it),
+                    Err(Stop::NoMemory) => return Ok(None),
+                    Err(Stop::Store(error)) => return Err(error),
+                };
                 self.pieces.truncate(PIECES_MAX - 1);
                 self.pieces.insert(0, Arc::clone(&piece));
                 piece
@@ -127,18 +161,26 @@ impl Batches {
             items.extend(events.iter().skip(delivered).filter(|it| wants(&it.kind)).cloned());
         }
         let end = Position { after: piece.last.max(position.after), delivered: 0 };
-        Ok(Batch { items, end })
+        Ok(Some(Batch { items, end, memory: Arc::clone(&piece.memory) }))
     }
 
-    fn read(&self, store: &Store, org: OrgKey, after: i64) -> Result<Piece, Error> {
+    fn read(&self, store: &Store, org: OrgKey, after: i64) -> Result<Piece, Stop> {
         let definitions = store.read(|tx| self.definitions.of(tx, &tx.org_by_key(org)?))?;
         let read = Instant::now();
-        let mut piece = Piece { org, after, last: after, lines: Vec::new(), read };
+        let memory = Arc::default();
+        let mut piece = Piece { org, after, last: after, lines: Vec::new(), read, memory };
         let open = store.open_shared()?;
         let tx = &open.view()?;
-        let charge = |_| Ok::<_, Error>(());
+        let seen = tx.last_change(org)?;
+        let reserve = RefCell::new(Vec::new());
+        let charge = |bytes| {
+            let taken = self.memory.try_take(bytes).ok_or(Stop::NoMemory)?;
+            reserve.borrow_mut().push(taken);
+            Ok::<_, Stop>(())
+        };
+        charge(PIECE_MEMORY)?;
         let mut reader = Reader::new(tx, org, &definitions, &charge);
-        let (mut left, mut bytes) = (LINES_MAX, 0);
+        let (mut left, mut bytes, mut charged) = (LINES_MAX, 0, PIECE_MEMORY);
         tx.lines_after(org, after, |line| {
             let events = reader.events(&line)?;
             let count = events.len();
@@ -148,28 +190,37 @@ impl Batches {
                     false => Position { after: line.seq - 1, delivered: i + 1 },
                 };
                 let id = event["id"].as_str().unwrap_or_default().to_owned();
-                Item { event: id, kind: kind.name().to_owned(), body: body(&event).into(), then }
+                let (kind, body) = (kind.name().to_owned(), body(&event).into());
+                Item { event: id, kind, body, then, seen }
             });
             let items: Vec<Item> = items.collect();
             bytes += items.iter().map(|it| it.body.len()).sum::<usize>();
+            if bytes > charged {
+                charge(bytes - charged)?;
+                charged = bytes;
+            }
             left -= 1;
             piece.last = line.seq;
             if !items.is_empty() {
                 piece.lines.push((line.seq, items));
             }
             let full = left == 0 || bytes >= PIECE_BYTES_MAX;
-            Ok::<_, Error>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok::<_, Stop>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
+        // It is smaller than what was taken for the reading of it, mostly by far.
+        let kept = self.memory.try_take(bytes).map(|it| vec![it]);
+        piece.memory = Arc::new(kept.unwrap_or_else(|| reserve.take()));
         Ok(piece)
     }
 }
 
 /// The event in the place of lines that are not kept any more. Every endpoint gets it, whatever
 /// types it wants: without it the receiver would not know that it has missed something.
-fn gap(now: Timestamp, position: Position, trimmed: i64) -> Batch {
+fn gap(now: Timestamp, position: Position, trimmed: i64, seen: i64) -> Batch {
     let event = gap_event(now, position.after, trimmed);
     let then = Position { after: trimmed, delivered: 0 };
     let id = event["id"].as_str().unwrap_or_default().to_owned();
-    let item = Item { event: id, kind: GAP.to_owned(), body: body(&event).into(), then };
-    Batch { items: vec![item], end: then }
+    let (kind, body) = (GAP.to_owned(), body(&event).into());
+    let item = Item { event: id, kind, body, then, seen };
+    Batch { items: vec![item], end: then, memory: Arc::default() }
 }

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::id;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::metrics::events::Way;
 use crate::metrics::webhooks::Lag;
 use crate::store::Store;
 use crate::store::error::Error;
@@ -15,7 +17,7 @@ use crate::store::tables::webhook::Webhook;
 use crate::webhooks::batch::Batches;
 use crate::webhooks::client::{Client, Trust};
 use crate::webhooks::endpoint::Endpoint;
-use crate::webhooks::queue::{self, Ready};
+use crate::webhooks::queue::{self, Busy, PLACE_TIME_MAX, Ready};
 use crate::webhooks::sender::{Job, Report, Shared};
 
 /// How often the file is looked at for what commands have changed of endpoints, and for what other
@@ -46,9 +48,9 @@ pub struct Dispatcher {
     endpoints: HashMap<String, Endpoint>,
     /// Rows that nothing can be done with, by id and revision: said once.
     broken: HashMap<String, i64>,
-    /// The endpoints to which a request is under way, and whether they were suspect. One that a
-    /// command changes meanwhile waits for its end too, so that no event overtakes another.
-    under_way: HashMap<String, bool>,
+    /// The endpoints to which a request is under way. One that a command changes meanwhile waits
+    /// for its end too, so that no event overtakes another.
+    under_way: HashMap<String, UnderWay>,
     clients: HashMap<Trust, Arc<Client>>,
     batches: Batches,
     turns: u64,
@@ -60,9 +62,22 @@ pub struct Dispatcher {
     failing: bool,
 }
 
+/// Requests that are sent to an endpoint one after the other.
+struct UnderWay {
+    /// Whether the endpoint was suspect when they began.
+    suspect: bool,
+    /// When the last one that is known of began.
+    since: Instant,
+}
+
 impl Dispatcher {
     /// A dispatcher that has not looked at the file yet.
-    pub fn new(store: Arc<Store>, metrics: Arc<Metrics>, shared: Arc<Shared>) -> Dispatcher {
+    pub fn new(
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        memory: Memory,
+        shared: Arc<Shared>,
+    ) -> Dispatcher {
         Dispatcher {
             store,
             metrics,
@@ -71,7 +86,7 @@ impl Dispatcher {
             broken: HashMap::new(),
             under_way: HashMap::new(),
             clients: HashMap::new(),
-            batches: Batches::default(),
+            batches: Batches::new(memory),
             turns: 0,
             looked: None,
             written: None,
@@ -204,10 +219,16 @@ impl Dispatcher {
     fn take_reports(&mut self) {
         for report in self.shared.take_reports() {
             match report {
-                Report::Sent { webhook, revision, item, time, outcome } => {
+                Report::Sent { webhook, revision, item, time, ended, outcome } => {
+                    if let Some(it) = self.under_way.get_mut(&*webhook) {
+                        it.since = ended;
+                    }
                     let counters = &self.metrics.webhooks;
                     match outcome.error {
-                        None => counters.delivered.add(),
+                        None => {
+                            counters.delivered.add();
+                            self.metrics.events_told.add(Way::Webhook, &item.kind);
+                        }
                         Some(_) => counters.failed.add(),
                     }
                     if let Some(it) = self.endpoints.get_mut(&*webhook)
@@ -236,7 +257,10 @@ impl Dispatcher {
         let may_send = |it: &&Endpoint| it.may_send(now) && !under_way.contains_key(&it.webhook.id);
         let orgs = self.endpoints.values().filter(may_send).map(|it| it.webhook.org);
         self.batches.look(&self.store, orgs)?;
-        let (busy, busy_suspects) = (under_way.len(), under_way.values().filter(|it| **it).count());
+        let overdue = |it: &&UnderWay| it.since.elapsed() > PLACE_TIME_MAX;
+        let overdue = under_way.values().filter(overdue).count();
+        let suspects = under_way.values().filter(|it| it.suspect).count();
+        let busy = Busy { young: under_way.len() - overdue, overdue, suspects };
         let ready = self.endpoints.values().filter(may_send);
         let ready = ready.filter(|it| self.batches.has_more(it.webhook.org, it.position()));
         let ready = ready.map(|it| Ready {
@@ -244,18 +268,21 @@ impl Dispatcher {
             suspect: it.suspect,
             turn: it.turn,
         });
-        for next in queue::next(ready.collect(), busy, busy_suspects) {
+        for next in queue::next(ready.collect(), busy) {
             let Some(it) = self.endpoints.get_mut(&next.endpoint) else { continue };
             let (org, position) = (it.webhook.org, it.position());
             let wants = |kind: &str| it.wants(kind);
-            let batch = self.batches.next(&self.store, org, position, now, wants)?;
+            // Where memory is short, it waits for that.
+            let next = self.batches.next(&self.store, org, position, now, wants)?;
+            let Some(batch) = next else { continue };
             if batch.items.is_empty() {
                 it.go_on(batch.end);
                 continue;
             }
             self.turns += 1;
             it.turn = self.turns;
-            self.under_way.insert(it.webhook.id.clone(), it.suspect);
+            let begun = UnderWay { suspect: it.suspect, since: Instant::now() };
+            self.under_way.insert(it.webhook.id.clone(), begun);
             self.shared.send(Job {
                 webhook: Arc::clone(&it.id),
                 revision: it.webhook.revision,
@@ -264,6 +291,7 @@ impl Dispatcher {
                 keys: it.keys_at(now),
                 items: batch.items,
                 end: batch.end,
+                memory: batch.memory,
             });
         }
         Ok(())

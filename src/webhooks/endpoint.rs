@@ -146,6 +146,7 @@ fn delivery(item: Item, attempt: u32, time: Timestamp, outcome: Outcome) -> Deli
         status: outcome.status,
         error: outcome.error,
         answer: outcome.answer,
+        seen: item.seen,
     }
 }
 

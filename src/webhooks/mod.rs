@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crate::clock::Clock;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::store::commits::Waker;
@@ -31,14 +32,14 @@ pub struct Webhooks {
 }
 
 impl Webhooks {
-    /// Begins to deliver.
+    /// Begins to deliver. Events that are to be sent are kept within this memory.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(store: Arc<Store>, metrics: Arc<Metrics>) -> io::Result<Webhooks> {
+    pub fn start(store: Arc<Store>, metrics: Arc<Metrics>, memory: Memory) -> io::Result<Webhooks> {
         let waker = store.waker();
         let shared = Arc::new(Shared::new(waker.clone(), Clock::System));
-        let mut dispatcher = Dispatcher::new(store, metrics, Arc::clone(&shared));
+        let mut dispatcher = Dispatcher::new(store, metrics, memory, Arc::clone(&shared));
         let thread = thread::Builder::new().name("webhooks".to_owned());
         let dispatcher = Some(thread.spawn(move || dispatcher.run())?);
         Ok(Webhooks { shared, waker, dispatcher })

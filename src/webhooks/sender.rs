@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::events::webhook::{Key, signatures};
+use crate::memory::Taken;
 use crate::scim::datetime::Timestamp;
 use crate::store::commits::Waker;
 use crate::store::tables::webhook::Position;
 use crate::webhooks::batch::Item;
 use crate::webhooks::client::{Client, Message, Outcome};
-use crate::webhooks::queue::SENDERS_MAX;
+use crate::webhooks::queue::{OVERDUE_MAX, PLACES};
 
+/// How many threads there are at most.
+const THREADS_MAX: usize = PLACES + OVERDUE_MAX;
 /// How long events are sent to one endpoint until others have their turn.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,8 @@ pub struct Job {
     pub items: Vec<Item>,
     /// How far the endpoint has been told once they are delivered.
     pub end: Position,
+    /// The memory that they take.
+    pub memory: Arc<Vec<Taken>>,
 }
 
 /// What became of one request, or of a job.
@@ -51,7 +56,9 @@ pub enum Report {
         item: Item,
         /// When the request began.
         time: Timestamp,
-        /// How it ended.
+        /// When it ended,
+        ended: Instant,
+        /// and how.
         outcome: Outcome,
     },
     /// A job has ended: nothing is under way any more.
@@ -105,7 +112,7 @@ impl Shared {
     pub fn send(self: &Arc<Shared>, job: Job) {
         let mut jobs = lock(&self.jobs);
         jobs.waiting.push_back(job);
-        let needs_thread = jobs.waiting.len() > jobs.idle && jobs.threads < SENDERS_MAX;
+        let needs_thread = jobs.waiting.len() > jobs.idle && jobs.threads < THREADS_MAX;
         jobs.threads += usize::from(needs_thread);
         drop(jobs);
         self.changed.notify_one();
@@ -147,6 +154,11 @@ impl Shared {
     fn work(&self) {
         loop {
             let mut jobs = lock(&self.jobs);
+            // Threads for receivers that were slow for once are not kept.
+            if jobs.idle >= PLACES && jobs.waiting.is_empty() {
+                jobs.threads -= 1;
+                return;
+            }
             jobs.idle += 1;
             let none = |jobs: &mut Jobs| jobs.waiting.is_empty() && !self.is_stopped();
             let mut jobs =
@@ -165,7 +177,7 @@ impl Shared {
     /// were delivered.
     fn do_job(&self, job: Job) -> bool {
         let began = Instant::now();
-        for item in job.items {
+        for mut item in job.items {
             if self.is_stopped() || began.elapsed() > TURN {
                 return false;
             }
@@ -182,11 +194,15 @@ impl Shared {
             let outcome = job.client.send(&message, time);
             let failed = outcome.error.is_some();
             let (webhook, revision) = (Arc::clone(&job.webhook), job.revision);
-            self.report(Report::Sent { webhook, revision, item, time, outcome });
+            let ended = Instant::now();
+            // The report is kept longer than the memory is taken.
+            item.body = Arc::default();
+            self.report(Report::Sent { webhook, revision, item, time, ended, outcome });
             if failed {
                 return false;
             }
         }
+        drop(job.memory);
         true
     }
 

@@ -7,7 +7,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -668,6 +667,58 @@ fn who_waits_holds_no_permit_and_is_told_at_once() {
     server.stop();
 }
 
+/// Nothing is told after a token was revoked: neither at the end of a wait, nor of a change.
+#[test]
+fn a_token_that_is_revoked_during_a_wait_is_told_nothing_at_its_end() {
+    let harness = Harness::new();
+    let server = serve(&harness, Limits::default());
+    let token = harness.issue(Scope::Read);
+    let mut client = Client::new(server.local_addr(), &token);
+    client.wait_after(0, 2);
+    wait_until(|| waiting(&harness) == 1);
+    let listed = harness.store.read(|tx| tx.tokens(harness.org.key)).unwrap();
+    let read = listed.iter().find(|it| it.scope == Scope::Read).unwrap();
+    harness.store.write(harness.now, |tx| tx.revoke_token(&read.id)).unwrap();
+    let answer = client.answer().expect(401);
+    assert!(answer.text.contains("was revoked"), "{}", answer.text);
+    assert_eq!(answer.header("Plumm-Change"), None);
+    server.stop();
+}
+
+/// The feed goes on while provisioning is off, as logins do: the wait ends with the event that says
+/// so, and the next one waits for what a command does.
+#[test]
+fn a_wait_learns_that_provisioning_is_switched_off_and_goes_on() {
+    let harness = Harness::new();
+    let ann = harness.user("ann@example.com");
+    let mut app = Follower::new(&harness);
+    app.news();
+    let server = serve(&harness, Limits::default());
+    let mut client = Client::new(server.local_addr(), &app.token);
+    for (command, kind) in [
+        (["org", "deactivate", "acme"].as_slice(), "provisioning.deactivated"),
+        (&["org", "activate", "acme"], "provisioning.activated"),
+    ] {
+        client.wait_after(app.last, 60);
+        wait_until(|| waiting(&harness) == 1);
+        plumm(&harness, command);
+        let page = client.answer().expect(200).json();
+        assert_eq!(types(page["changes"].as_array().unwrap()), [kind]);
+        app.last = page["last"].as_i64().unwrap();
+        // Logins go on meanwhile.
+        let login = format!("/access/v1/user?id={}", id(&ann));
+        harness.with_token(&app.token, "GET", &login, "").expect(200);
+    }
+    // What ends in time is told that there was nothing, and of no change that was none.
+    client.wait_after(app.last, 1);
+    wait_until(|| waiting(&harness) == 1);
+    plumm(&harness, &["org", "set", "acme", "--strict", "on"]);
+    let page = client.answer().expect(200).json();
+    assert_eq!((&page["changes"], &page["more"]), (&json!([]), &json!(false)));
+    assert_eq!(page["last"], app.last + 1);
+    server.stop();
+}
+
 #[test]
 fn what_another_process_commits_is_told() {
     let harness = Harness::new();
@@ -720,6 +771,7 @@ fn few_wait_at_once_and_no_organisation_takes_every_place() {
     assert_eq!(refused.header("Retry-After"), Some("1"));
     assert_eq!(refused.header("Content-Type"), Some("application/json"));
     assert!(refused.text.contains("are waiting"), "{}", refused.text);
+    assert_eq!(harness.app.metrics().waits_refused.get(), 1);
     // Whoever does not wait is served all the same.
     one_more.send("GET", "/access/v1/changes", "");
     one_more.answer().expect(200);
@@ -777,14 +829,16 @@ fn a_wait_ends_in_time_and_costs_one_request_of_the_rate() {
 fn events_are_counted() {
     let harness = Harness::new();
     let mut app = Follower::new(&harness);
-    let count = AtomicUsize::new(0);
     for i in 0..3 {
         harness.user(&format!("{i}@example.com"));
-        count.fetch_add(app.news().len(), Ordering::Relaxed);
+        app.news();
     }
     let admin = harness.issue(Scope::Admin);
     let text = harness.with_token(&admin, "GET", "/metrics", "").text;
-    assert!(text.contains(&format!("plumm_events_told_total {}\n", count.into_inner())));
+    let told = |event: &str| format!("plumm_events_told_total{{by=\"feed\",type=\"{event}\"}}");
+    assert!(text.contains(&format!("{} 3\n", told("user.created"))), "{text}");
+    assert!(text.contains(&format!("{} 0\n", told("user.deactivated"))), "{text}");
     assert!(text.contains("plumm_changes_waiting 0\n"));
+    assert!(text.contains("plumm_changes_waits_refused_total 0\n"));
     assert!(text.contains("route=\"/access/v1/changes\""), "{text}");
 }

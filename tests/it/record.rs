@@ -46,6 +46,15 @@ fn each_command_that_changes_something_leaves_its_line() {
     file("t.json", &role_type());
     run(&["resource-type", "add", "acme", "t.json"]);
     run(&["resource-type", "remove", "acme", "Role"]);
+    let url = "https://app.example.com/hook/marker-path?token=marker-query";
+    let made = place.json(&["webhook", "add", "acme", url, "--events", "user.deleted"]);
+    let (hook, key) = (text(&made["id"]), text(&made["secret"]));
+    let key_2 = text(&place.json(&["webhook", "rotate", &hook])["secret"]);
+    run(&["webhook", "disable", &hook]);
+    run(&["webhook", "enable", &hook]);
+    run(&["webhook", "enable", &hook]);
+    run(&["webhook", "replay", &hook, "--from", "3"]);
+    run(&["webhook", "remove", &hook]);
 
     let lines = lines(&place);
     let told: Vec<(&str, &str, &str)> =
@@ -62,6 +71,12 @@ fn each_command_that_changes_something_leaves_its_line() {
         ("remove", "Schema", badge),
         ("add", "ResourceType", "Role"),
         ("remove", "ResourceType", "Role"),
+        ("add", "Webhook", hook.as_str()),
+        ("rotate", "Webhook", hook.as_str()),
+        ("disable", "Webhook", hook.as_str()),
+        ("enable", "Webhook", hook.as_str()),
+        ("replay", "Webhook", hook.as_str()),
+        ("remove", "Webhook", hook.as_str()),
     ];
     assert_eq!(told, expected);
     assert!(lines.iter().all(|it| it.0.starts_with("user:")), "{lines:?}");
@@ -74,7 +89,26 @@ fn each_command_that_changes_something_leaves_its_line() {
     assert!(lines[6].4["revoked"]["after"].is_string());
     assert_eq!(lines[7].4["document"]["after"]["id"], badge);
     assert_eq!(lines[8].4["document"]["after"], Value::Null);
-    // Never a secret, never a hash.
+    assert_eq!(lines[11].4["receiver"]["after"], "https://app.example.com");
+    assert_eq!(lines[11].4["events"]["after"], json!(["user.deleted"]));
+    let only = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(only(&lines[12].4), ["formerKeyUntil"]);
+    assert_eq!(only(&lines[13].4), ["disabled"]);
+    assert_eq!(only(&lines[14].4), ["disabled"]);
+    assert_eq!(lines[15].4, json!({ "after": { "before": 12, "after": 2 } }));
+    assert_eq!(lines[16].4["receiver"]["after"], Value::Null);
+    // Never a secret, never a hash, and nothing of a URL that may open a door.
     let all = format!("{lines:?}");
+    for secret in [&key, &key_2] {
+        assert!(!all.contains(secret.strip_prefix("whsec_").unwrap()), "{all}");
+    }
+    assert!(!all.contains("marker"), "{all}");
     assert!(!all.contains(&secret[20..]) && !all.contains("argon2"), "{all}");
+    // They are no events, and a copy with them is whole.
+    let read = text(&place.json(&["token", "create", "acme", "--scope", "read"])["token"]);
+    let serving = place.serve(&[]);
+    let page = serving.get("/access/v1/changes?limit=1000", &read).1;
+    assert!(!page.contains("ebhook") && page.contains("\"more\":false"), "{page}");
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    place.plumm(&["check"]).succeeds();
 }

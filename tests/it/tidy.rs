@@ -25,7 +25,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("refusals", &["scim", "store"], &[]),
     (
         "webhooks",
-        &["clock", "definitions", "events", "id", "metrics", "outbox", "scim", "store"],
+        &["clock", "definitions", "events", "id", "memory", "metrics", "outbox", "scim", "store"],
         &["rustls", "ureq"],
     ),
     (

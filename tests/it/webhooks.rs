@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 
 use base64ct::{Base64, Encoding};
 use plumm::clock::Clock;
+use plumm::memory::Memory;
 use plumm::store::Store;
 use plumm::store::open::Open;
+use plumm::store::tables::resource::Kind;
+use plumm::store::tables::webhook::Position;
+use plumm::webhooks::batch::Batches;
 use ring::hmac;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 
 use crate::cli::{Place, Serving, text};
-use crate::harness::{user, wait_until};
+use crate::harness::{Harness, user, wait_until};
 
 /// A request as a receiver got it.
 #[derive(Clone, Debug)]
@@ -71,6 +75,8 @@ enum Reply {
     Drop,
     /// A body of so many bytes.
     Body(usize),
+    /// With what was sent, after this time.
+    Echo(Duration),
 }
 
 const OK: Reply = Reply::Status(204, "");
@@ -128,6 +134,17 @@ impl Receiver {
                 }
                 Reply::Silence => thread::sleep(Duration::from_secs(60)),
                 Reply::Drop => return None,
+                Reply::Echo(time) => {
+                    thread::sleep(time);
+                    let received = self.received();
+                    let body = &received.last()?.body;
+                    write!(
+                        stream,
+                        "HTTP/1.1 200 x\r\nContent-Length: {}\r\n\r\n{body}",
+                        body.len()
+                    )
+                    .ok()?;
+                }
                 Reply::Body(bytes) => {
                     write!(stream, "HTTP/1.1 200 x\r\nContent-Length: {bytes}\r\n\r\n").ok()?;
                     let part = [b'x'; 65536];
@@ -231,6 +248,66 @@ fn events_come_signed_and_in_order_and_only_those_that_are_wanted() {
     assert!(!list.succeeds().contains("whsec_"));
     let last = &shown(&place, &hmac["id"])["last_delivery"];
     assert_eq!((&last["status"], &last["attempt"]), (&json!(204), &json!(1)));
+    assert_eq!(serving.stop("TERM").0, Some(0));
+}
+
+/// The record keeps no list of so many: each application is told that there is one, and what to do.
+#[test]
+fn a_push_of_very_many_members_is_told_as_incomplete_by_feed_and_webhook() {
+    const PEOPLE: u64 = 2_000;
+    let place = Place::with_acme();
+    let token = place.token();
+    let read = text(&place.json(&["token", "create", "acme", "--scope", "read"])["token"]);
+    let store = Store::open(&place.folder.database(), Open::Existing).unwrap();
+    let people: Vec<Value> = store
+        .write(Clock::System.now(), |tx| {
+            let org = tx.orgs()?[0].key;
+            let kind = Kind { org, resource_type: "User", location_base: "" };
+            let add = |it| {
+                let id = plumm::id::resource(it);
+                let body = json!({"schemas": [], "id": id, "userName": format!("u{it}@x.y")});
+                tx.add_resource(kind, &id, body.as_object().unwrap())?;
+                Ok(json!({ "value": id }))
+            };
+            (0..PEOPLE).map(add).collect::<Result<_, plumm::store::error::Error>>()
+        })
+        .unwrap();
+    drop(store);
+    let serving = place.serve(&[]);
+    let receiver = Receiver::new(OK);
+    add(&place, &receiver, &[]);
+    let staff = json!({"displayName": "Staff", "members": people[..1_000]}).to_string();
+    let (status, made) = serving.send("POST", "/scim/v2/Groups", &token, &staff);
+    assert_eq!(status, 201, "{made}");
+    let at = format!("/scim/v2/Groups/{}", text(&made["id"]));
+    let all = json!({"displayName": "Staff", "members": people}).to_string();
+    assert_eq!(serving.send("PUT", &at, &token, &all).0, 200);
+    let none = json!({"displayName": "Staff", "members": []}).to_string();
+    assert_eq!(serving.send("PUT", &at, &token, &none).0, 200);
+    receiver.wait_for(4);
+    let sent: Vec<Value> = receiver.received().iter().map(|it| it.json()["data"].clone()).collect();
+    let (status, page) = serving.get("/access/v1/changes", &read);
+    assert_eq!(status, 200);
+    let page: Value = serde_json::from_str(&page).unwrap();
+    for events in [&sent, page["changes"].as_array().unwrap()] {
+        let told: Vec<_> = events.iter().map(|it| (text(&it["type"]), &it["incomplete"])).collect();
+        let changed = || "group.members_changed".to_owned();
+        let expected = [
+            ("group.created".to_owned(), &Value::Null),
+            (changed(), &Value::Null),
+            (changed(), &Value::Null),
+            (changed(), &json!(true)),
+        ];
+        assert_eq!(told, expected);
+        for it in &events[1..3] {
+            assert_eq!(it["changed"]["members"]["added"].as_array().unwrap().len(), 1_000);
+        }
+        assert!(events[3]["changed"]["members"]["leftOut"].as_u64().unwrap() > 64 * 1024);
+        assert_eq!(events[3]["changed"]["members"].get("removed"), None);
+    }
+    // What the application is told to read is whole.
+    let (status, group) = serving.get(&at, &read);
+    assert_eq!((status, group.contains("\"members\":[]")), (200, true));
     assert_eq!(serving.stop("TERM").0, Some(0));
 }
 
@@ -394,12 +471,15 @@ fn gone_disables_and_enable_goes_on_where_it_was() {
     assert_eq!(status["orgs"][0]["webhooks"][0]["state"], "disabled");
     assert!(place.plumm(&["status"]).succeeds().contains("disabled"));
     wait_until(|| serving.get("/metrics", &admin).1.contains("plumm_webhooks_disabled 1"));
+    let told = "plumm_events_told_total{by=\"webhook\",type=\"user.created\"}";
+    assert!(serving.get("/metrics", &admin).1.contains(&format!("{told} 0\n")));
 
     receiver.set(OK);
     assert_eq!(place.json(&["webhook", "enable", &id])["state"], "active");
     receiver.wait_for(3);
     let got = receiver.ids();
     assert_eq!(got.len(), 2, "{got:?}");
+    wait_until(|| serving.get("/metrics", &admin).1.contains(&format!("{told} 2\n")));
     // From the first one on again, with the same ids.
     let from = got[0].split('_').nth(1).unwrap();
     place.json(&["webhook", "replay", &id, "--from", from]);
@@ -413,7 +493,12 @@ fn gone_disables_and_enable_goes_on_where_it_was() {
     // The server hears of it within a second.
     thread::sleep(Duration::from_secs(1));
     create(&serving, &token, "c@example.com");
-    let behind = shown(&place, &made["id"])["after"].as_i64().unwrap() + 2;
+    let read = text(&place.json(&["token", "create", "acme", "--scope", "read"])["token"]);
+    let page = serving.get("/access/v1/changes", &read).1;
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let newest = page["changes"].as_array().unwrap().last().unwrap();
+    assert_eq!(newest["user"]["userName"], "c@example.com");
+    let behind = newest["sequence"].as_i64().unwrap() + 1;
     place.json(&["webhook", "replay", &id, "--from", &behind.to_string()]);
     create(&serving, &token, "d@example.com");
     receiver.wait_for(6);
@@ -492,6 +577,138 @@ fn receivers_that_stand_still_delay_neither_others_nor_the_end() {
     let began = Instant::now();
     assert_eq!(serving.stop("TERM").0, Some(0));
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+/// Nothing is known of them before: each has a place until it is known to be slow.
+#[test]
+fn receivers_that_turn_slow_together_do_not_hold_up_the_others() {
+    const SLOW: usize = 12;
+    let place = Place::with_acme();
+    let token = place.token();
+    let turning: Vec<_> = (0..SLOW).map(|_| Receiver::new(OK)).collect();
+    turning.iter().for_each(|it| drop(add(&place, it, &[])));
+    let quick = Receiver::new(OK);
+    add(&place, &quick, &[]);
+    let serving = place.serve(&[]);
+    create(&serving, &token, "first@example.com");
+    turning.iter().chain([&quick]).for_each(|it| it.wait_for(1));
+    turning.iter().for_each(|it| it.set(Reply::Silence));
+    let mut longest = Duration::ZERO;
+    for i in 0..5 {
+        let sent = Instant::now();
+        create(&serving, &token, &format!("u{i}@example.com"));
+        quick.wait_for(i + 2);
+        longest = longest.max(sent.elapsed());
+    }
+    assert!(longest < Duration::from_secs(8), "{longest:?}");
+    eprintln!(
+        "beside {SLOW} that turned slow, the quick receiver was told after {longest:?} at most"
+    );
+    wait_until(|| turning.iter().all(|it| it.received().len() == 2));
+    let began = Instant::now();
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+}
+
+#[test]
+fn events_that_are_to_be_sent_are_kept_within_the_memory_there_is() {
+    const MIB: usize = 1024 * 1024;
+    let harness = Harness::new();
+    let mut large = user("large@example.com");
+    large["title"] = "x".repeat(MIB / 2).into();
+    for name in ["a@example.com", "b@example.com", "c@example.com"] {
+        large["userName"] = name.into();
+        large["emails"] = json!([]);
+        harness.post("/Users", &large).expect(201);
+    }
+    let (memory, org, start) = (Memory::new(4 * MIB), harness.org.key, Position::default());
+    let mut batches = Batches::new(memory.clone());
+    let mut next = || {
+        batches.look(&harness.store, [org].into_iter()).unwrap();
+        assert!(batches.has_more(org, start));
+        batches.next(&harness.store, org, start, harness.now, |_| true).unwrap()
+    };
+    let others = memory.take(3 * MIB).unwrap();
+    assert!(next().is_none());
+    assert_eq!(memory.in_use(), 3 * MIB);
+    drop(others);
+    // A piece ends at its bytes.
+    let batch = next().unwrap();
+    assert_eq!(batch.items.len(), 2);
+    let bytes: usize = batch.items.iter().map(|it| it.body.len()).sum();
+    assert_eq!(memory.in_use(), bytes);
+    // Another endpoint that is as far has the same.
+    let other = next().unwrap();
+    assert_eq!(memory.in_use(), bytes);
+    drop((batch, other));
+    thread::sleep(Duration::from_millis(600));
+    batches.look(&harness.store, [org].into_iter()).unwrap();
+    assert_eq!(memory.in_use(), 0);
+}
+
+#[test]
+fn what_receivers_have_answered_of_a_person_goes_with_the_person() {
+    let place = Place::with_acme();
+    let token = place.token();
+    let read = text(&place.json(&["token", "create", "acme", "--scope", "read"])["token"]);
+    let serving = place.serve(&[]);
+    let receiver = Receiver::new(Reply::Echo(Duration::ZERO));
+    let hook = text(&add(&place, &receiver, &[])["id"]);
+    let send = |serving: &Serving, method: &str, target: &str, body: &Value| {
+        let sent = serving.send(method, &format!("/scim/v2{target}"), &token, &body.to_string());
+        assert!((200..300).contains(&sent.0), "{sent:?}");
+        sent.1
+    };
+    let mut ann = user("marker-ann@example.com");
+    ann["displayName"] = "marker Ann".into();
+    let ann = text(&send(&serving, "POST", "/Users", &ann)["id"]);
+    let manager = json!({ "value": ann, "displayName": "marker Ann" });
+    let deputy = json!({ "value": ann, "display": "marker Ann", "type": "User" });
+    let urn = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let mut bob = user("bob@example.com");
+    bob[urn] = json!({ "manager": manager, "department": "Tools" });
+    bob["urn:okta:acme:1.0:user:custom"] = json!({ "deputy": deputy });
+    let bob = text(&send(&serving, "POST", "/Users", &bob)["id"]);
+    let staff = json!({ "displayName": "Staff", "members": [{ "value": ann, "display": "marker Ann" }, { "value": bob }] });
+    let staff = text(&send(&serving, "POST", "/Groups", &staff)["id"]);
+    let without = json!({ "displayName": "Staff", "members": [{ "value": bob }] });
+    send(&serving, "PUT", &format!("/Groups/{staff}"), &without);
+    // Both are nobody from now on; the record knows who it was.
+    let mut put = user("bob@example.com");
+    put[urn] = json!({ "department": "Tools" });
+    put["urn:okta:acme:1.0:user:custom"] = json!({ "deputy": null });
+    send(&serving, "PUT", &format!("/Users/{bob}"), &put);
+    receiver.wait_for(6);
+    let answered =
+        || place.plumm(&["webhook", "deliveries", &hook, "--json"]).succeeds().to_owned();
+    wait_until(|| answered().matches("marker").count() > 2);
+    // One more is on its way, with what is erased meanwhile.
+    receiver.set(Reply::Echo(Duration::from_secs(2)));
+    send(
+        &serving,
+        "PATCH",
+        &format!("/Users/{ann}"),
+        &json!({"Operations": [{"op": "replace", "path": "title", "value": "marker title"}]}),
+    );
+    receiver.wait_for(7);
+    place.plumm(&["user", "purge", "acme", "marker-ann@example.com", "--yes"]).succeeds();
+    receiver.wait_for(8);
+    wait_until(|| place.json(&["webhook", "show", &hook])["behind"] == 0);
+
+    assert!(receiver.received()[6].body.contains("marker"));
+    assert!(!receiver.received()[7].body.contains("marker"));
+    assert!(!answered().contains("marker"), "{}", answered());
+    let page = serving.get("/access/v1/changes", &read).1;
+    assert!(page.contains(&ann) && page.contains("Tools") && !page.contains("marker"), "{page}");
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    for file in place.files() {
+        let bytes = std::fs::read(place.folder.path().join(&file)).unwrap();
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let at = text
+            .find("marker")
+            .map(|it| text[it.saturating_sub(200)..].chars().take(300).collect::<String>());
+        assert_eq!(at, None, "in {file}");
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::api::pages::Page;
 use crate::api::waiting::Wait;
 use crate::http::request::Request;
 use crate::http::response::{JSON, Response};
+use crate::metrics::events::Way;
+use crate::outbox;
 use crate::outbox::reader::Reader;
 use crate::scim::error::{Error, quoted};
 use crate::store::transaction::Read;
@@ -57,14 +59,27 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let make = || page(context, after, limit);
     let page = match wait {
         0 => Arc::new(make()?),
-        _ => context.pages.get((org, after, limit), make)?,
+        _ => context.pages.get((org, after, limit), newest, context.memory, make)?,
     };
     context.notes.seen.set(Some(page.seen));
-    if page.events == 0 && !page.more {
+    if page.events.is_empty() && !page.more {
         waits(page.last);
     }
-    context.metrics.events_told.add_many(page.events as u64);
-    Ok(Response::new(200, JSON, page.body.clone().into_bytes()))
+    page.events.iter().for_each(|it| context.metrics.events_told.add(Way::Feed, it));
+    let body = match Arc::try_unwrap(page) {
+        Ok(own) => own.body,
+        Err(shared) => {
+            context.take(shared.body.len())?;
+            shared.body.clone()
+        }
+    };
+    Ok(Response::new(200, JSON, body.into_bytes()))
+}
+
+/// The types of all events.
+#[must_use]
+pub fn event_types() -> Vec<&'static str> {
+    outbox::event_types().collect()
 }
 
 fn body(changes: &str, last: i64, more: bool) -> String {
@@ -75,16 +90,17 @@ fn body(changes: &str, last: i64, more: bool) -> String {
 fn page(context: &Context, after: i64, limit: i64) -> Result<Page, Failure> {
     context.take(ANSWER_BYTES_MAX)?;
     let seen = context.notes.seen.get().unwrap_or(after);
-    let mut draft = Draft { changes: Vec::new(), bytes: 0, last: after, more: true };
+    let mut draft =
+        Draft { changes: Vec::new(), events: Vec::new(), bytes: 0, last: after, more: true };
     let mut left = limit;
     while draft.more && left > 0 && draft.bytes < ANSWER_BYTES_MAX {
         let part = left.min(PART);
         context.read(|tx| Part::new(context, tx, &mut draft).read(part))?;
         left -= part;
     }
-    let Draft { changes, last, more, .. } = draft;
+    let Draft { changes, events, last, more, .. } = draft;
     let body = body(&changes.join(","), last, more);
-    Ok(Page { body, events: changes.len(), last, more, seen })
+    Ok(Page { body, events, last, more, seen })
 }
 
 /// Refuses to go on where something is missing.
@@ -105,6 +121,8 @@ fn refuse_trimmed(context: &Context, tx: &Read, after: i64) -> Result<(), Failur
 struct Draft {
     /// The events, as JSON.
     changes: Vec<String>,
+    /// Their types.
+    events: Vec<&'static str>,
     bytes: usize,
     /// The number up to which nothing is missing.
     last: i64,
@@ -134,8 +152,9 @@ impl<'a, 'b> Part<'a, 'b> {
         let mut left = numbers;
         self.tx.lines_after(org, self.page.last, |line| {
             self.page.last = line.seq;
-            for (_, event) in reader.events(&line)? {
+            for (kind, event) in reader.events(&line)? {
                 let text = event.to_string();
+                self.page.events.push(kind.name());
                 self.page.bytes += text.len();
                 self.page.changes.push(text);
             }

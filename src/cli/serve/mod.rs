@@ -88,8 +88,8 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let server = server.map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on {scheme}://{}", server.local_addr());
     let no_thread = |it: io::Error| failed("no thread is left", &it);
-    let webhooks =
-        Webhooks::start(Arc::clone(&store), Arc::clone(app.metrics())).map_err(no_thread)?;
+    let (metrics, memory) = (Arc::clone(app.metrics()), app.memory().clone());
+    let webhooks = Webhooks::start(Arc::clone(&store), metrics, memory).map_err(no_thread)?;
     let housekeeper = {
         let app = Arc::clone(&app);
         let work = move || {

@@ -1,5 +1,6 @@
 //! `plumm webhook`: endpoints of webhooks, made, looked at, tried and repaired.
 
+mod recorded;
 pub mod shown;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
+use crate::cli::webhook::recorded::record_deed;
 use crate::cli::webhook::shown::{Shown, delivery_cells, delivery_json, outcome_text};
 use crate::events::Kind;
 use crate::events::webhook::{Algorithm, Key, TEST, body, signatures, test_event};
@@ -175,9 +177,8 @@ fn add(args: &Add, session: &Session) -> Result<(), CliError> {
     let now = session.now();
     let (org, webhook) = store.write(now, |tx| {
         let org = org::find(tx, &args.org, session)?;
-        let after = tx.last_change(org.key)?;
-        let position = Position { after, delivered: 0 };
-        let webhook = Webhook {
+        let position = Position { after: tx.last_change(org.key)?, delivered: 0 };
+        let mut webhook = Webhook {
             id: id::webhook(),
             org: org.key,
             url: url.clone(),
@@ -191,6 +192,9 @@ fn add(args: &Add, session: &Session) -> Result<(), CliError> {
             revision: 0,
             progress: Progress { position, ..Progress::default() },
         };
+        // The line of the command itself is nothing that the receiver has yet to be told.
+        record_deed(tx, session, "add", None, Some(&webhook))?;
+        webhook.progress.position.after = tx.last_change(org.key)?;
         tx.add_webhook(&webhook)?;
         Ok::<_, CliError>((org, webhook))
     })?;
@@ -215,7 +219,7 @@ fn rotate(text: &str, session: &Session) -> Result<(), CliError> {
     let store = session.open()?;
     let now = session.now();
     let mut made = None;
-    let webhook = changed(&store, text, session, |_, webhook| {
+    let webhook = changed(&store, text, "rotate", session, |_, webhook| {
         let algorithm = Algorithm::from_word(&webhook.algorithm).unwrap_or(Algorithm::Hmac);
         let (bytes, key) = new_key(algorithm)?;
         let former = std::mem::replace(&mut webhook.key, bytes);
@@ -317,6 +321,7 @@ fn test(text: &str, session: &Session) -> Result<(), CliError> {
         status: outcome.status,
         error: outcome.error.clone(),
         answer: outcome.answer,
+        seen: i64::MAX,
     };
     store.write(now, |tx| tx.add_deliveries(&webhook.id, std::slice::from_ref(&delivery)))?;
     let _ = store.checkpoint();
@@ -364,7 +369,7 @@ fn deliveries(args: &Deliveries, session: &Session) -> Result<Answer, CliError> 
 fn replay(args: &Replay, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
     let mut trimmed = 0;
-    let webhook = changed(&store, &args.id, session, |tx, webhook| {
+    let webhook = changed(&store, &args.id, "replay", session, |tx, webhook| {
         let newest = tx.last_change(webhook.org)?;
         if args.from > newest + 1 {
             let org = tx.org_by_key(webhook.org)?.name;
@@ -391,7 +396,7 @@ fn replay(args: &Replay, session: &Session) -> Result<Answer, CliError> {
 
 fn enable(text: &str, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
-    let webhook = changed(&store, text, session, |_, webhook| {
+    let webhook = changed(&store, text, "enable", session, |_, webhook| {
         let position = webhook.progress.position;
         webhook.progress = Progress { position, ..Progress::default() };
         Ok(())
@@ -409,7 +414,7 @@ fn enable(text: &str, session: &Session) -> Result<Answer, CliError> {
 fn disable(text: &str, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
     let now = session.now();
-    let webhook = changed(&store, text, session, |_, webhook| {
+    let webhook = changed(&store, text, "disable", session, |_, webhook| {
         webhook.progress.disabled = Some(now);
         webhook.progress.reason = Some("a command has disabled it".to_owned());
         Ok(())
@@ -429,6 +434,7 @@ fn remove(text: &str, session: &Session) -> Result<Answer, CliError> {
     let webhook = store.write(session.now(), |tx| {
         let webhook = find(tx, text, session)?;
         tx.remove_webhook(&webhook.id)?;
+        record_deed(tx, session, "remove", Some(&webhook), None)?;
         Ok::<_, CliError>(webhook)
     })?;
     let _ = store.checkpoint();
@@ -441,13 +447,16 @@ fn remove(text: &str, session: &Session) -> Result<Answer, CliError> {
 fn changed(
     store: &Store,
     text: &str,
+    method: &str,
     session: &Session,
     change: impl FnOnce(&Read, &mut Webhook) -> Result<(), CliError>,
 ) -> Result<Webhook, CliError> {
     let webhook = store.write(session.now(), |tx| {
-        let mut webhook = find(tx, text, session)?;
+        let before = find(tx, text, session)?;
+        let mut webhook = before.clone();
         change(tx, &mut webhook)?;
         tx.set_webhook(&webhook)?;
+        record_deed(tx, session, method, Some(&before), Some(&webhook))?;
         find(tx, text, session)
     })?;
     let _ = store.checkpoint();

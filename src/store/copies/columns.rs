@@ -13,7 +13,7 @@ use crate::scim::schema::document::Schema;
 use crate::store::error::Error;
 use crate::store::tables::org;
 use crate::store::tables::org_erasure::ERASED;
-use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN};
+use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN, WEBHOOK};
 use crate::store::tables::resource::is_resource_id;
 use crate::store::tables::resource_type;
 use crate::store::tables::token::{Scope, TAG_BYTES};
@@ -151,12 +151,13 @@ const RULES: &[Rule] = &[
         (1..=32).contains(&it.text().len()) && it.text().bytes().all(plain)
     }),
     rule("provisioning_log", "type", FORM, |it| is_name(it.text())),
-    // Lines of commands may be about an organisation, a token, a schema or a type, by its name.
+    // Lines of commands may be about an organisation, a token, a schema, a type or an endpoint.
     rule("provisioning_log", "resource", FORM, |it| match it.column("type") {
         Some(ORG) => (1..=org::NAME_CHARS_MAX).contains(&it.text().chars().count()),
         Some(TOKEN) => is_token_id(it.text()),
         Some(SCHEMA) => it.text().contains(':'),
         Some(RESOURCE_TYPE) => is_name(it.text()),
+        Some(WEBHOOK) => is_webhook_id(it.text()),
         _ => is_resource_id(it.text()),
     }),
     rule("provisioning_log", "outcome", "it is no status of HTTP", |it| {

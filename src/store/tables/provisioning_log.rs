@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value, json};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::reference::forget_names;
 use crate::scim::schema::name::{ACTIVE, MEMBERS};
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
@@ -31,6 +32,9 @@ const OLD_LINES: &str = "SELECT seq FROM (
         WHERE seq < (SELECT max(seq) FROM provisioning_log) ORDER BY seq LIMIT ?2)
     WHERE time < ?1";
 
+/// The method of lines of a resource that was erased for good.
+pub const PURGE: &str = "purge";
+
 /// The actor of changes that support makes with a command.
 pub const CLI: &str = "cli";
 
@@ -42,6 +46,8 @@ pub const TOKEN: &str = "Token";
 pub const SCHEMA: &str = "Schema";
 /// The type of lines about a resource type, by its name.
 pub const RESOURCE_TYPE: &str = "ResourceType";
+/// The type of lines about an endpoint of webhooks, by its id.
+pub const WEBHOOK: &str = "Webhook";
 
 /// Who makes a change.
 #[derive(Clone, Debug)]
@@ -73,7 +79,8 @@ pub struct LogLine<'a> {
     pub actor: &'a Actor,
     /// The HTTP method, or the command.
     pub method: &'a str,
-    /// The name of the resource type, or one of [`ORG`], [`TOKEN`], [`SCHEMA`], [`RESOURCE_TYPE`].
+    /// The name of the resource type, or one of [`ORG`], [`TOKEN`], [`SCHEMA`], [`RESOURCE_TYPE`],
+    /// [`WEBHOOK`].
     pub resource_type: &'a str,
     /// The resource's id; of what is no resource its name.
     pub resource: &'a str,
@@ -123,10 +130,12 @@ pub struct OwnedLine {
     pub changes: String,
 }
 
-/// The lines of the log about one resource, up to the newest line at that time.
+/// The lines of the log about one resource, and those of others that name it, up to the newest line
+/// at that time.
 #[derive(Clone, Debug)]
 pub struct Lines {
     seqs: Vec<i64>,
+    naming: Vec<i64>,
     newest: i64,
 }
 
@@ -214,7 +223,9 @@ impl Read<'_> {
         Ok(time.map(Timestamp::from_nanoseconds))
     }
 
-    /// The lines about a resource.
+    /// The lines about a resource, and those of others that have more of it than its id: what a
+    /// manager is called. This reads the whole log: every change would have to write an index, and
+    /// only a rare purge would use it.
     ///
     /// # Errors
     /// Failures of the store.
@@ -225,11 +236,38 @@ impl Read<'_> {
     fn lines_about_after(&self, resource: &str, after: i64) -> Result<Lines, Error> {
         let sql = "SELECT coalesce(max(seq), 0) FROM provisioning_log";
         let newest = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        let sql = "SELECT seq FROM provisioning_log WHERE seq > ? AND resource = ?";
+        let sql = "SELECT seq, resource = ?2, CASE WHEN resource = ?2 THEN '' ELSE changes END
+            FROM provisioning_log WHERE seq > ?1 AND (resource = ?2 OR instr(changes, ?2) > 0)";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let seqs = statement.query_map(params![after, resource], |row| row.get(0))?;
-        Ok(Lines { seqs: seqs.collect::<Result<_, _>>()?, newest })
+        let mut rows = statement.query(params![after, resource])?;
+        let mut lines = Lines { seqs: Vec::new(), naming: Vec::new(), newest };
+        while let Some(row) = rows.next()? {
+            if row.get(1)? {
+                lines.seqs.push(row.get(0)?);
+            } else if without_names(&row.get::<_, String>(2)?, resource).is_some() {
+                lines.naming.push(row.get(0)?);
+            }
+        }
+        Ok(lines)
     }
+
+    /// Whether something of an organisation was purged behind this number.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn has_purged_after(&self, org: OrgKey, after: i64) -> Result<bool, Error> {
+        let sql = "SELECT EXISTS
+            (SELECT 1 FROM provisioning_log WHERE org = ? AND seq > ? AND method = ?)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row(params![org.0, after, PURGE], |row| row.get(0))?)
+    }
+}
+
+/// The changes of a line of another resource without the names of this one; `None` where there are
+/// none.
+fn without_names(changes: &str, resource: &str) -> Option<String> {
+    let mut changes: Value = serde_json::from_str(changes).ok()?;
+    forget_names(&mut changes, resource).then(|| changes.to_string())
 }
 
 fn logged(row: &Row) -> Result<Logged, Error> {
@@ -329,7 +367,7 @@ impl Write<'_> {
 
     /// Erases the values of a resource from the log, and reasons, which may name a person: in the
     /// lines that were found before, and in those written since. The lines still say that something
-    /// happened, and when.
+    /// happened, and when. Lines of others keep the id.
     ///
     /// # Errors
     /// Failures of the store.
@@ -340,6 +378,16 @@ impl Write<'_> {
         let mut statement = self.connection.prepare_cached(sql)?;
         for seq in found.seqs.iter().chain(&since.seqs) {
             statement.execute(params![seq, resource])?;
+        }
+        let sql = "SELECT changes FROM provisioning_log WHERE seq = ?";
+        let mut read = self.connection.prepare_cached(sql)?;
+        let sql = "UPDATE provisioning_log SET changes = ? WHERE seq = ?";
+        let mut update = self.connection.prepare_cached(sql)?;
+        for seq in found.naming.iter().chain(&since.naming) {
+            let changes: Option<String> = read.query_row([seq], |row| row.get(0)).optional()?;
+            if let Some(rest) = changes.and_then(|it| without_names(&it, resource)) {
+                update.execute(params![rest, seq])?;
+            }
         }
         Ok(())
     }

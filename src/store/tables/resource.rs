@@ -334,6 +334,7 @@ impl Write<'_> {
             self.add_to_count(org, resource_type, -1)?;
         }
         self.forget_refusals_about(org, stored)?;
+        self.forget_answers(org)?;
         self.forget_changes(&stored.id, lines)
     }
 

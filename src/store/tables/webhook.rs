@@ -97,6 +97,9 @@ pub struct Delivery {
     pub error: Option<String>,
     /// The start of the answer.
     pub answer: String,
+    /// The number of the organisation's last line when the event was read: of what was erased since
+    /// the answer may speak. Not kept.
+    pub seen: i64,
 }
 
 const COLUMNS: &str =
@@ -272,9 +275,11 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn add_deliveries(&self, id: &str, attempts: &[Delivery]) -> Result<(), Error> {
-        if self.webhook(id)?.is_none() {
-            return Ok(());
-        }
+        let Some(webhook) = self.webhook(id)? else { return Ok(()) };
+        // What a receiver answers may be what it was sent, or a part of it.
+        let answered = attempts.iter().filter(|it| !it.answer.is_empty());
+        let seen = answered.map(|it| it.seen).min();
+        let erased = seen.map(|it| self.has_purged_after(webhook.org, it)).transpose()?;
         let sql = "SELECT coalesce(max(number), 0) FROM webhook_delivery WHERE webhook = ?";
         let mut newest: i64 =
             self.connection.prepare_cached(sql)?.query_row([id], |row| row.get(0))?;
@@ -296,12 +301,23 @@ impl Write<'_> {
                 it.milliseconds as i64,
                 it.status,
                 it.error,
-                it.answer,
+                if erased == Some(true) { "" } else { &it.answer },
             ])?;
         }
         let sql = "DELETE FROM webhook_delivery WHERE webhook = ? AND number <= ?";
         let oldest = newest - DELIVERIES_MAX;
         self.connection.prepare_cached(sql)?.execute(params![id, oldest])?;
+        Ok(())
+    }
+
+    /// Erases what receivers of an organisation have answered.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn forget_answers(&self, org: OrgKey) -> Result<(), Error> {
+        let sql = "UPDATE webhook_delivery SET answer = '' WHERE answer <> ''
+            AND webhook IN (SELECT id FROM webhook WHERE org = ?)";
+        self.connection.prepare_cached(sql)?.execute([org.0])?;
         Ok(())
     }
 
@@ -367,5 +383,6 @@ fn delivery(row: &Row) -> rusqlite::Result<Delivery> {
         status: row.get(6)?,
         error: row.get(7)?,
         answer: row.get(8)?,
+        seen: i64::MAX,
     })
 }

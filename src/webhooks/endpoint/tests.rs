@@ -40,6 +40,7 @@ fn item(line: i64) -> Item {
         kind: "user.created".to_owned(),
         body: Arc::from("{}"),
         then: Position { after: line, delivered: 0 },
+        seen: line,
     }
 }
 

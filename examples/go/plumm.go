@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -12,6 +13,33 @@ import (
 	"strings"
 	"time"
 )
+
+var (
+	client = http.Client{Timeout: 40 * time.Second}
+	errGap = errors.New("something was missed")
+)
+
+// Asks plumm, and returns the number of the last change that the answer has seen.
+func ask(path string, into any) (int64, error) {
+	request, err := http.NewRequest("GET", os.Getenv("PLUMM_URL")+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("PLUMM_TOKEN"))
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case 200:
+		change, _ := strconv.ParseInt(answer.Header.Get("Plumm-Change"), 10, 64)
+		return change, json.NewDecoder(answer.Body).Decode(into)
+	case 410:
+		return 0, errGap
+	}
+	return 0, errors.New(answer.Status)
+}
 
 // An older webhook may be a copy that somebody sends again.
 const ageMax = 5 * time.Minute
