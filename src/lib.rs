@@ -26,6 +26,7 @@
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/user.rs                    `plumm user`
 //! cli/group.rs                   `plumm group`
+//! cli/story.rs                   `plumm log`
 //! cli/status.rs                  `plumm status`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/erasure.rs                 how commands erase a resource for good
@@ -152,6 +153,10 @@
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
+//! activity/mod.rs                what happened: changes and refusals as one story
+//! activity/story.rs              in the order of time, page by page
+//! activity/words.rs              each entry in words, and as JSON
+//!
 //! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
 //! outbox/reader.rs               lines of the log become events with what they are about
 //! outbox/account.rs              accounts and groups as the application sees them
@@ -202,6 +207,7 @@
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
+//! store/query/story.rs           the record and the refusals, for whoever asks what happened
 //! store/query/listing.rs         pages of lists
 //! store/query/long_reads.rs      few long reads at once, so that short ones never wait for them
 //! store/query/selective.rs       what an index does for a condition
@@ -225,6 +231,7 @@
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 
+pub mod activity;
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -13,6 +13,7 @@ pub mod schema;
 pub mod serve;
 pub mod session;
 pub mod status;
+pub mod story;
 mod text;
 pub mod tls;
 pub mod token;
@@ -93,6 +94,8 @@ enum Command {
     /// Groups: look at them, erase deleted ones for good, bring them back
     #[command(subcommand)]
     Group(group::Command),
+    /// What happened: changes and refused requests, the newest last
+    Log(story::Args),
     /// Copy the database to a file, at any moment
     Backup(backup::Backup),
     /// Go back to a copy
@@ -123,6 +126,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         Command::User(command) => user::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Webhook(command) => webhook::run(&command, &session),
         Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Log(args) => story::run(&args, &session),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
         Command::Restore(args) => {
             backup::restore(&args, &session).and_then(|it| session.print(&it))

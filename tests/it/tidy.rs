@@ -17,6 +17,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("clock", &["scim"], &[]),
     ("store", &["scim"], &["rusqlite"]),
     ("definitions", &["scim", "store"], &[]),
+    ("activity", &["scim", "store"], &[]),
     ("outbox", &["events", "scim", "store"], &[]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
@@ -58,8 +59,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "cli",
         &[
-            "app", "auth", "clock", "config", "events", "id", "metrics", "scim", "server", "store",
-            "webhooks",
+            "activity", "app", "auth", "clock", "config", "events", "id", "metrics", "scim",
+            "server", "store", "webhooks",
         ],
         &["clap", "rcgen"],
     ),

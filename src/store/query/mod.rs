@@ -9,3 +9,4 @@ pub mod long_reads;
 pub mod member_sql;
 pub mod selective;
 pub mod sort_sql;
+pub mod story;
