@@ -46,6 +46,7 @@
 //! cli/user_show.rs               `plumm user show`
 //! cli/group.rs                   `plumm group`
 //! cli/group_show.rs              `plumm group show`
+//! cli/story.rs                   `plumm log`
 //! cli/status.rs                  `plumm status`
 //! cli/doctor/mod.rs              `plumm doctor`: numbered checks
 //! cli/doctor/facts.rs            what they look at, read once
@@ -195,6 +196,10 @@
 //! scim/message.rs                the messages around resources: ListResponse, SearchRequest
 //! scim/bulk.rs                   the messages of Bulk, references in it, and its order
 //!
+//! activity/mod.rs                what happened: changes and refusals as one story
+//! activity/story.rs              in the order of time, page by page
+//! activity/words.rs              each entry in words, and as JSON
+//!
 //! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
 //! outbox/reader.rs               lines of the log become events with what they are about
 //! outbox/account.rs              accounts and groups as the application sees them
@@ -251,6 +256,7 @@
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
+//! store/query/story.rs           the record and the refusals, for whoever asks what happened
 //! store/query/listing.rs         pages of lists
 //! store/query/search.rs          accounts and groups found by parts of their names
 //! store/query/near.rs            names that are near to one that nobody has
@@ -278,6 +284,7 @@
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 
+pub mod activity;
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -24,6 +24,7 @@ pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod status;
+pub mod story;
 mod text;
 pub mod tls;
 pub mod token;
@@ -122,6 +123,8 @@ enum Command {
     /// Groups: look at them, erase deleted ones for good, bring them back
     #[command(subcommand)]
     Group(group::Command),
+    /// What happened: changes and refused requests, the newest last
+    Log(story::Args),
     /// Copy the database to a file, at any moment
     Backup(backup::Backup),
     /// Go back to a copy
@@ -287,6 +290,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         Command::User(command) => user::run(&command, &session),
         Command::Webhook(command) => webhook::run(&command, &session),
         Command::Group(command) => group::run(&command, &session).and_then(|it| session.print(&it)),
+        Command::Log(args) => story::run(&args, &session),
         Command::Backup(args) => backup::backup(&args, &session).and_then(|it| session.print(&it)),
         Command::Restore(args) => {
             backup::restore(&args, &session).and_then(|it| session.print(&it))

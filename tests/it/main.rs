@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod activity;
 mod attack;
 mod auth;
 mod backup;

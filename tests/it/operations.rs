@@ -315,7 +315,7 @@ fn an_older_database_keeps_its_organisations_and_gives_them_the_usual_rate() {
     let connection = rusqlite::Connection::open(&file).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE webhook_delivery; DROP TABLE webhook;
+            "DROP TABLE refusal; DROP TABLE webhook_delivery; DROP TABLE webhook;
              DROP TABLE resource_type; DROP INDEX resource_inactive; ALTER TABLE org DROP COLUMN rate;
              ALTER TABLE org DROP COLUMN trimmed; PRAGMA user_version = 2",
         )

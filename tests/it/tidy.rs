@@ -19,6 +19,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("definitions", &["scim", "store"], &[]),
     ("creation", &["scim", "store"], &[]),
     ("unique", &["scim", "store"], &[]),
+    ("activity", &["scim", "store"], &[]),
     ("outbox", &["events", "scim", "store"], &[]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
@@ -72,6 +73,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "cli",
         &[
+            "activity",
             "app",
             "auth",
             "clock",

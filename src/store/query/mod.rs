@@ -11,3 +11,4 @@ pub mod near;
 pub mod search;
 pub mod selective;
 pub mod sort_sql;
+pub mod story;

@@ -1,0 +1,129 @@
+//! Changes and refusals in the order of time, page by page.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::activity::{Entry, Happened};
+use crate::scim::datetime::Timestamp;
+use crate::store::error::Error;
+use crate::store::query::story::{From, Wanted};
+use crate::store::tables::org::OrgKey;
+use crate::store::transaction::Read;
+
+/// What of it is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of which organisation, and about whom.
+    pub wanted: Wanted,
+    /// Whether only refusals are.
+    pub refused_only: bool,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// A place in the story: changes and refusals are numbered apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The number of a line of the record.
+    pub change: i64,
+    /// The number of a refusal.
+    pub refusal: i64,
+}
+
+/// A part of the story.
+#[derive(Debug)]
+pub struct Page {
+    /// The newest first.
+    pub entries: Vec<Entry>,
+    /// Where it goes on, when there is more.
+    pub next: Option<Place>,
+}
+
+impl Place {
+    /// Behind everything.
+    pub const END: Place = Place { change: i64::MAX, refusal: i64::MAX };
+}
+
+/// The newest place of the story.
+///
+/// # Errors
+/// Failures of the store.
+pub fn newest(read: &Read) -> Result<Place, Error> {
+    let (change, refusal) = read.newest_numbers()?;
+    Ok(Place { change, refusal })
+}
+
+/// The part of the story before a place, the newest first, at most so many entries.
+///
+/// # Errors
+/// Failures of the store.
+pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<Page, Error> {
+    let one_more = most.saturating_add(1);
+    let changes = match filter.refused_only {
+        true => Vec::new(),
+        false => read.changes(&filter.wanted, From::Before(before.change), one_more)?,
+    };
+    let refusals = read.refusals(&filter.wanted, From::Before(before.refusal), one_more)?;
+    // The numbers are in the order of time, unless the clock was set back.
+    let mut all: Vec<Happened> = changes.into_iter().map(Happened::Change).collect();
+    all.extend(refusals.into_iter().map(Happened::Refusal));
+    all.sort_by_key(|it| Reverse(it.time()));
+    let is_wanted = |it: &Happened| filter.since.is_none_or(|since| it.time() >= since);
+    let is_more = all.get(most).is_some_and(is_wanted);
+    all.truncate(most);
+    let next = is_more.then(|| {
+        all.iter().fold(before, |place, it| match it {
+            Happened::Change(it) => Place { change: it.seq.min(place.change), ..place },
+            Happened::Refusal(it) => Place { refusal: it.seq.min(place.refusal), ..place },
+        })
+    });
+    all.retain(is_wanted);
+    Ok(Page { entries: named(read, all)?, next })
+}
+
+/// What has happened behind a place, the oldest first, and the place behind that.
+///
+/// # Errors
+/// Failures of the store.
+pub fn after(
+    read: &Read,
+    filter: &Filter,
+    after: Place,
+    most: usize,
+) -> Result<(Vec<Entry>, Place), Error> {
+    let mut place = after;
+    let mut all = Vec::new();
+    if !filter.refused_only {
+        let changes = read.changes(&filter.wanted, From::After(after.change), most)?;
+        place.change = changes.last().map_or(place.change, |it| it.seq);
+        all.extend(changes.into_iter().map(Happened::Change));
+    }
+    let refusals = read.refusals(&filter.wanted, From::After(after.refusal), most)?;
+    place.refusal = refusals.last().map_or(place.refusal, |it| it.seq);
+    all.extend(refusals.into_iter().map(Happened::Refusal));
+    all.sort_by_key(Happened::time);
+    Ok((named(read, all)?, place))
+}
+
+/// Entries with what their resources and organisations are called.
+fn named(read: &Read, all: Vec<Happened>) -> Result<Vec<Entry>, Error> {
+    let orgs: HashMap<OrgKey, String> =
+        read.orgs()?.into_iter().map(|it| (it.key, it.name)).collect();
+    let mut ids: BTreeMap<OrgKey, Vec<&str>> = BTreeMap::new();
+    for it in &all {
+        ids.entry(it.org()).or_default().extend(it.resource());
+    }
+    let mut names = HashMap::new();
+    for (org, ids) in ids {
+        names.extend(read.names(org, &ids)?);
+    }
+    let entry = |happened: Happened| {
+        let name = happened.resource().and_then(|it| names.get(it));
+        Entry {
+            org: orgs.get(&happened.org()).cloned().unwrap_or_default(),
+            name: name.and_then(|it| it.user_name.clone().or_else(|| it.display.clone())),
+            happened,
+        }
+    };
+    Ok(all.into_iter().map(entry).collect())
+}

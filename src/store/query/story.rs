@@ -1,0 +1,280 @@
+//! The record of changes and the refusals beside it, page by page, as somebody reads them who asks
+//! what happened.
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Row, params, params_from_iter};
+use serde_json::{Map, Value, json};
+
+use crate::scim::datetime::Timestamp;
+use crate::scim::filter::comparison::fold;
+use crate::store::error::Error;
+use crate::store::tables::org::OrgKey;
+use crate::store::tables::refusal::Refusal;
+use crate::store::tables::resource::is_resource_id;
+use crate::store::transaction::Read;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Of which organisation; all when there is none.
+    pub org: Option<OrgKey>,
+    /// About whom; everybody when there is none.
+    pub person: Option<Person>,
+}
+
+/// An account, or several that had the same name one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    /// Its ids.
+    pub ids: Vec<String>,
+    /// Its userNames, folded: a request that was refused may have had nothing else.
+    pub user_names: Vec<String>,
+}
+
+/// From which number on, and in which direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// Those before this number, the newest first.
+    Before(i64),
+    /// Those behind this number, the oldest first.
+    After(i64),
+}
+
+/// A line of the record of changes with everything that it says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Its number.
+    pub seq: i64,
+    /// When.
+    pub time: Timestamp,
+    /// The organisation.
+    pub org: OrgKey,
+    /// The public id of the token, or `cli`.
+    pub actor: String,
+    /// What support calls the token, where it was one.
+    pub label: Option<String>,
+    /// The client's address; of a command whose shell it was.
+    pub client: Option<String>,
+    /// The id of the request.
+    pub request: Option<String>,
+    /// Why, in the words of whoever ran a command.
+    pub reason: Option<String>,
+    /// The HTTP method, or the command.
+    pub method: String,
+    /// The name of the resource type, or of what is no resource.
+    pub resource_type: String,
+    /// The resource's id, or a name.
+    pub resource: String,
+    /// What changed; nothing where that was erased.
+    pub changes: Map<String, Value>,
+}
+
+/// A refusal with its number and what support calls the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number.
+    pub seq: i64,
+    /// The label of the token.
+    pub label: Option<String>,
+    /// The refusal.
+    pub refusal: Refusal,
+}
+
+impl Read<'_> {
+    /// The lines of the record from a number on, at most so many.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn changes(&self, wanted: &Wanted, from: From, most: usize) -> Result<Vec<Change>, Error> {
+        let (number, compared, order) = from.as_sql();
+        let mut values = vec![Sql::Integer(number)];
+        let mut sql = format!(
+            "SELECT log.seq, log.time, log.org, log.actor, token.label, log.client, log.request,
+                log.reason, log.method, log.type, log.resource, log.changes
+            FROM provisioning_log AS log
+            LEFT JOIN token ON token.id = log.actor AND token.org = log.org
+            WHERE log.seq {compared} ?1"
+        );
+        let limit = Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX));
+        if let Some(person) = &wanted.person {
+            // Which lines these are is in the index; only those that are shown are read.
+            values.push(Sql::Text(json!(person.ids).to_string()));
+            values.push(limit.clone());
+            sql += &format!(
+                " AND log.seq IN (SELECT seq FROM provisioning_log
+                    WHERE resource IN (SELECT value FROM json_each(?2)) AND seq {compared} ?1
+                    ORDER BY seq {order} LIMIT ?3)"
+            );
+        }
+        if let Some(org) = wanted.org {
+            values.push(Sql::Integer(org.0));
+            let column = if wanted.person.is_some() { "+log.org" } else { "log.org" };
+            sql += &format!(" AND {column} = ?{}", values.len());
+        }
+        values.push(limit);
+        sql += &format!(" ORDER BY log.seq {order} LIMIT ?{}", values.len());
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(values))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(change(row)?);
+        }
+        Ok(found)
+    }
+
+    /// The refusals from a number on, at most so many.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn refusals(
+        &self,
+        wanted: &Wanted,
+        from: From,
+        most: usize,
+    ) -> Result<Vec<Refused>, Error> {
+        let (number, compared, order) = from.as_sql();
+        let mut values = vec![Sql::Integer(number)];
+        let mut sql = format!(
+            "SELECT refusal.seq, token.label, refusal.org, refusal.first, refusal.time,
+                refusal.count, refusal.various, refusal.token, refusal.client, refusal.request,
+                refusal.method, refusal.path, refusal.type, refusal.resource, refusal.subject,
+                refusal.status, refusal.scim_type, refusal.detail
+            FROM refusal LEFT JOIN token ON token.id = refusal.token AND token.org = refusal.org
+            WHERE refusal.seq {compared} ?1"
+        );
+        if let Some(org) = wanted.org {
+            values.push(Sql::Integer(org.0));
+            sql += &format!(" AND refusal.org = ?{}", values.len());
+        }
+        if let Some(person) = &wanted.person {
+            values.push(Sql::Text(json!(person.ids).to_string()));
+            values.push(Sql::Text(json!(person.user_names).to_string()));
+            // An organisation has few rows, so they need no further index.
+            sql += &format!(
+                " AND (refusal.resource IN (SELECT value FROM json_each(?{}))
+                    OR refusal.subject IN (SELECT value FROM json_each(?{})))",
+                values.len() - 1,
+                values.len()
+            );
+        }
+        values.push(Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
+        sql += &format!(" ORDER BY refusal.seq {order} LIMIT ?{}", values.len());
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params_from_iter(values), refused)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The numbers of the newest line of the record and of the newest refusal, or 0.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn newest_numbers(&self) -> Result<(i64, i64), Error> {
+        let sql = "SELECT (SELECT coalesce(max(seq), 0) FROM provisioning_log),
+            (SELECT coalesce(max(seq), 0) FROM refusal)";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// A number that changes whenever another connection has committed something. Two of them can
+    /// be compared when one thread alone has asked for both.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn data_version(&self) -> Result<i64, Error> {
+        Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// Whoever has or had this userName, or has this id: also those that were deleted, and by its
+    /// id one that was purged.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn person(
+        &self,
+        org: OrgKey,
+        resource_type: &str,
+        name_or_id: &str,
+    ) -> Result<Person, Error> {
+        let folded = fold(name_or_id).into_owned();
+        let mut person = Person::default();
+        let found = "SELECT id, user_name FROM resource WHERE org = ?1 AND type = ?2";
+        // Each part has an index.
+        for (condition, value) in [
+            ("id = ?3", name_or_id),
+            ("user_name = ?3 AND deleted IS NULL", &folded),
+            ("user_name = ?3 AND deleted IS NOT NULL", &folded),
+        ] {
+            let sql = format!("{found} AND {condition}");
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query(params![org.0, resource_type, value])?;
+            while let Some(row) = rows.next()? {
+                let (id, user_name): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+                person.ids.push(id);
+                person.user_names.extend(user_name);
+            }
+        }
+        if person.ids.is_empty() && is_resource_id(name_or_id) {
+            person.ids.push(name_or_id.to_owned());
+        }
+        person.user_names.push(folded);
+        person.ids.sort();
+        person.ids.dedup();
+        person.user_names.sort();
+        person.user_names.dedup();
+        Ok(person)
+    }
+}
+
+impl From {
+    fn as_sql(self) -> (i64, &'static str, &'static str) {
+        match self {
+            From::Before(number) => (number, "<", "DESC"),
+            From::After(number) => (number, ">", "ASC"),
+        }
+    }
+}
+
+fn change(row: &Row) -> Result<Change, Error> {
+    let seq = row.get(0)?;
+    let changes: String = row.get(11)?;
+    Ok(Change {
+        seq,
+        time: Timestamp::from_nanoseconds(row.get(1)?),
+        org: OrgKey(row.get(2)?),
+        actor: row.get(3)?,
+        label: row.get(4)?,
+        client: row.get(5)?,
+        request: row.get(6)?,
+        reason: row.get(7)?,
+        method: row.get(8)?,
+        resource_type: row.get(9)?,
+        resource: row.get(10)?,
+        changes: serde_json::from_str(&changes)
+            .map_err(|it| Error::Invalid(format!("line {seq} of the provisioning log: {it}")))?,
+    })
+}
+
+fn refused(row: &Row) -> Result<Refused, rusqlite::Error> {
+    Ok(Refused {
+        seq: row.get(0)?,
+        label: row.get(1)?,
+        refusal: Refusal {
+            org: OrgKey(row.get(2)?),
+            first: Timestamp::from_nanoseconds(row.get(3)?),
+            last: Timestamp::from_nanoseconds(row.get(4)?),
+            count: row.get(5)?,
+            various: row.get(6)?,
+            token: row.get(7)?,
+            client: row.get(8)?,
+            request: row.get(9)?,
+            method: row.get(10)?,
+            path: row.get(11)?,
+            resource_type: row.get(12)?,
+            resource: row.get(13)?,
+            subject: row.get(14)?,
+            status: row.get(15)?,
+            scim_type: row.get(16)?,
+            detail: row.get(17)?,
+        },
+    })
+}
