@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(far("mara.novak@exmaple.co", mara), Some(2));
         assert_eq!(far("maranovak", mara), Some(1));
         assert_eq!(far("nobody", mara), None);
-        assert_eq!(far("mara.novak@example.org", mara), Some(2));
+        assert_eq!(far("mara.novak@example.org", mara), Some(3));
         assert_eq!(far("ann", "bob@example.com"), None);
     }
 }
