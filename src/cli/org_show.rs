@@ -25,14 +25,14 @@ pub fn show(name: &str, session: &Session) -> Result<Answer, CliError> {
     let store = session.open_to_read()?;
     let shown = store.read(|read| {
         let org = org::find(read, name, session)?;
-        Shape::read(read, org, session.now())
+        Overview::read(read, org, session.now())
     })?;
     Ok(shown.answer(session))
 }
 
 /// What is shown of an organisation, read in one view of the database.
 #[derive(Debug)]
-struct Shape {
+struct Overview {
     org: Org,
     census: Census,
     deleted_users: usize,
@@ -45,12 +45,12 @@ struct Shape {
     now: Timestamp,
 }
 
-impl Shape {
-    fn read(read: &Read, org: Org, now: Timestamp) -> Result<Shape, CliError> {
+impl Overview {
+    fn read(read: &Read, org: Org, now: Timestamp) -> Result<Overview, CliError> {
         let schemas = read.schemas(org.key)?.into_iter().map(|it| it.schema.id.clone()).collect();
         let types =
             read.resource_types(org.key)?.into_iter().map(|it| it.own.name.clone()).collect();
-        Ok(Shape {
+        Ok(Overview {
             census: read.census(org.key)?,
             deleted_users: read.count_in(org.key, "User", State::Deleted)?,
             tokens: read.tokens(org.key)?,

@@ -291,6 +291,10 @@ fn an_erasure_that_was_killed_goes_on_and_nobody_comes_in_meanwhile() {
         place.plumm(args).fails(goes_on);
     }
     assert_eq!(place.json(&["org", "list"]), json!([]));
+    let out = place.plumm(&["org", "list"]).succeeds().to_owned();
+    let begun = "\nOrganisation acme is being erased; `plumm org delete acme --yes` goes on, if that \
+                 was stopped.\n";
+    assert!(out.ends_with(begun), "{out}");
     let serving = place.serve(&[]);
     assert_eq!(serving.test_credentials(&token), 401);
     assert_eq!(place.json(&["check"])["faults"], json!([]));
