@@ -18,6 +18,10 @@ SECONDS_MAX = 30
 START_SECONDS_MAX = 120
 
 
+# The settings of the host do not count.
+os.environ["PLUMM_ENV_FILE"] = ""
+
+
 class Cut(Exception):
     """The connection ended without an answer: nobody knows whether the request was done."""
 
