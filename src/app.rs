@@ -194,8 +194,7 @@ impl App {
 
     /// Waits with a client for a change of its organisation.
     fn wait(&self, wait: Wait, until: Instant) -> End {
-        let _waits = self.metrics.clients_waiting.hold();
-        self.waiting.wait(&self.store, wait, until)
+        self.waiting.wait(&self.store, wait, until, || self.metrics.clients_waiting.hold())
     }
 
     /// Leaves most of the connections, of which there are this many, to clients that do not wait.
