@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::{Args as _, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::doctor::facts::Surroundings;
+use crate::cli::doctor::facts::Known;
 use crate::cli::error::{CliError, EXIT_MISUSED};
 use crate::cli::serve::allocator::STARTED_AGAIN;
 use crate::cli::serve::note::Settings;
@@ -117,7 +117,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
-        Command::Doctor(args) => doctor::run(&args, surroundings(), &session),
+        Command::Doctor(args) => doctor::run(&args, known(), &session),
         Command::Org(command) => org::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Tls(command) => tls::run(&command, &session).and_then(|it| session.print(&it)),
         Command::Token(command) => token::run(&command, &session),
@@ -148,7 +148,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// What `plumm doctor` must know of the grammar.
-fn surroundings() -> Surroundings {
+fn known() -> Known {
     fn add_variables(command: &clap::Command, names: &mut Vec<String>) {
         let of_args = command.get_arguments().filter_map(|it| it.get_env());
         names.extend(of_args.map(|it| it.to_string_lossy().into_owned()));
@@ -157,7 +157,7 @@ fn surroundings() -> Surroundings {
     // The log is set up before there are commands, and a server starts itself once more.
     let mut variables = vec!["PLUMM_LOG".to_owned(), STARTED_AGAIN.to_owned()];
     add_variables(&Cli::command(), &mut variables);
-    Surroundings { variables, settings: settings_of_server() }
+    Known { variables, settings: settings_of_server() }
 }
 
 /// How a server would be set that is started in this environment, without a flag.

@@ -21,9 +21,9 @@ use crate::store::transaction::Read;
 /// No more changes behind an endpoint are counted.
 const BEHIND_MAX: u32 = 10_000;
 
-/// What surrounds the command, as the grammar of commands knows it.
+/// What the grammar of commands knows.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct Known {
     /// The names of the variables that plumm knows.
     pub variables: Vec<String>,
     /// How a server would be set that is started here; what is wrong with a setting otherwise.
@@ -82,7 +82,7 @@ pub struct OrgContent {
 impl Facts {
     /// Reads what there is.
     #[must_use]
-    pub fn read(session: &Session, surroundings: Surroundings) -> Facts {
+    pub fn read(session: &Session, known: Known) -> Facts {
         let database = resolved(session.db());
         let absolute = std::path::absolute(&database);
         let database = absolute.unwrap_or(database);
@@ -91,7 +91,7 @@ impl Facts {
             Ok(Serving::Here(text)) => serde_json::from_str::<Note>(text).ok(),
             _ => None,
         };
-        let (own, bad_setting) = match surroundings.settings {
+        let (own, bad_setting) = match known.settings {
             Ok(it) => (it, None),
             Err(error) => (Settings::default(), Some(error)),
         };
@@ -108,7 +108,7 @@ impl Facts {
             note,
             settings,
             bad_setting,
-            variables: surroundings.variables,
+            variables: known.variables,
             me,
         }
     }

@@ -12,7 +12,7 @@ mod words;
 
 use serde_json::{Value, json};
 
-use crate::cli::doctor::facts::{Facts, Surroundings};
+use crate::cli::doctor::facts::{Facts, Known};
 use crate::cli::doctor::finding::{Finding, State};
 use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
@@ -53,8 +53,8 @@ const CHECKS: [(&str, Check); 17] = [
 ///
 /// # Errors
 /// When something needs to be done.
-pub fn run(_: &Args, surroundings: Surroundings, session: &Session) -> Result<(), CliError> {
-    let facts = Facts::read(session, surroundings);
+pub fn run(_: &Args, known: Known, session: &Session) -> Result<(), CliError> {
+    let facts = Facts::read(session, known);
     let checks = CHECKS.iter().enumerate();
     let found: Vec<Checked> = checks
         .map(|(i, (name, check))| Checked { number: i + 1, name, finding: check(&facts) })
