@@ -21,7 +21,7 @@ use crate::store::transaction::Read;
 /// No more changes behind an endpoint are counted.
 const BEHIND_MAX: u32 = 10_000;
 
-/// What surrounds the command, as the grammar of commands knows it.
+/// What the grammar of commands knows.
 #[derive(Clone, Debug)]
 pub struct Environment {
     /// The names of the variables that plumm knows.
