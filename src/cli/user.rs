@@ -96,7 +96,15 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
         Command::List(_) | Command::Show(_) => session.open_to_read()?,
         _ => session.open()?,
     };
+    // Names that are near to one that nobody has are looked for before writers have to wait.
+    let known = |who: &UserArgs| {
+        store.read(|read| {
+            let org = org::find(read, &who.org, session)?;
+            who.find_any(read, &org, session).map(drop)
+        })
+    };
     let decide = |it: &Decision, active| {
+        known(&it.who)?;
         let org = |write: &Write| org::find(write, &it.who.org, session);
         user_login::set(&it.who, active, it.why.reason(), &store, session, org)
     };
@@ -104,7 +112,10 @@ pub fn run(command: &Command, session: &Session) -> Result<Answer, CliError> {
         Command::List(args) => list(args, &store, session),
         Command::Show(who) => show(who, &store, session),
         Command::Purge { who, yes, why } => purge(who, *yes, why.reason(), &store, session),
-        Command::Restore(it) => restore(&it.who, it.why.reason(), &store, session),
+        Command::Restore(it) => {
+            known(&it.who)?;
+            restore(&it.who, it.why.reason(), &store, session)
+        }
         Command::Deactivate(it) => decide(it, false),
         Command::Activate(it) => decide(it, true),
     }
