@@ -260,6 +260,9 @@ fn attribute_in_words(name: &str, change: &Value) -> String {
         let names = change.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
         return format!("passed over: {}", names.collect::<Vec<_>>().join(", "));
     }
+    if name == LEFT_OUT {
+        return format!("{} further attributes (left out for their length)", change["names"]);
+    }
     if let Some(left_out) = change.get(LEFT_OUT) {
         return format!("{name} (left out for its length of {left_out} bytes)");
     }

@@ -73,6 +73,13 @@ fn a_change_says_who_from_where_what_before_and_after() {
             json!({"passedOver": {"userName": "x", "emails": []}}),
             "updated the user mara@example.com: passed over: userName, emails",
         ),
+        (
+            "PUT",
+            "User",
+            json!({"leftOut": {"names": 50_000, "bytes": 700_000}}),
+            "updated the user mara@example.com: 50000 further attributes (left out for their \
+             length)",
+        ),
         ("DELETE", "User", json!({}), "deleted the user mara@example.com"),
         (
             "PATCH",
