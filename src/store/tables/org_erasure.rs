@@ -229,6 +229,7 @@ fn end(connection: &mut Connection, org: OrgKey, now: Timestamp) -> Result<bool,
         OR EXISTS (SELECT 1 FROM schema WHERE org = ?1)
         OR EXISTS (SELECT 1 FROM token WHERE org = ?1)
         OR EXISTS (SELECT 1 FROM webhook WHERE org = ?1)
+        OR EXISTS (SELECT 1 FROM refusal WHERE org = ?1)
         OR EXISTS (SELECT 1 FROM provisioning_log
             WHERE org = ?1 AND NOT (type = ?2 AND method = ?3))";
     if transaction.query_row(sql, params![org.0, ORG, DELETE], |row| row.get(0))? {
