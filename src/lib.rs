@@ -56,6 +56,7 @@
 //! cli/doctor/files.rs            checks of the database file
 //! cli/doctor/backups.rs          the check of the backups
 //! cli/doctor/server.rs           checks of the server and its host
+//! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`

@@ -1,5 +1,4 @@
-//! Checks of the server and its host: does it answer, how is it reached, is the clock right, are
-//! the settings known.
+//! Checks of the server and its host: does it answer, how is it reached, is the clock right.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +15,6 @@ use crate::server::tls::certificates::Files;
 use crate::server::tls::examined::examine;
 use crate::store::serve_lock::Serving;
 
-/// What begins the names of settings.
-const PREFIX: &str = "PLUMM_";
 /// How far behind the newest line of the record the clock may be, in seconds.
 const BEHIND_MAX: i64 = 60;
 /// So many requests that a proxy passed on without a token are no accident, when none had one.
@@ -201,44 +198,6 @@ fn newest(facts: &Facts) -> Option<Timestamp> {
         tokens.chain([it.last_line, Some(it.org.created)])
     });
     times.flatten().max()
-}
-
-/// Whether plumm knows each of the settings that were given.
-pub fn settings(facts: &Facts) -> Finding {
-    let own: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|it| it.starts_with(PREFIX))
-        .collect();
-    let of_server = facts.note.as_ref().map(|it| variables_of(it.pid)).unwrap_or_default();
-    let unknown = |of: &[String]| -> Vec<String> {
-        let known = |it: &&String| !facts.variables.contains(it);
-        of.iter().filter(known).cloned().collect()
-    };
-    let mut found: Vec<Finding> = Vec::new();
-    for name in unknown(&own) {
-        let text = format!("{name} is set here, and plumm knows no such setting");
-        found.push(Finding::to_do(text, [facts.remedy.unset(&name, false)]));
-    }
-    for name in unknown(&of_server) {
-        let text = format!("{name} is set for the server, and plumm knows no such setting");
-        let unset = [facts.remedy.unset(&name, true)];
-        found.push(Finding::to_do(text, unset.into_iter().chain(facts.remedy.restart())));
-    }
-    if let Some(error) = &facts.bad_setting {
-        found.push(Finding::to_do(error.clone(), ["env | grep ^PLUMM_".to_owned()]));
-    }
-    let count = count(own.len().max(of_server.len()), "variable");
-    Finding::all(found, Finding::well(format!("{count} set, all known")))
-}
-
-/// The settings that a process was started with, where they may be read.
-fn variables_of(process: u32) -> Vec<String> {
-    let text = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-    let names = text.split(|it| *it == 0).filter_map(|it| {
-        let name = it.split(|it| *it == b'=').next()?;
-        String::from_utf8(name.to_vec()).ok()
-    });
-    names.filter(|it| it.starts_with(PREFIX)).collect()
 }
 
 #[cfg(test)]
