@@ -142,7 +142,7 @@ fn an_installation_in_order_needs_nothing() {
     report.finds(
         "listening",
         "ok",
-        &format!("process {} answers at 127.0.0.1:", serving.child.id()),
+        &format!("process {} answers at http://127.0.0.1:", serving.child.id()),
         &[],
     );
     report.finds("public-url", "note", "Okta needs https from outside", &[]);
@@ -456,7 +456,7 @@ fn a_server_that_does_not_answer_is_told() {
     report.finds(
         "listening",
         "todo",
-        "a server runs and does not answer at 127.0.0.1:",
+        "a server runs and is not ready: no answer from http://127.0.0.1:",
         &[
             &format!("kill {id} && tail --pid={id} -f /dev/null"),
             &plumm(&place, &format!("serve --listen {}", "127.0.0.1:0")),
@@ -637,7 +637,7 @@ fn a_server_with_a_certificate_is_asked_by_tls() {
     place.plumm(&["tls", "self-signed"]).succeeds();
     let serving = place.serve(&["--tls-cert", "plumm-cert.pem", "--tls-key", "plumm-key.pem"]);
     let report = doctor(&place);
-    report.finds("listening", "ok", "answers at 127.0.0.1:", &[]);
+    report.finds("listening", "ok", "answers at https://127.0.0.1:", &[]);
     report.finds("certificate", "note", "it is for localhost, 127.0.0.1, ::1", &[]);
     assert_eq!(report.code, Some(0), "{}", report.value);
     // The files change, and the key is not that of the certificate: the server goes on with the old
