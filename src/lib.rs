@@ -56,6 +56,7 @@
 //! cli/doctor/files.rs            checks of the database file
 //! cli/doctor/backups.rs          the check of the backups
 //! cli/doctor/server.rs           checks of the server and its host
+//! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
@@ -100,7 +101,7 @@
 //! server/slots/mod.rs            the slots of connections, and which one is evicted
 //! server/slots/state.rs          what a connection is doing and since when
 //! server/permits.rs              how many requests are handled at once
-//! server/probe.rs                asks a server on this host whether it can do its work
+//! server/probe.rs                which certificate a server on this host shows
 //! server/budget.rs               how much memory request bodies may take
 //!
 //! http/mod.rs                    HTTP messages as plain values

@@ -167,6 +167,12 @@ fn whoever_may_not_read_is_told_as_whom_to_run_the_command() {
     let ran = run(as_nobody(&["org", "list"], FILE));
     let end = "\n\nOnly another user may read the database: run it as root, `sudo plumm …`.\n";
     assert!(ran.code == Some(1) && ran.err.ends_with(end), "{ran:?}");
+    // A check of `doctor` says it, and nothing behind the checks once more.
+    let ran = run(as_nobody(&["doctor"], FILE));
+    assert!(
+        ran.out.contains(" may not read ") && !ran.err.contains("Only another user"),
+        "{ran:?}"
+    );
     // What needs no database does not mind.
     run(as_nobody(&["config"], FILE)).succeeds();
 }

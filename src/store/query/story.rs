@@ -2,7 +2,7 @@
 //! what happened.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use serde_json::{Map, Value, json};
 
 use crate::scim::datetime::Timestamp;
@@ -12,6 +12,13 @@ use crate::store::tables::org::OrgKey;
 use crate::store::tables::refusal::Refusal;
 use crate::store::tables::resource::is_resource_id;
 use crate::store::transaction::Read;
+
+/// All of a refusal.
+const REFUSED: &str = "SELECT refusal.seq, token.label, refusal.org, refusal.first, refusal.time,
+        refusal.count, refusal.various, refusal.token, refusal.client, refusal.request,
+        refusal.method, refusal.path, refusal.type, refusal.resource, refusal.subject,
+        refusal.status, refusal.scim_type, refusal.detail
+    FROM refusal LEFT JOIN token ON token.id = refusal.token AND token.org = refusal.org";
 
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
@@ -134,14 +141,7 @@ impl Read<'_> {
     ) -> Result<Vec<Refused>, Error> {
         let (number, compared, order) = from.as_sql();
         let mut values = vec![Sql::Integer(number)];
-        let mut sql = format!(
-            "SELECT refusal.seq, token.label, refusal.org, refusal.first, refusal.time,
-                refusal.count, refusal.various, refusal.token, refusal.client, refusal.request,
-                refusal.method, refusal.path, refusal.type, refusal.resource, refusal.subject,
-                refusal.status, refusal.scim_type, refusal.detail
-            FROM refusal LEFT JOIN token ON token.id = refusal.token AND token.org = refusal.org
-            WHERE refusal.seq {compared} ?1"
-        );
+        let mut sql = format!("{REFUSED} WHERE refusal.seq {compared} ?1");
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
             sql += &format!(" AND refusal.org = ?{}", values.len());
@@ -162,6 +162,20 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), refused)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest refusal of an organisation. Whoever reads what is not there was refused nothing.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_refusal(&self, org: OrgKey) -> Result<Option<Refused>, Error> {
+        let sql = format!(
+            "{REFUSED} WHERE refusal.org = ?1
+                AND NOT (refusal.status = 404 AND refusal.method IN ('GET', 'HEAD'))
+            ORDER BY refusal.seq DESC LIMIT 1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row([org.0], refused).optional()?)
     }
 
     /// The numbers of the newest line of the record and of the newest refusal, or 0.

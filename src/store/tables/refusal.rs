@@ -65,6 +65,16 @@ pub struct Refusal {
     pub detail: String,
 }
 
+impl Refusal {
+    /// What was refused and how, without a word about a person: `400 invalidValue POST
+    /// /scim/v2/Users`.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let scim_type = self.scim_type.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        format!("{}{scim_type} {} {}", self.status, self.method, self.path)
+    }
+}
+
 /// Text cut to so many bytes, between two characters.
 #[must_use]
 pub fn cut(text: &str, bytes: usize) -> String {
