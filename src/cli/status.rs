@@ -68,6 +68,10 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
     if let Some(at) = last_refusal.as_str() {
         text +=
             &format!("Refused      a request of an identity provider, last at {}\n", printable(at));
+        text += &format!(
+            "             `{}` shows which and why\n",
+            session.command("log --refused --since 1d")
+        );
     }
     if let Some(at) = server["certificate_expires"].as_str() {
         text += &format!("Certificate  expires {}\n", printable(at));

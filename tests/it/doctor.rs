@@ -744,7 +744,7 @@ fn a_refusal_is_told_by_doctor_status_and_metrics() {
         "refusals",
         "note",
         "a request of an identity provider was refused ",
-        &[],
+        &[&plumm(&place, "log --refused --since 1d")],
     );
     assert!(text(&place.json(&["status"])["last_refusal"]).ends_with('Z'));
     assert!(place.plumm(&["status"]).succeeds().contains("\nRefused      a request of"));

@@ -185,7 +185,7 @@ pub fn refusals(facts: &Facts) -> Finding {
         None => Finding::well("no identity provider was refused anything since the start"),
         Some((at, ago)) if seconds_between(at, facts.now) <= REFUSAL_SECONDS => {
             let text = format!("a request of an identity provider was refused {ago}");
-            Finding::note(text, facts.remedy.server_log())
+            Finding::note(text, [facts.remedy.plumm("log --refused --since 1d")])
         }
         Some((_, ago)) => {
             Finding::well(format!("a request of an identity provider was last refused {ago}"))
