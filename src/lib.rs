@@ -61,7 +61,6 @@
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
-//! cli/history.rs                 lines of the record of changes, in words
 //! cli/erasure.rs                 how commands erase a resource for good
 //! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/config.rs                  `plumm config`
@@ -199,6 +198,7 @@
 //!
 //! activity/mod.rs                what happened: changes and refusals as one story
 //! activity/story.rs              in the order of time, page by page
+//! activity/deeds.rs              what commands do, each with its words
 //! activity/words.rs              each entry in words, and as JSON
 //!
 //! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
@@ -253,7 +253,6 @@
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
 //! store/tables/refusal.rs        requests that were refused
-//! store/tables/history.rs        the same read backwards, as people are told it
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL

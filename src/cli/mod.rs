@@ -9,7 +9,6 @@ pub mod error;
 pub mod group;
 pub mod group_show;
 pub mod healthcheck;
-pub mod history;
 pub mod logging;
 pub mod operator;
 pub mod org;

@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::Entry;
+use crate::activity::story;
 use crate::cli::error::CliError;
-use crate::cli::history;
 use crate::cli::person::{Summary, USER};
 use crate::cli::session::{Answer, Session};
+use crate::cli::story::{LAST_MAX, under_a_head};
 use crate::cli::text::{printable, printable_json, quoted};
 use crate::scim::meta::version_tag;
+use crate::scim::schema::name::ACTIVE;
 use crate::store::error::Error;
-use crate::store::tables::history::Entry;
+use crate::store::query::story::{About, Change, Wanted};
 use crate::store::tables::member::Linked;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::Stored;
@@ -22,8 +25,8 @@ pub struct Person {
     stored: Stored,
     summary: Summary,
     groups: Vec<Linked>,
-    /// The line that took login away, where that is so.
-    deactivation: Option<Entry>,
+    /// What took login away, where that is so.
+    cause: Option<Entry>,
     /// The newest first.
     history: Vec<Entry>,
 }
@@ -36,12 +39,18 @@ impl Person {
     pub fn read(read: &Read, org: Org, stored: Stored) -> Result<Person, Error> {
         let summary = Summary::of(&stored)?;
         let groups = read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
-        let deactivation = match summary.active {
-            true => None,
-            false => history::deactivation(read, org.key, &stored.id)?,
+        let about = Some(About::resource(&stored.id, Some(&summary.user_name)));
+        let wanted = Wanted { org: Some(org.key), about };
+        let deletes = |it: &Change| it.method == "DELETE";
+        let deactivates =
+            |it: &Change| it.changes.get(ACTIVE).is_some_and(|it| it["after"] != true);
+        let cause = match (summary.deleted, summary.active) {
+            (Some(_), _) => story::newest_change(read, &wanted, deletes)?,
+            (None, false) => story::newest_change(read, &wanted, deactivates)?,
+            (None, true) => None,
         };
-        let history = history::last(read, org.key, &stored.id)?;
-        Ok(Person { summary, groups, deactivation, history, org, stored })
+        let history = story::last(read, &wanted, LAST_MAX)?;
+        Ok(Person { summary, groups, cause, history, org, stored })
     }
 
     /// What the command answers.
@@ -64,18 +73,19 @@ impl Person {
         json.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         json.insert("mayLogIn".to_owned(), may.into());
         json.insert("because".to_owned(), because.as_str().into());
-        json.insert("history".to_owned(), self.history.iter().map(history::as_json).collect());
+        json.insert("history".to_owned(), self.history.iter().map(Entry::to_json).collect());
         let mut text = format!(
             "Username      {}\n\
              Id            {}\n\
              State         {}\n\
-             May log in    {}, because {because}\n\
+             May log in    {}, because {}\n\
              Created       {}\n\
              Last changed  {}\n",
             printable(&summary.user_name),
             summary.id,
             summary.state(),
             if may { "yes" } else { "no" },
+            printable(&because),
             summary.created,
             summary.last_modified,
         );
@@ -91,27 +101,26 @@ impl Person {
                 self.org.name
             );
         }
-        text += "\nLast changes, the newest first:\n";
-        text += &history::as_text(&self.history);
+        text += &under_a_head(&self.history);
         Ok(Answer { json: Value::Object(json), text: text + "\n" + &document })
     }
 
     /// Whether the person may log in, and the reason as the rest of a sentence.
     fn may_log_in(&self) -> (bool, String) {
         if let Some(at) = self.summary.deleted {
-            let by = self.history.iter().find(|it| it.method == "DELETE");
-            let by = by.map(|it| format!(" by {}", history::who(it))).unwrap_or_default();
+            let by = self.cause.as_ref().map(|it| format!(" by {}", it.who())).unwrap_or_default();
             return (false, format!("the account was deleted {at}{by}"));
         }
         if self.summary.active {
             return (true, "the account is active".to_owned());
         }
-        let because = match &self.deactivation {
-            Some(it) if it.method == "POST" => {
-                format!("the account was created inactive {} by {}", it.time, history::who(it))
-            }
+        let because = match &self.cause {
             Some(it) => {
-                format!("the account was deactivated {} by {}", it.time, history::who(it))
+                let done = match it.action() {
+                    "created" => "created inactive",
+                    _ => "deactivated",
+                };
+                format!("the account was {done} {} by {}", it.happened.time(), it.who())
             }
             None => "the account is inactive; the record does not go back to when that was done"
                 .to_owned(),

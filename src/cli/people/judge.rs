@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::activity::deeds;
 use crate::cli::error::CliError;
 use crate::cli::people::columns::Wrong;
 use crate::cli::people::source::{Row, Rows};
@@ -153,6 +154,7 @@ impl<'a> Judge<'a> {
     #[must_use]
     pub fn creation(&self, account: NewAccount, now: Timestamp) -> Creation {
         let NewAccount { draft, document, look, number, line } = account;
+        debug_assert!(deeds::find(METHOD, &self.resource_type.name).is_some());
         let line_of_record = OwnedLine {
             org: self.org.key,
             actor: self.actor.clone(),

@@ -25,17 +25,26 @@ const REFUSED: &str = "SELECT refusal.seq, token.label, refusal.org, refusal.fir
 pub struct Wanted {
     /// Of which organisation; all when there is none.
     pub org: Option<OrgKey>,
-    /// About whom; everybody when there is none.
-    pub person: Option<Person>,
+    /// About what; everything when there is none.
+    pub about: Option<About>,
 }
 
-/// An account, or several that had the same name one after the other.
+/// A resource, or several accounts that had the same name one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
+pub struct About {
     /// Its ids.
     pub ids: Vec<String>,
     /// Its userNames, folded: a request that was refused may have had nothing else.
     pub user_names: Vec<String>,
+}
+
+impl About {
+    /// A resource by its id, and by its userName where it has one.
+    #[must_use]
+    pub fn resource(id: &str, user_name: Option<&str>) -> About {
+        let user_names = user_name.iter().map(|it| fold(it).into_owned());
+        About { ids: vec![id.to_owned()], user_names: user_names.collect() }
+    }
 }
 
 /// From which number on, and in which direction.
@@ -103,9 +112,9 @@ impl Read<'_> {
             WHERE log.seq {compared} ?1"
         );
         let limit = Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX));
-        if let Some(person) = &wanted.person {
+        if let Some(about) = &wanted.about {
             // Which lines these are is in the index; only those that are shown are read.
-            values.push(Sql::Text(json!(person.ids).to_string()));
+            values.push(Sql::Text(json!(about.ids).to_string()));
             values.push(limit.clone());
             sql += &format!(
                 " AND log.seq IN (SELECT seq FROM provisioning_log
@@ -115,7 +124,7 @@ impl Read<'_> {
         }
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
-            let column = if wanted.person.is_some() { "+log.org" } else { "log.org" };
+            let column = if wanted.about.is_some() { "+log.org" } else { "log.org" };
             sql += &format!(" AND {column} = ?{}", values.len());
         }
         values.push(limit);
@@ -146,9 +155,9 @@ impl Read<'_> {
             values.push(Sql::Integer(org.0));
             sql += &format!(" AND refusal.org = ?{}", values.len());
         }
-        if let Some(person) = &wanted.person {
-            values.push(Sql::Text(json!(person.ids).to_string()));
-            values.push(Sql::Text(json!(person.user_names).to_string()));
+        if let Some(about) = &wanted.about {
+            values.push(Sql::Text(json!(about.ids).to_string()));
+            values.push(Sql::Text(json!(about.user_names).to_string()));
             // An organisation has few rows, so they need no further index.
             sql += &format!(
                 " AND (refusal.resource IN (SELECT value FROM json_each(?{}))
@@ -208,9 +217,9 @@ impl Read<'_> {
         org: OrgKey,
         resource_type: &str,
         name_or_id: &str,
-    ) -> Result<Person, Error> {
+    ) -> Result<About, Error> {
         let folded = fold(name_or_id).into_owned();
-        let mut person = Person::default();
+        let mut person = About::default();
         let found = "SELECT id, user_name FROM resource WHERE org = ?1 AND type = ?2";
         // Each part has an index.
         for (condition, value) in [
