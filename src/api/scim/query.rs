@@ -209,16 +209,19 @@ fn by_index(
     })?;
     let total = page.total.or(counted.map(|it| it.count));
     let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
+    // A page that ended before `count` is counted as a whole one by some clients.
+    let asked = if page.more { offset + listing.limit } else { seen };
     // Behind the last page too: some clients walk on until a page is empty.
     if let Some(last) = page.resources.last().filter(|_| page.more || offset > 0) {
         let position = last.position.clone();
-        let end = End { index: seen, position, read: context.now };
+        let end = End { index: seen, asked, position, read: context.now };
         let total = total.zip(change).map(|(count, change)| Total { count, change });
         context.bookmarks.put(&walk, offset, end, total);
     }
     // Who was deleted on earlier pages counts no more, and who was restored there does; but a
     // client that adds up what it got must neither end before the list does nor ask for ever.
     let total = total.map(|it| match position.is_some() {
+        _ if asked > seen => it.max(asked + 1),
         true if page.more => it.max(seen + 1),
         true => it.min(seen),
         false => it,
