@@ -54,7 +54,7 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
             "free_bytes": disk::free_bytes(folder_of(session.db())).ok(),
             "schema": schema,
         },
-        "backup": as_json(&backups),
+        "backup": backups.to_json(),
         "last_refusal": last_refusal.map(|(_, it)| it.last.to_string()),
         "orgs": orgs.iter().map(OrgStatus::as_json).collect::<Vec<_>>(),
     });
@@ -196,22 +196,6 @@ fn in_words(server: &Value) -> String {
         // It is just being started, or somebody has removed its note.
         _ => "running".to_owned(),
     }
-}
-
-/// What became of the last backups, as JSON.
-fn as_json(backups: &LastBackups) -> Value {
-    let made = backups.made.as_ref().map(|it| {
-        json!({
-            "time": it.time.to_string(),
-            "file": it.file.to_string_lossy(),
-            "bytes": it.bytes,
-            "change": it.change,
-        })
-    });
-    let failed = backups.failed.as_ref().map(|(since, it)| {
-        json!({ "since": since.to_string(), "time": it.time.to_string(), "reason": it.reason })
-    });
-    json!({ "made": made, "failed": failed })
 }
 
 /// The same as lines of text.

@@ -186,15 +186,6 @@ impl Write<'_> {
         Ok(self.connection.prepare_cached(&sql)?.execute(values)? as i64 == TRIM_ROWS)
     }
 
-    /// Removes all rows of an organisation.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn forget_refusals(&self, org: OrgKey) -> Result<(), Error> {
-        self.connection.prepare_cached("DELETE FROM refusal WHERE org = ?")?.execute([org.0])?;
-        Ok(())
-    }
-
     /// Removes the rows about resources of a type.
     ///
     /// # Errors
