@@ -32,10 +32,9 @@ use crate::refusals::{Refusals, Stranger};
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, ScimType, quoted};
 use crate::scim::schema::definitions::Definitions;
+use crate::store::Store;
 use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::token::Scope;
-use crate::store::transaction::{Read, Write};
-use crate::store::{self, Store};
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
@@ -278,26 +277,9 @@ impl App {
             return;
         }
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
-        let trimmed = self
-            .trim(now, |tx| tx.log_has_before(oldest), |tx| tx.trim_log(oldest))
-            .and_then(|()| {
-                self.trim(now, |tx| tx.refusals_have_before(oldest), |tx| tx.trim_refusals(oldest))
-            });
-        if let Err(error) = trimmed {
+        if let Err(error) = self.store.remove_old(now, oldest) {
             log::warn!("old lines of the log could not be removed: {error}");
         }
-    }
-
-    /// Removes rows that are old, a bounded number at a time, so that writers get their turn.
-    /// Nothing is written where there are none.
-    fn trim(
-        &self,
-        now: Timestamp,
-        has_old: impl Fn(&Read) -> Result<bool, store::error::Error>,
-        remove: impl Fn(&Write) -> Result<bool, store::error::Error>,
-    ) -> Result<(), store::error::Error> {
-        while self.store.read(&has_old)? && self.store.write(now, &remove)? {}
-        Ok(())
     }
 
     /// Writes what is still in memory; for the end of service.
