@@ -71,7 +71,7 @@ pub struct Total {
 }
 
 impl Bookmarks {
-    /// The place behind which the page with this many resources before it goes on, and how many the
+    /// The end behind which the page with this many resources before it goes on, and how many the
     /// list had. `query` is everything that makes it the same list, asked for by the same client.
     #[must_use]
     pub fn find(
@@ -79,7 +79,7 @@ impl Bookmarks {
         query: &[&str],
         offset: i64,
         now: Timestamp,
-    ) -> (Option<Position>, Option<Total>) {
+    ) -> (Option<End>, Option<Total>) {
         let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
         let walks = &mut *walks;
         let Some(walk) = walks.by_key.get_mut(&digest(query)) else {
@@ -92,7 +92,7 @@ impl Bookmarks {
         };
         // The newest, since two walks side by side may have come as far.
         let end = walk.ends.iter().rev().filter(|_| offset > 0).find(fresh);
-        (end.map(|it| it.position.clone()), walk.total)
+        (end.cloned(), walk.total)
     }
 
     /// Remembers the end of a page that began behind `offset` resources. With the first page a new
@@ -142,7 +142,7 @@ mod tests {
 
     fn find(bookmarks: &Bookmarks, query: &str, offset: i64, seconds: i64) -> Option<i64> {
         let found = bookmarks.find(&[query], offset, start().plus_seconds(seconds));
-        found.0.map(|it| it.seq)
+        found.0.map(|it| it.position.seq)
     }
 
     #[test]
