@@ -15,6 +15,7 @@ use crate::activity::Entry;
 use crate::activity::story::{self, Filter, Page, Place};
 use crate::cli::error::CliError;
 use crate::cli::org;
+use crate::cli::person::USER;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted};
 use crate::scim::datetime::Timestamp;
@@ -22,8 +23,6 @@ use crate::store::Store;
 use crate::store::query::story::{About, Wanted};
 use crate::store::transaction::Read;
 
-/// The resource type of those who log in.
-const USER: &str = "User";
 /// How many entries are shown unless something else is asked for, and at most.
 const LIMIT_DEFAULT: &str = "100";
 const LIMIT_MAX: u64 = 10_000;

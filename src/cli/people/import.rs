@@ -16,6 +16,7 @@ use crate::cli::people::judge::{BadRow, Creation, Judge, Verdict};
 use crate::cli::people::progress::Progress;
 use crate::cli::people::report::{BAD_ROWS_MAX, Report};
 use crate::cli::people::source::{Format, Row, Rows, Source};
+use crate::cli::person::USER;
 use crate::cli::session::Session;
 use crate::cli::text::{grouped, quoted};
 use crate::definitions::DefinitionsCache;
@@ -27,8 +28,6 @@ use crate::store::scratch::Scratch;
 use crate::store::tables::change::Outcome;
 use crate::store::transaction::Write;
 
-/// The resource type that this command is about.
-const USER: &str = "User";
 /// How many rows are judged by one view of the database, and created before the next ones are read.
 const CHUNK_ROWS: usize = 256;
 /// How long one transaction takes, before its commit: others wait as long.
