@@ -109,7 +109,8 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         what every request goes through
+//! app/mod.rs                     what every request goes through
+//! app/refused.rs                 what is kept of requests that were refused
 //! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
