@@ -27,6 +27,7 @@ mod listing;
 mod locks;
 mod log_format;
 mod login;
+mod manual;
 mod monitoring;
 mod near_forms;
 mod openapi;
