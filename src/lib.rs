@@ -65,6 +65,8 @@
 //! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/config.rs                  `plumm config`
 //! cli/healthcheck.rs             `plumm healthcheck`
+//! cli/completions.rs             `plumm completions`
+//! cli/man.rs                     `plumm man`
 //! cli/settings/mod.rs            the settings, and where the value of each comes from
 //! cli/settings/env_file.rs       the file of settings, as systemd reads it
 //! cli/settings/names.rs          which variables are known, and which one was meant

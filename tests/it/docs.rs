@@ -157,7 +157,7 @@ fn the_limits_in_the_threat_model_are_those_of_the_source() {
 }
 
 /// The commands that do something, each with the flags and variables that its `--help` names.
-fn commands(place: &Place, of: &[String], found: &mut BTreeMap<String, BTreeSet<String>>) {
+pub fn commands(place: &Place, of: &[String], found: &mut BTreeMap<String, BTreeSet<String>>) {
     let args = of.iter().map(String::as_str).chain(["--help"]);
     let help = place.plumm(&args.collect::<Vec<_>>());
     let below = help.out.lines().skip_while(|it| *it != "Commands:").skip(1);

@@ -28,6 +28,7 @@ mod locks;
 mod log_format;
 mod login;
 mod long_answers;
+mod manual;
 mod monitoring;
 mod near_forms;
 mod openapi;

@@ -90,7 +90,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "unique",
             "webhooks",
         ],
-        &["clap", "rcgen", "rustls", "ureq"],
+        &["clap", "clap_complete", "clap_mangen", "rcgen", "rustls", "ureq"],
     ),
     ("lib", &[], &[]),
     ("main", &["cli"], &["env_logger"]),
@@ -99,6 +99,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
 const GUARDED_CRATES: &[&str] = &[
     "argon2",
     "clap",
+    "clap_complete",
+    "clap_mangen",
     "env_logger",
     "httparse",
     "rand",
