@@ -77,6 +77,12 @@
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
 //!
+//! idp/mod.rs                     the client that speaks as an identity provider
+//! idp/client.rs                  one request over the network, and its answer
+//! idp/provider.rs                what each provider sends, in its own forms
+//! idp/person.rs                  a person of a provider, and as which attributes it is sent
+//! idp/message.rs                 a request and its answer as values
+//!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
 //! server/protocol.rs             plain HTTP or TLS, served or turned away
@@ -303,6 +309,7 @@ pub mod definitions;
 pub mod events;
 pub mod http;
 pub mod id;
+pub mod idp;
 pub mod memory;
 pub mod metrics;
 pub mod outbox;
