@@ -18,6 +18,9 @@
 //! cli/serve/permissions.rs       who else on the host can read the database
 //! cli/serve/note.rs              what a running server tells commands of itself
 //! cli/serve/periodic.rs          a thread that does something again and again
+//! cli/serve/listener.rs          where it listens
+//! cli/serve/notify.rs            what systemd is told: ready, ends, lives
+//! cli/serve/watchdog.rs          whether it really lives
 //! cli/org.rs                     `plumm org`
 //! cli/org_show.rs                `plumm org show`
 //! cli/org_deletion.rs            `plumm org delete`

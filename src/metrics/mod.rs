@@ -132,6 +132,13 @@ impl Metrics {
         self.unread[status_index(status)].add();
     }
 
+    /// How many requests were answered, whatever the answer was.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        let routes = self.routes.iter().flat_map(|it| it.requests.iter().flatten());
+        routes.chain(&self.unread).map(Counter::get).sum()
+    }
+
     /// Sets whom to ask for what the limits of the server have left.
     pub fn set_budgets(&self, source: impl Fn() -> Vec<BudgetMetric> + Send + Sync + 'static) {
         self.budgets.set(Box::new(source));

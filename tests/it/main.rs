@@ -48,6 +48,7 @@ mod rfc;
 mod schemas;
 mod secrets;
 mod sentences;
+mod service;
 mod settings;
 mod socket;
 mod standby;
