@@ -67,11 +67,13 @@ class Root:
         """A server and where it listens; `command` runs in the root."""
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **(env or {})}
         child = subprocess.Popen([CHROOT, *command], stderr=subprocess.PIPE, text=True, env=environment)
+        log = ""
         for line in child.stderr:
+            log += line
             if found := re.search(r"listening on (https?://\S+)", line):
                 # Nobody reads the rest, and it is little.
                 return child, found[1]
-        sys.exit(f"FAILED: {command} ended before it listened")
+        sys.exit(f"FAILED: {command} ended before it listened\n{log}")
 
     def serve_as_plumm(self):
         uid, gid = self.plumm()
@@ -127,13 +129,19 @@ def unpacked(name):
     root = Root(work / name)
     root.folder.mkdir()
     subprocess.run(["tar", "--extract", "--file", archive, "--directory", root.folder, "--exclude", "./dev/*"], check=True)
-    # Without what makes devices, a chroot has none.
-    for device in ("null", "zero", "urandom", "random"):
-        target = root.path(f"/dev/{device}")
-        target.touch()
-        subprocess.run(["mount", "--bind", f"/dev/{device}", target], check=True)
-    subprocess.run(["mount", "-t", "proc", "proc", root.path("/proc")], check=True)
+    mount_system(root)
     return root
+
+
+def mount_system(root):
+    """What every system has, and every container."""
+    for name in ("null", "zero", "urandom", "random"):
+        target = root.path(f"/dev/{name}")
+        target.parent.mkdir(exist_ok=True)
+        target.touch()
+        subprocess.run(["mount", "--bind", f"/dev/{name}", target], check=True)
+    root.path("/proc").mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "proc", "proc", root.path("/proc")], check=True)
 
 
 def older(package):
@@ -312,6 +320,7 @@ def test_image():
             mode = int(flags["chmod"], 8)
             it.chmod(mode | 0o111 if it.is_dir() and mode & 0o7 else mode)
             os.chown(it, *map(int, flags.get("chown", "0:0").split(":")))
+    mount_system(root)
     environment = dict(it.split("=", 1) for it in said["ENV"][0].split())
     command = [*json.loads(said["ENTRYPOINT"][0]), *json.loads(said["CMD"][0])]
     check = json.loads(said["HEALTHCHECK"][0].split("CMD ")[1])
