@@ -68,6 +68,8 @@
 //! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/config.rs                  `plumm config`
 //! cli/healthcheck.rs             `plumm healthcheck`
+//! cli/completions.rs             `plumm completions`
+//! cli/man.rs                     `plumm man`
 //! cli/settings/mod.rs            the settings, and where the value of each comes from
 //! cli/settings/env_file.rs       the file of settings, as systemd reads it
 //! cli/settings/names.rs          which variables are known, and which one was meant
@@ -77,6 +79,12 @@
 //! cli/operator.rs                who runs a command
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
+//!
+//! idp/mod.rs                     the client that speaks as an identity provider
+//! idp/client.rs                  one request over the network, and its answer
+//! idp/provider.rs                what each provider sends, in its own forms
+//! idp/person.rs                  a person of a provider, and as which attributes it is sent
+//! idp/message.rs                 a request and its answer as values
 //!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
@@ -112,7 +120,10 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         what every request goes through
+//! app/mod.rs                     what every request goes through
+//! app/answer.rs                  an answer with the memory that it takes
+//! app/parts.rs                   further parts of an answer that is longer than memory
+//! app/refused.rs                 what is kept of requests that were refused
 //! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
@@ -145,6 +156,8 @@
 //! api/scim/members.rs            the members of a group as a request changes them
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
+//! api/scim/page.rs               a page of a list: judged, read and printed
+//! api/scim/long_page.rs          the rest of a page that is longer than what is read at once
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
 //! api/scim/cursor.rs             where a page ended, as text for the client
 //! api/scim/render.rs             resources as answers
@@ -299,6 +312,7 @@ pub mod definitions;
 pub mod events;
 pub mod http;
 pub mod id;
+pub mod idp;
 pub mod memory;
 pub mod metrics;
 pub mod outbox;

@@ -6,10 +6,19 @@ use std::io;
 use crate::cli::text::printable;
 use crate::store::error::Error;
 
+/// The command did what was asked.
+pub const EXIT_DONE: u8 = 0;
 /// The command could not do it.
 const EXIT_FAILED: u8 = 1;
 /// The command line was wrong.
 pub const EXIT_MISUSED: u8 = 2;
+
+/// What each exit code means, as the manual has it.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (EXIT_DONE, "done"),
+    (EXIT_FAILED, "failed"),
+    (EXIT_MISUSED, "misused: the command line was not understood"),
+];
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]

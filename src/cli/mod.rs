@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod backup;
+pub mod completions;
 pub mod config;
 pub mod doctor;
 pub mod erasure;
@@ -10,6 +11,7 @@ pub mod group;
 pub mod group_show;
 pub mod healthcheck;
 pub mod logging;
+pub mod man;
 pub mod operator;
 pub mod org;
 pub mod org_deletion;
@@ -43,7 +45,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::doctor::facts::Environment;
-use crate::cli::error::{CliError, EXIT_MISUSED};
+use crate::cli::error::{CliError, EXIT_DONE, EXIT_MISUSED};
 use crate::cli::logging::Format;
 use crate::cli::serve::note::Settings;
 use crate::cli::session::{DB_DEFAULT, Session};
@@ -53,9 +55,6 @@ use crate::cli::text::printable_lines;
 /// The setting that says how a server writes its log.
 const LOG_FORMAT: &str = "PLUMM_LOG_FORMAT";
 const LOG_FORMAT_FLAG: &str = "--log-format";
-
-/// The command did what was asked.
-const EXIT_DONE: u8 = 0;
 
 /// plumm, a self-hosted SCIM 2.0 provisioning server: one program, one SQLite file
 #[derive(Debug, Parser)]
@@ -132,6 +131,10 @@ enum Command {
     Check(backup::Check),
     /// What a command does and takes, as its --help says
     Help(Help),
+    /// The script by which a shell completes these commands
+    Completions(completions::Args),
+    /// Write the pages of the manual, one for each command
+    Man(man::Args),
 }
 
 /// A command to be explained.
@@ -149,9 +152,8 @@ impl Command {
         match self {
             // What a service is started with has the settings from systemd already.
             Command::Serve(_) => false,
-            Command::Config(_) | Command::Healthcheck(_) | Command::Tls(_) | Command::Help(_) => {
-                false
-            }
+            Command::Config(_) | Command::Healthcheck(_) | Command::Tls(_) => false,
+            Command::Help(_) | Command::Completions(_) | Command::Man(_) => false,
             Command::Check(args) => !args.names_file(),
             _ => true,
         }
@@ -274,6 +276,8 @@ pub fn run(invocation: &Invocation) -> u8 {
             healthcheck::run(&args, &session, hidden)
         }
         Command::Help(help) => return explain(invocation, &help),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command(), &session),
+        Command::Man(args) => man::run(&args, Cli::command()).and_then(|it| session.print(&it)),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Doctor(args) => doctor::run(&args, environment(invocation), &session),
         Command::Org(command) => {

@@ -27,6 +27,8 @@ mod listing;
 mod locks;
 mod log_format;
 mod login;
+mod long_answers;
+mod manual;
 mod monitoring;
 mod near_forms;
 mod openapi;

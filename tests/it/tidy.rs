@@ -70,6 +70,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["app", "config", "http", "metrics", "scim"],
         &["httparse", "rustls", "socket2", "tiny_http"],
     ),
+    ("idp", &["id", "scim", "server"], &["rustls", "ureq"]),
     (
         "cli",
         &[
@@ -83,6 +84,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "events",
             "http",
             "id",
+            "idp",
             "metrics",
             "scim",
             "server",
@@ -90,7 +92,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "unique",
             "webhooks",
         ],
-        &["clap", "rcgen", "rustls", "ureq"],
+        &["clap", "clap_complete", "clap_mangen", "rcgen", "rustls", "ureq"],
     ),
     ("lib", &[], &[]),
     ("main", &["cli"], &["env_logger"]),
@@ -99,6 +101,8 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
 const GUARDED_CRATES: &[&str] = &[
     "argon2",
     "clap",
+    "clap_complete",
+    "clap_mangen",
     "env_logger",
     "httparse",
     "rand",
