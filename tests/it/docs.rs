@@ -221,8 +221,8 @@ fn the_documents_have_each_command_flag_and_variable_and_no_other() {
 }
 
 /// The folders of the repository that documents name files of.
-const FOLDERS: [&str; 8] =
-    ["src/", "tests/", "docs/", ".ci/", "deploy/", "benches/", "fuzz/", "examples/"];
+const FOLDERS: [&str; 9] =
+    ["src/", "tests/", "docs/", ".ci/", "deploy/", "benches/", "fuzz/", "examples/", "packaging/"];
 
 /// A document by its name, taken apart.
 struct Page {

@@ -180,6 +180,26 @@ fn unit_settings_and_documents_name_the_same_places() {
         }
         assert!(text.contains(&format!("sudo -u {user} plumm ")), "{name}");
     }
+    // The packages make the same user and folder, and install what is meant by each.
+    let (postinst, spec) = (file("packaging/debian/postinst"), file("packaging/plumm.spec"));
+    for text in [&postinst, &spec] {
+        let made =
+            format!("useradd --system --user-group --home-dir {folder} --no-create-home --shell ");
+        assert!(text.contains(&made), "{text}");
+        assert!(text.contains(&format!("runuser -u {user} -- plumm org create acme --activate")));
+    }
+    assert!(postinst.contains(&format!("install -d -m 0700 -o {user} -g {user} {folder}\n")));
+    assert!(spec.contains(&format!("%dir %attr(0700, {user}, {user}) {folder}\n")));
+    assert!(spec.contains(&format!("%config(noreplace) {ENV_FILE_DEFAULT}\n")));
+    assert!(file("packaging/deb").contains(&format!("echo {ENV_FILE_DEFAULT} >\"$root/DEBIAN/")));
+    let laid_out = file("packaging/lay-out");
+    for (source, target) in [
+        ("\"$program\"", "/usr/bin/plumm"),
+        ("deploy/plumm.service", "/usr/lib/systemd/system/plumm.service"),
+        ("deploy/plumm.env", ENV_FILE_DEFAULT),
+    ] {
+        assert!(laid_out.contains(&format!("{source} \"$folder{target}\"")), "{target}");
+    }
     // What stands in two files for the socket.
     let socket = file("deploy/plumm.socket");
     let listen = socket.lines().find_map(|it| it.strip_prefix("ListenStream=")).unwrap();
