@@ -36,7 +36,8 @@ class Server:
         self.process = subprocess.Popen(command, env=environment, text=True,
                                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                         preexec_fn=before)
-        self.complaints = []
+        # What it logs before it listens, and errors afterwards.
+        self.first, self.complaints = [], []
         watchdog = threading.Timer(START_SECONDS_MAX, self.process.kill)
         watchdog.start()
         for line in self.process.stderr:
@@ -44,7 +45,7 @@ class Server:
             if found:
                 watchdog.cancel()
                 self.address = (found.group(1), int(found.group(2)))
-                self.complaints = []
+                self.first, self.complaints = self.complaints, []
                 threading.Thread(target=self._read, daemon=True).start()
                 return
             self.complaints.append(line)

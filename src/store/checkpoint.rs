@@ -37,6 +37,28 @@ pub fn log_has_bytes(database: &Path) -> bool {
     fs::metadata(beside(&resolved(database), "-wal")).is_ok_and(|it| it.len() > 0)
 }
 
+/// Folds the log in for a server that leaves that to a program which replicates it, if no other
+/// has the file open. Warns where the server before was killed and one has.
+///
+/// A server that is killed while it commits may leave a commit that is whole in the log, and that
+/// the index of the log does not know yet. Whoever opens the file alone takes it from the log; but
+/// programs that had the file open go by the index, and the next commit overwrites it. One that
+/// replicates the log may have sent it by then. That the log is empty tells such a program to send
+/// the whole database anew.
+pub fn fold_before_replication(connection: &mut Connection, path: &Path, follows_killed: bool) {
+    match checkpoint(connection) {
+        Ok(true) => {}
+        Ok(false) if !follows_killed => {}
+        Ok(false) => log::warn!(
+            "the server before was killed while another program had {} open: if that replicates \
+             it, what it has sent may be damaged from then on. Have it send the whole database \
+             anew: stop it, start this server anew, and start it again after that",
+            path.display()
+        ),
+        Err(error) => log::warn!("checkpoint of {} failed: {error}", path.display()),
+    }
+}
+
 /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could be
 /// done now.
 ///

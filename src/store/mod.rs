@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::scim::datetime::Timestamp;
-use crate::store::checkpoint::{WriteClock, checkpoint};
+use crate::store::checkpoint::{WriteClock, checkpoint, fold_before_replication};
 use crate::store::commits::{Commits, Waker, Watch};
 use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
@@ -78,6 +78,10 @@ impl Store {
             // A server of an older plumm may be running, which knows nothing of newer tables.
             if serve_lock.is_none() && serve_lock::is_served(path) {
                 migrate::require_newest(&writer, path)?;
+            }
+            if open == Open::ServeReplicated {
+                let follows_killed = serve_lock.as_ref().is_some_and(ServeLock::follows_killed);
+                fold_before_replication(&mut writer, path, follows_killed);
             }
             migrate::migrate(&mut writer, path)?;
             connection::require_writable(&writer, path)?;

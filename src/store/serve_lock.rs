@@ -47,6 +47,8 @@ pub struct ServeLock {
     /// Whether the note begins with [`EXTERNAL_CHECKPOINT_LINE`]; then the file is never removed,
     /// so that commands find the line after the server has ended.
     external_checkpoint: bool,
+    /// Whether the server before was killed: one that ends takes its note away.
+    follows_killed: bool,
 }
 
 impl ServeLock {
@@ -100,12 +102,21 @@ impl ServeLock {
             };
             if named && in_place {
                 let database = locked.0.take();
-                let lock = ServeLock { path, file, database, external_checkpoint };
+                let left = fs::read_to_string(&path).unwrap_or_default();
+                let left = left.strip_prefix(EXTERNAL_CHECKPOINT_LINE).unwrap_or(&left);
+                let follows_killed = !left.is_empty();
+                let lock = ServeLock { path, file, database, external_checkpoint, follows_killed };
                 // A server that was killed may have left its own note.
                 lock.note("")?;
                 return Ok(lock);
             }
         }
+    }
+
+    /// Whether the server before on this database was killed.
+    #[must_use]
+    pub fn follows_killed(&self) -> bool {
+        self.follows_killed
     }
 
     /// Replaces the note, which tells commands about the server that holds the lock.

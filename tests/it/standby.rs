@@ -1,5 +1,10 @@
 //! A copy that follows: another program replicates the write-ahead log, the host of the server is
 //! lost, and a server on the copy goes on.
+//!
+//! The replicator here is the least that one is, so that these tests need no network: it stands for
+//! any program that leaves the log to no one else, and looks at every moment that it chooses. That
+//! a real one agrees with plumm, with both killed and started again in every order, and that the
+//! documented commands make a standby of what it kept, is what `.ci/litestream.py` checks.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -35,7 +40,7 @@ fn push(url: &str, token: &str, i: u32) -> u16 {
     send(url, "POST", "/scim/v2/Users", token, &body).0
 }
 
-/// What programs like Litestream do: hold a read mark, so that nobody begins the log anew, copy
+/// What programs such as Litestream do: hold a read mark, so that nobody begins the log anew, copy
 /// what is added to it, and fold it in when they choose.
 struct Replicator {
     source: PathBuf,
@@ -185,6 +190,40 @@ fn a_standby_has_every_change_that_was_replicated() {
     }
     assert_eq!(push(&standby.url, &token, USERS), 201, "it goes on");
     assert_eq!(standby.stop("TERM").0, Some(0));
+}
+
+/// A commit that a killed server left in the log may be unknown to programs that had the file open,
+/// and overwritten by the next one. A replicator that has sent it notices an emptied log.
+#[test]
+fn the_log_of_a_killed_server_is_folded_in_unless_a_replicator_holds_it() {
+    let warning = "stop it, start this server anew";
+    let place = Place::new();
+    let log = log_of(&place.folder.database());
+    let mut serving = place.serve(&["--init", "acme", "--external-checkpoint"]);
+    let token = place.token();
+    let mut replicator = None;
+    for (i, held) in [(0, false), (1, true)] {
+        assert_eq!(push(&serving.url, &token, i), 201);
+        assert!(bytes(&log) > 0);
+        if held {
+            let other = Place { folder: Folder::new() };
+            let copy = other.folder.database();
+            replicator = Some((Replicator::start(&place.folder.database(), &copy), other));
+        }
+        serving.child.kill().unwrap();
+        serving.child.wait().unwrap();
+        serving = place.serve(&["--external-checkpoint"]);
+        assert_eq!(bytes(&log) > 0, held);
+        let warned = serving.seen().iter().any(|it| it.contains(warning));
+        assert_eq!(warned, held, "{:?}", serving.seen());
+    }
+    // What the warning says to do.
+    drop(replicator);
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    let serving = place.serve(&["--external-checkpoint"]);
+    assert_eq!(bytes(&log), 0);
+    assert!(!serving.seen().iter().any(|it| it.contains(warning)), "{:?}", serving.seen());
+    assert_eq!(serving.stop("TERM").0, Some(0));
 }
 
 /// What the log holds is the replicator's to fold in: not the server's, while it runs and when it
