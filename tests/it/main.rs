@@ -29,6 +29,7 @@ mod log_format;
 mod login;
 mod monitoring;
 mod near_forms;
+mod okta_check;
 mod openapi;
 mod operations;
 mod organisations;
