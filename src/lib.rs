@@ -62,6 +62,7 @@
 //! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
 //! cli/doctor/orgs.rs             checks of each organisation
+//! cli/okta_check.rs              `plumm okta-check`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
 //! cli/erasure.rs                 how commands erase a resource for good
@@ -85,6 +86,18 @@
 //! idp/provider.rs                what each provider sends, in its own forms
 //! idp/person.rs                  a person of a provider, and as which attributes it is sent
 //! idp/message.rs                 a request and its answer as values
+//! idp/step.rs                    the steps of a check: what was sent, what was seen, what to do
+//! idp/address.rs                 the base URL that an admin types
+//! idp/credential.rs              the token that an admin pastes
+//! idp/reach.rs                   the way to a server: its addresses, a connection, its certificate
+//! idp/chain.rs                   its certificate as an identity provider judges it
+//! idp/check/mod.rs               the check of a server, step by step
+//! idp/check/talk.rs              requests of the check, and what their answers must be
+//! idp/check/account.rs           the life of an account
+//! idp/check/paging.rs            an import, page by page
+//! idp/check/group.rs             the life of a group
+//! idp/check/made.rs              what the check has made at the server
+//! idp/check/left.rs              it is taken away again
 //!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
@@ -111,7 +124,7 @@
 //! server/slots/mod.rs            the slots of connections, and which one is evicted
 //! server/slots/state.rs          what a connection is doing and since when
 //! server/permits.rs              how many requests are handled at once
-//! server/probe.rs                which certificate a server on this host shows
+//! server/probe.rs                which certificates a server shows
 //! server/budget.rs               how much memory request bodies may take
 //!
 //! http/mod.rs                    HTTP messages as plain values

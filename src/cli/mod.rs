@@ -12,6 +12,7 @@ pub mod group_show;
 pub mod healthcheck;
 pub mod logging;
 pub mod man;
+pub mod okta_check;
 pub mod operator;
 pub mod org;
 pub mod org_deletion;
@@ -97,6 +98,8 @@ enum Command {
     Status(status::Args),
     /// Look for whatever needs to be done, and say how
     Doctor(doctor::Args),
+    /// Play Okta or Entra ID against any SCIM 2.0 server, and say step by step what works
+    OktaCheck(okta_check::Args),
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
@@ -152,8 +155,13 @@ impl Command {
         match self {
             // What a service is started with has the settings from systemd already.
             Command::Serve(_) => false,
-            Command::Config(_) | Command::Healthcheck(_) | Command::Tls(_) => false,
-            Command::Help(_) | Command::Completions(_) | Command::Man(_) => false,
+            Command::Config(_)
+            | Command::Healthcheck(_)
+            | Command::OktaCheck(_)
+            | Command::Tls(_)
+            | Command::Help(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
             Command::Check(args) => !args.names_file(),
             _ => true,
         }
@@ -280,6 +288,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         Command::Man(args) => man::run(&args, Cli::command()).and_then(|it| session.print(&it)),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Doctor(args) => doctor::run(&args, environment(invocation), &session),
+        Command::OktaCheck(args) => okta_check::run(&args, &session),
         Command::Org(command) => {
             org::run(&command, &session, org_show::show).and_then(|it| session.print(&it))
         }

@@ -4,7 +4,13 @@
 //! over the network. `tests/it/idp` plays conversations with them inside one process, `plumm
 //! okta-check` with any server.
 
+pub mod address;
+pub mod chain;
+pub mod check;
 pub mod client;
+pub mod credential;
 pub mod message;
 pub mod person;
 pub mod provider;
+pub mod reach;
+pub mod step;

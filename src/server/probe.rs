@@ -1,9 +1,9 @@
-//! Looks at the certificate that a server on this host shows its clients.
+//! Looks at the certificates that a server shows its clients.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -19,16 +19,46 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(3);
 /// # Errors
 /// When no connection came about.
 pub fn shown_certificate(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
-    let mut tcp = TcpStream::connect_timeout(&address, STEP_TIME_MAX)?;
-    tcp.set_read_timeout(Some(STEP_TIME_MAX))?;
-    tcp.set_write_timeout(Some(STEP_TIME_MAX))?;
     let name = ServerName::IpAddress(address.ip().into());
+    Ok(shown_chain(address, name, STEP_TIME_MAX)?.into_iter().next())
+}
+
+/// The certificates that the server at this address shows who asks for this name, its own first, in
+/// DER form: what they are worth is for the caller to judge. `patience`: how long it may take, once
+/// the connection is there.
+///
+/// # Errors
+/// When no connection came about.
+pub fn shown_chain(
+    address: SocketAddr,
+    name: ServerName<'static>,
+    patience: Duration,
+) -> io::Result<Vec<Vec<u8>>> {
+    let mut tcp = TcpStream::connect_timeout(&address, patience)?;
+    let end = Instant::now() + patience;
     let mut client = ClientConnection::new(Arc::new(config()?), name).map_err(io::Error::other)?;
-    client.complete_io(&mut tcp)?;
+    while client.is_handshaking() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        tcp.set_read_timeout(Some(left))?;
+        tcp.set_write_timeout(Some(left))?;
+        if client.wants_write() {
+            client.write_tls(&mut tcp)?;
+        } else if client.read_tls(&mut tcp)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        } else if let Err(error) = client.process_new_packets() {
+            // The alert is a courtesy.
+            let _ = client.write_tls(&mut tcp);
+            return Err(io::Error::other(error));
+        }
+    }
     client.send_close_notify();
-    client.write_tls(&mut tcp)?;
-    let certificate = client.peer_certificates().and_then(<[_]>::first);
-    Ok(certificate.map(|it| it.to_vec()))
+    // What was to be seen is seen.
+    let _ = client.write_tls(&mut tcp);
+    let shown = client.peer_certificates().unwrap_or_default();
+    Ok(shown.iter().map(|it| it.to_vec()).collect())
 }
 
 fn config() -> io::Result<ClientConfig> {

@@ -31,6 +31,7 @@ mod long_answers;
 mod manual;
 mod monitoring;
 mod near_forms;
+mod okta_check;
 mod openapi;
 mod operations;
 mod organisations;

@@ -5,6 +5,8 @@ use crate::cli::text::printable;
 
 /// Holds the id of a server that has started itself once more (`cli/serve/allocator.rs`).
 pub const STARTED_AGAIN: &str = "PLUMM_STARTED_AGAIN";
+/// Holds the token that `plumm okta-check` tries.
+pub const CHECK_TOKEN: &str = "PLUMM_CHECK_TOKEN";
 /// What the examples of applications read, which may share an environment with plumm.
 const OF_EXAMPLES: [&str; 3] = ["PLUMM_URL", "PLUMM_TOKEN", "PLUMM_WEBHOOK_SECRET"];
 /// How other programs call a variable that names the file in which a secret stands. No setting of
@@ -39,7 +41,7 @@ impl Unknown {
 /// The variables that something knows: settings, and what is none.
 pub fn known(table: &[Setting]) -> impl Iterator<Item = &str> {
     let settings = table.iter().map(|it| it.variable.as_str());
-    settings.chain([STARTED_AGAIN]).chain(OF_EXAMPLES)
+    settings.chain([STARTED_AGAIN, CHECK_TOKEN]).chain(OF_EXAMPLES)
 }
 
 /// The variables of the surroundings that nothing knows.

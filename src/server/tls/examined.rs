@@ -90,6 +90,18 @@ pub fn examine(files: &Files, now: Timestamp) -> Result<Examined, CertificateErr
     Ok(Examined { expires, names, chain: chain_of(own, &read), der: der.to_vec() })
 }
 
+/// What the certificates say that a server has shown, its own first, in DER form; `None` when they
+/// cannot be read.
+#[must_use]
+pub fn of_shown(chain: &[Vec<u8>]) -> Option<Examined> {
+    let read = chain.iter().map(|it| Certificate::from_der(it)).collect::<Result<Vec<_>, _>>();
+    let read = read.ok()?;
+    let (own, der) = read.first().zip(chain.first())?;
+    let ends = own.tbs_certificate().validity().not_after.to_unix_duration();
+    let expires = Timestamp::from_nanoseconds(i64::try_from(ends.as_nanos()).unwrap_or(i64::MAX));
+    Some(Examined { expires, names: names(own)?, chain: chain_of(own, &read), der: der.clone() })
+}
+
 /// Whether the first certificate of a file vouches for itself; `None` when it cannot be read.
 #[must_use]
 pub fn is_self_signed(certificate: &Path) -> Option<bool> {
