@@ -1,5 +1,6 @@
 //! What happened, as one story: changes, and requests that were refused.
 
+pub mod login;
 pub mod story;
 pub mod words;
 

@@ -10,7 +10,7 @@ use crate::api::pages::Pages;
 use crate::api::refused::Noted;
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
-use crate::auth::Principal;
+use crate::auth::{Auth, Principal};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::memory::{Memory, Taken};
@@ -55,6 +55,8 @@ pub struct Notes {
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
+    /// Who knows when tokens were last used.
+    pub auth: &'a Auth,
     /// The view in which the token was read, while nobody has read anything else, and the number
     /// of the organisation's last change in it where that was read too.
     pub open: Cell<Option<(OpenRead<'a>, Option<i64>)>>,

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value, json};
 
+use crate::activity::login;
 use crate::cli::text::printable;
 use crate::store::error::Error;
 use crate::store::tables::history::Entry;
@@ -34,39 +35,10 @@ pub fn last(read: &Read, org: OrgKey, resource: &str) -> Result<Vec<Entry>, Erro
     Ok(lines)
 }
 
-/// The line that says since when a person may not log in any more.
-///
-/// # Errors
-/// Failures of the store.
-pub fn deactivation(read: &Read, org: OrgKey, resource: &str) -> Result<Option<Entry>, Error> {
-    let mut found = None;
-    read.history(org, resource, |it| match it.changes.get("active") {
-        Some(active) if active["after"] != true => {
-            found = Some(it);
-            ControlFlow::Break(())
-        }
-        _ => ControlFlow::Continue(()),
-    })?;
-    Ok(found)
-}
-
 /// Who made a change: `token okta (ipceb05mrqbc)`, `a command of root`.
 #[must_use]
 pub fn who(line: &Entry) -> String {
-    if line.actor == CLI {
-        let user = line.client.as_deref().and_then(|it| it.strip_prefix("user:"));
-        return match user.map(|it| it.split_once(" sudo:").unwrap_or((it, ""))) {
-            Some((user, "")) => format!("a command of {}", printable(user)),
-            Some((user, sudo)) => {
-                format!("a command of {} as {}", printable(sudo), printable(user))
-            }
-            None => "a command".to_owned(),
-        };
-    }
-    match line.label.as_deref() {
-        None | Some("") => format!("token {}", printable(&line.actor)),
-        Some(label) => format!("token {} ({})", printable(label), printable(&line.actor)),
-    }
+    printable(&login::who(line))
 }
 
 /// What a line says was done: `deactivated`, `changed title: "A" → "B"`.

@@ -2,23 +2,12 @@
 
 use serde_json::{Map, Value};
 
+use crate::by_hand::{self, Deed};
 use crate::cli::session::Session;
-use crate::scim::changes::Changes;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::provisioning_log::{Actor, LogLine};
+use crate::store::tables::provisioning_log::Actor;
 use crate::store::transaction::Write;
-
-/// What a command does to one thing of an organisation.
-#[derive(Clone, Copy, Debug)]
-pub struct Deed<'a> {
-    /// The command's own word.
-    pub method: &'a str,
-    /// The type of the thing: a resource type, or one of the words of the provisioning log.
-    pub resource_type: &'a str,
-    /// Its id or name.
-    pub resource: &'a str,
-}
 
 /// Who runs a command, and why.
 #[must_use]
@@ -55,18 +44,5 @@ pub fn record_because(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
-    let outcome = match deed.method {
-        "create" | "add" => 201,
-        "purge" | "remove" | "delete" => 204,
-        _ => 200,
-    };
-    write.log(&LogLine {
-        org,
-        actor: &actor(session, reason),
-        method: deed.method,
-        resource_type: deed.resource_type,
-        resource: deed.resource,
-        outcome,
-        changes: &Changes::between(before, after).to_value(),
-    })
+    by_hand::record(write, &actor(session, reason), org, deed, before, after)
 }

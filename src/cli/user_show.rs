@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::login::Standing;
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::history;
-use crate::cli::person::{Summary, USER};
+use crate::cli::person::Summary;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, printable_json, quoted};
 use crate::scim::meta::version_tag;
@@ -22,8 +24,7 @@ pub struct Person {
     stored: Stored,
     summary: Summary,
     groups: Vec<Linked>,
-    /// The line that took login away, where that is so.
-    deactivation: Option<Entry>,
+    standing: Standing,
     /// The newest first.
     history: Vec<Entry>,
 }
@@ -36,12 +37,10 @@ impl Person {
     pub fn read(read: &Read, org: Org, stored: Stored) -> Result<Person, Error> {
         let summary = Summary::of(&stored)?;
         let groups = read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
-        let deactivation = match summary.active {
-            true => None,
-            false => history::deactivation(read, org.key, &stored.id)?,
-        };
+        let (id, active) = (&stored.id, summary.active);
+        let standing = Standing::read(read, org.key, id, active, stored.deleted)?;
         let history = history::last(read, org.key, &stored.id)?;
-        Ok(Person { summary, groups, deactivation, history, org, stored })
+        Ok(Person { summary, groups, standing, history, org, stored })
     }
 
     /// What the command answers.
@@ -58,7 +57,7 @@ impl Person {
             "lastModified": stored.last_modified.to_string(),
             "version": version_tag(stored.version),
         });
-        let (may, because) = self.may_log_in();
+        let (may, because) = (self.standing.may, printable(&self.standing.because()));
         json.insert("meta".to_owned(), meta);
         json.insert("deleted".to_owned(), stored.deleted.map(|it| it.to_string()).into());
         json.insert("groups".to_owned(), self.groups.iter().map(group).collect());
@@ -94,29 +93,6 @@ impl Person {
         text += "\nLast changes, the newest first:\n";
         text += &history::as_text(&self.history);
         Ok(Answer { json: Value::Object(json), text: text + "\n" + &document })
-    }
-
-    /// Whether the person may log in, and the reason as the rest of a sentence.
-    fn may_log_in(&self) -> (bool, String) {
-        if let Some(at) = self.summary.deleted {
-            let by = self.history.iter().find(|it| it.method == "DELETE");
-            let by = by.map(|it| format!(" by {}", history::who(it))).unwrap_or_default();
-            return (false, format!("the account was deleted {at}{by}"));
-        }
-        if self.summary.active {
-            return (true, "the account is active".to_owned());
-        }
-        let because = match &self.deactivation {
-            Some(it) if it.method == "POST" => {
-                format!("the account was created inactive {} by {}", it.time, history::who(it))
-            }
-            Some(it) => {
-                format!("the account was deactivated {} by {}", it.time, history::who(it))
-            }
-            None => "the account is inactive; the record does not go back to when that was done"
-                .to_owned(),
-        };
-        (false, because)
     }
 
     fn groups_in_words(&self) -> String {

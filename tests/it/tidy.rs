@@ -20,6 +20,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("creation", &["scim", "store"], &[]),
     ("unique", &["scim", "store"], &[]),
     ("activity", &["scim", "store"], &[]),
+    ("by_hand", &["scim", "store"], &[]),
     ("outbox", &["events", "scim", "store"], &[]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
@@ -32,7 +33,9 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     (
         "api",
         &[
+            "activity",
             "auth",
+            "by_hand",
             "creation",
             "definitions",
             "http",
@@ -76,6 +79,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "activity",
             "app",
             "auth",
+            "by_hand",
             "clock",
             "config",
             "creation",

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::record::{Deed, record};
+use crate::by_hand::Deed;
+use crate::cli::record::record;
 use crate::cli::session::Session;
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;

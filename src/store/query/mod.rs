@@ -1,5 +1,7 @@
 //! Lists and filters as SQL.
 
+pub mod days;
+pub mod directory;
 mod expression;
 pub mod filter_sql;
 pub mod fragment;
