@@ -207,7 +207,7 @@ def play(app, scim, support):
     return len(told)
 
 
-def play_page(app, scim):
+def play_page(app, scim, support):
     """The page, and what it reads."""
     for path, at in (("/admin", "/admin/"), ("/admin/{file}", "/admin/page.css")):
         app.ask("", path, 200, target=at)
@@ -221,16 +221,17 @@ def play_page(app, scim):
     scim.call("DELETE", f"/Users/{gone['id']}", None, [204])
     crew = scim.call("POST", "/Groups", {"schemas": [GROUP], "displayName": "C", "members": [{"value": eve["id"]}]},
                      [201])[1]
-    ids = {"/admin/api/groups/{id}": crew["id"], "/admin/api/tokens/{id}/revoke": made["id"]}
+    hook = support("webhook", "add", "acme", "http://127.0.0.1:9/nobody")["id"]
+    ids = {"groups": crew["id"], "tokens": made["id"], "users": eve["id"], "webhooks": hook}
     for path, method, _ in list(app.document.operations()):
         if not path.startswith("/admin/api"):
             continue
-        body = {} if method == "post" else None
+        body = ({"from": 1} if path.endswith("replay") else {}) if method == "post" else None
         for scope, status in (("", 401), ("scim", 403), ("slow", 429), ("read", "two tokens")):
             app.ask(scope, path, status, id="x", body=body)
         if "{id}" in path:
             app.ask("admin", path, 404, id="x", body=body)
-            app.ask("admin", path, 200, id=ids.get(path, eve["id"]), body=body)
+            app.ask("admin", path, 200, id=ids[path.split("/")[3]], body=body)
         elif method == "get":
             app.ask("admin", path, 200)
         if path.endswith("activate"):
@@ -265,7 +266,7 @@ def main():
             app = Application(server.address, document, tokens)
             app.ask("slow", "/metrics", 403)
             events = play(app, Client(server.address, tokens["scim"]), support)
-            play_page(app, Client(server.address, tokens["scim"]))
+            play_page(app, Client(server.address, tokens["scim"]), support)
             # As if the lines of the log were a year old.
             with sqlite3.connect(database) as file:
                 file.execute("UPDATE org SET trimmed = 3 WHERE name = 'acme'")

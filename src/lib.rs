@@ -26,7 +26,6 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
-//! cli/webhook/recorded.rs        what the record of changes says of an endpoint
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/people/mod.rs              accounts as a file
 //! cli/people/import.rs           people of a file become accounts
@@ -158,6 +157,7 @@
 //! api/admin/groups.rs            groups found, and one with its members
 //! api/admin/activity.rs          changes and refusals, page by page and as they come
 //! api/admin/tokens.rs            API tokens listed, made and revoked
+//! api/admin/webhooks.rs          endpoints of webhooks, their deliveries, replay
 //! api/admin/setup.rs             how far the identity provider is set up
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
@@ -213,6 +213,7 @@
 //! by_hand/mod.rs                 what people change by hand, and its line in the record
 //! by_hand/login.rs               login taken away or given back
 //! by_hand/token.rs               API tokens made and revoked
+//! by_hand/webhook.rs             endpoints of webhooks as people see and change them
 //!
 //! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
 //! outbox/reader.rs               lines of the log become events with what they are about

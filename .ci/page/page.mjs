@@ -48,6 +48,7 @@ const patch = (id, value) => scim("PATCH", `/Users/${id}`, { schemas: ["urn:ietf
 command("org", "create", "acme");
 command("org", "activate", "acme");
 command("org", "set", "acme", "--rate", "100000");
+command("webhook", "add", "acme", "http://127.0.0.1:9/nobody");
 const okta = token("--label", "Okta");
 const admin = token("--label", "browser", "--scope", "admin");
 await serve();
@@ -165,6 +166,18 @@ try {
   assert.ok(!(await page.content()).includes(made));
   done("a token is made, shown once and revoked");
 
+  await link(page, "Webhooks").click();
+  await heading(page, "Webhooks");
+  await page.getByRole("link", { name: "http://127.0.0.1:9/nobody" }).click();
+  await page.getByRole("heading", { level: 1, name: "http://127.0.0.1:9/nobody" }).waitFor();
+  await page.getByRole("button", { name: "Disable" }).click();
+  await page.getByText("disabled", { exact: true }).waitFor();
+  await page.getByLabel("Replay from change").fill("1");
+  await page.getByRole("button", { name: "Replay", exact: true }).click();
+  await page.getByRole("dialog").getByRole("button", { name: "Replay" }).click();
+  await until(async () => (await page.getByText("disabled", { exact: true }).count()) === 0, "it goes on");
+  done("a webhook is disabled, and its events are sent again");
+
   for (let i = 0; i < PEOPLE; i += 1000) {
     const operations = Array.from({ length: 1000 }, (_, j) => ({ method: "POST", path: "/Users", bulkId: `b${j}`, data: person(`person${i + j}@example.com`, { displayName: `Person ${i + j}` }) }));
     await scim("POST", "/Bulk", { schemas: ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], Operations: operations });
@@ -184,7 +197,7 @@ try {
     await signIn(view);
     await view.locator(".tiles").waitFor();
     sizes.light ||= (await Promise.all(bytes)).reduce((a, b) => a + b, 0);
-    for (const name of ["Overview", "Users", "Groups", "Activity", "Tokens", "Set up Okta"]) {
+    for (const name of ["Overview", "Users", "Groups", "Activity", "Tokens", "Webhooks", "Set up Okta"]) {
       await link(view, name).click();
       await heading(view, name);
       await view.locator("main :is(.tiles, table, .story li, .steps li)").first().waitFor();

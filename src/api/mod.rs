@@ -17,7 +17,7 @@ pub mod scim;
 pub mod waiting;
 
 use crate::api::access::{changes, check, login};
-use crate::api::admin::{activity, files, groups, overview, people, setup, tokens};
+use crate::api::admin::{activity, files, groups, overview, people, setup, tokens, webhooks};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::operations::{health, metrics, openapi};
@@ -192,6 +192,11 @@ pub const ROUTES: &[Route] = &[
     admin("GET", "/admin/api/tokens", Handler::Fixed(tokens::list)),
     admin("POST", "/admin/api/tokens", Handler::Fixed(tokens::create)),
     admin("POST", "/admin/api/tokens/{id}/revoke", Handler::Named(tokens::revoke)),
+    admin("GET", "/admin/api/webhooks", Handler::Fixed(webhooks::list)),
+    admin("GET", "/admin/api/webhooks/{id}", Handler::Named(webhooks::get)),
+    admin("POST", "/admin/api/webhooks/{id}/enable", Handler::Named(webhooks::enable)),
+    admin("POST", "/admin/api/webhooks/{id}/disable", Handler::Named(webhooks::disable)),
+    admin("POST", "/admin/api/webhooks/{id}/replay", Handler::Named(webhooks::replay)),
     admin("GET", "/admin/api/setup", Handler::Fixed(setup::get)),
     Route { label: "/admin", ..open("/admin", Handler::File(files::file)) },
     Route { label: "/admin", ..open("/admin/{file}", Handler::File(files::file)) },

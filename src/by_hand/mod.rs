@@ -2,6 +2,7 @@
 
 pub mod login;
 pub mod token;
+pub mod webhook;
 
 use serde_json::{Map, Value};
 

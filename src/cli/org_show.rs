@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::by_hand::token::as_json;
+use crate::by_hand::webhook::Shown;
 use crate::cli::error::CliError;
 use crate::cli::history;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, time_cell};
-use crate::cli::webhook::{self, shown::Shown};
+use crate::cli::webhook;
 use crate::scim::datetime::Timestamp;
 use crate::store::tables::census::Census;
 use crate::store::tables::history::Entry;

@@ -8,6 +8,7 @@ import { overview } from "./overview.js";
 import { people, person } from "./people.js";
 import { setup } from "./setup.js";
 import { tokens } from "./tokens.js";
+import { webhook, webhooks } from "./webhooks.js";
 
 // Each view: its address, its name, what shows it, and what shows one thing of it.
 const VIEWS = [
@@ -16,6 +17,7 @@ const VIEWS = [
   ["groups", "Groups", groups, group],
   ["activity", "Activity", activity],
   ["tokens", "Tokens", tokens],
+  ["webhooks", "Webhooks", webhooks, webhook],
   ["setup", "Set up Okta", setup],
 ];
 

@@ -3,6 +3,7 @@
 use plumm::scim::datetime::Timestamp;
 use plumm::store::tables::org::OrgSettings;
 use plumm::store::tables::token::Scope;
+use plumm::store::tables::webhook::{Progress, Webhook};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Harness, encoded, user};
@@ -77,7 +78,9 @@ fn only_a_token_for_it_reads_the_json_and_of_its_own_organisation() {
     let harness = Harness::new();
     let ann = harness.user("ann@example.com");
     let id = ann["id"].as_str().unwrap();
-    for target in ["overview", "users", "groups", "activity", "tokens", "setup", "nothing"] {
+    for target in
+        ["overview", "users", "groups", "activity", "tokens", "setup", "webhooks", "nothing"]
+    {
         let target = format!("/admin/api/{target}");
         harness.send("GET", &target, &[], "").expect(401);
         for scope in [Scope::Scim, Scope::Read, Scope::Access] {
@@ -335,4 +338,52 @@ fn the_page_is_asked_for_no_more_often_than_any_other_client() {
     assert_eq!(answers.last(), Some(&429));
     // The identity provider goes on.
     harness.get("/Users").expect(200);
+}
+
+#[test]
+fn webhooks_are_seen_without_their_keys_disabled_enabled_and_replayed() {
+    let harness = Harness::new();
+    let admin = Admin::of(&harness);
+    let webhook = |id: &str, org| Webhook {
+        id: id.to_owned(),
+        org,
+        url: "https://app.example.com/plumm".to_owned(),
+        events: Vec::new(),
+        algorithm: "hmac".to_owned(),
+        key: b"a key that nobody sees".to_vec().into(),
+        former_key: None,
+        ca: None,
+        insecure: false,
+        created: harness.now,
+        revision: 0,
+        progress: Progress::default(),
+    };
+    let (other, _) = harness.neighbour("other");
+    for (id, org) in [("wh_own", harness.org.key), ("wh_other", other.key)] {
+        harness.store.write(harness.now, |tx| tx.add_webhook(&webhook(id, org))).unwrap();
+    }
+    harness.user("ann@example.com");
+    let listed = admin.get("/webhooks").expect(200);
+    assert!(!listed.text.contains("nobody sees") && !listed.text.contains("\"key\""));
+    let entries = listed.json()["entries"].clone();
+    assert_eq!(entries.as_array().unwrap().len(), 1);
+    assert_eq!((&entries[0]["id"], &entries[0]["behind"]), (&json!("wh_own"), &json!(1)));
+    let state = |answer: Answer| answer.expect(200).json()["state"].clone();
+    assert_eq!(state(admin.post("/webhooks/wh_own/disable", &json!({}))), "disabled");
+    assert_eq!(state(admin.get("/webhooks/wh_own")), "disabled");
+    assert_eq!(state(admin.post("/webhooks/wh_own/enable", &json!({}))), "active");
+    let replayed = admin.post("/webhooks/wh_own/replay", &json!({"from": 2})).expect(200).json();
+    assert_eq!(replayed["after"], 1);
+    for body in [json!({}), json!({"from": 0}), json!({"from": "1"}), json!({"from": 99})] {
+        admin.post("/webhooks/wh_own/replay", &body).expect(400);
+    }
+    for target in ["/webhooks/wh_other/enable", "/webhooks/wh_other/disable"] {
+        admin.post(target, &json!({})).expect(404);
+    }
+    admin.get("/webhooks/wh_other").expect(404);
+    // The lines name the token.
+    let story = admin.get("/activity?kind=webhooks").expect(200).json();
+    let entries = story["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 3, "{entries:?}");
+    assert!(entries.iter().all(|it| it["by"]["kind"] == "token"));
 }

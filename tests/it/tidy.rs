@@ -20,7 +20,6 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("creation", &["scim", "store"], &[]),
     ("unique", &["scim", "store"], &[]),
     ("activity", &["scim", "store"], &[]),
-    ("by_hand", &["scim", "store"], &[]),
     ("outbox", &["events", "scim", "store"], &[]),
     ("auth", &["http", "id", "scim", "store"], &["argon2"]),
     ("rate", &["scim", "store"], &[]),
@@ -30,6 +29,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["clock", "definitions", "events", "id", "memory", "metrics", "outbox", "scim", "store"],
         &["rustls", "ureq"],
     ),
+    ("by_hand", &["events", "scim", "store", "webhooks"], &[]),
     (
         "api",
         &[

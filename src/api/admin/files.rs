@@ -39,6 +39,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("groups.js", SCRIPT, include_bytes!("../../page/groups.js")),
     ("activity.js", SCRIPT, include_bytes!("../../page/activity.js")),
     ("tokens.js", SCRIPT, include_bytes!("../../page/tokens.js")),
+    ("webhooks.js", SCRIPT, include_bytes!("../../page/webhooks.js")),
     ("setup.js", SCRIPT, include_bytes!("../../page/setup.js")),
 ];
 

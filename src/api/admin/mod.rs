@@ -9,3 +9,4 @@ pub mod parameters;
 pub mod people;
 pub mod setup;
 pub mod tokens;
+pub mod webhooks;
