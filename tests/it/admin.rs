@@ -256,6 +256,8 @@ fn a_refusal_ends_the_wait_of_who_looks_on() {
     let admin = Admin::of(&harness);
     let newest = admin.get("/activity").json()["newest"].as_str().unwrap().to_owned();
     let target = format!("/activity?after={newest}&wait=20");
+    let body = admin.harness.with_token(&admin.token, "GET", &format!("/admin/api{target}"), "x");
+    assert!(body.expect(400).text.contains("has no body"));
     let answer = std::thread::scope(|scope| {
         let looks_on = scope.spawn(|| admin.get(&target).expect(200).json());
         crate::harness::wait_until(|| harness.app.metrics().clients_waiting.get() == 1);

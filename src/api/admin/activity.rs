@@ -76,6 +76,11 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         let detail = "Ask with before or with after, not with both.";
         return Err(Error::new(400, detail).into());
     }
+    // Whoever waits holds as little as possible, for as long as it may be.
+    if wait > 0 && !request.body.is_empty() {
+        let detail = "A request that waits has no body: leave it out.";
+        return Err(Error::new(400, detail).into());
+    }
     let org = context.principal.org.key;
     let user = text(request, "user")?;
     let (asked, newest) = context.read(|tx| {

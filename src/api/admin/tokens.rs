@@ -16,6 +16,9 @@ use crate::store::tables::token::Scope;
 /// The most valid tokens that an organisation may have when one is made here.
 const TOKENS_MAX: usize = 200;
 
+/// What the hash of a new secret takes while it is made, in bytes.
+const HASH_BYTES: usize = 20 * 1024 * 1024;
+
 /// `GET /admin/api/tokens`: all of the organisation, never their secrets.
 ///
 /// # Errors
@@ -64,6 +67,7 @@ pub fn create(context: &Context, request: &Request) -> Result<Response, Failure>
         }
     };
     let org = &context.principal.org;
+    context.take(HASH_BYTES)?;
     let issued = auth::generate(context.now, org.key, scope, &label, expires)?;
     context.write(|tx| {
         if tx.valid_tokens(org.key, context.now)?.len() >= TOKENS_MAX {
