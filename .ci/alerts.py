@@ -89,7 +89,12 @@ class Prometheus:
             with urllib.request.urlopen(url, timeout=SECONDS_MAX) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            return json.load(error)
+            text = error.read().decode(errors="replace")
+            try:
+                return json.loads(text)
+            except ValueError:
+                # While it starts it says so in words.
+                return {"status": "error", "error": text}
         except OSError:
             return {"status": "error", "error": "it does not answer yet"}
 
@@ -153,7 +158,8 @@ def check_live(binary, prometheus, promtool, names, folder):
         watcher.until(lambda: watcher.query('up{job="plumm"}'),
                       lambda it: isinstance(it, list) and it and it[0]["value"][1] == "1")
         traffic()
-        watcher.until(lambda: watcher.query("plumm_last_refusal_timestamp_seconds"), bool)
+        watcher.until(lambda: watcher.query("plumm_last_refusal_timestamp_seconds"),
+                      lambda it: isinstance(it, list) and it)
         for _ in range(4):
             traffic()
             time.sleep(1)

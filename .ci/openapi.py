@@ -59,7 +59,7 @@ class Document:
     def check_examples(self):
         count = 0
         for path, method, operation in self.operations():
-            for parameter in operation.get("parameters", []):
+            for parameter in map(self.resolved, operation.get("parameters", [])):
                 if "example" in parameter:
                     self.check(parameter["schema"], parameter["example"], (path, parameter["name"]))
                     count += 1

@@ -18,6 +18,10 @@ SECONDS_MAX = 30
 START_SECONDS_MAX = 120
 
 
+# The settings of the host do not count.
+os.environ["PLUMM_ENV_FILE"] = ""
+
+
 class Cut(Exception):
     """The connection ended without an answer: nobody knows whether the request was done."""
 
@@ -98,8 +102,9 @@ class Client:
         while True:
             page = self.call("GET", f"/{kind}?startIndex={start}&count=200", expected=[200])[1]
             found += page["Resources"]
-            start += 200
-            if start > page["totalResults"]:
+            # A page may have fewer than were asked for (RFC 7644 section 3.4.2.4).
+            start += page["itemsPerPage"]
+            if start > page["totalResults"] or not page["Resources"]:
                 return found, page["totalResults"]
 
 

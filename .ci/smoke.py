@@ -25,7 +25,8 @@ def main():
     command[2:2] = ["--locked"]
     with tempfile.TemporaryDirectory() as folder:
         database = os.path.join(folder, "plumm.db")
-        environment = {**os.environ, "PLUMM_LISTEN": "127.0.0.1:0", "PLUMM_DB": database}
+        environment = {**os.environ, "PLUMM_LISTEN": "127.0.0.1:0", "PLUMM_DB": database,
+                       "PLUMM_ENV_FILE": ""}
         # In the package's own folder, where its settings for cargo are.
         server = subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -32,9 +32,9 @@ use crate::refusals::{Refusals, Stranger};
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, ScimType, quoted};
 use crate::scim::schema::definitions::Definitions;
+use crate::store::Store;
 use crate::store::readers::{OpenRead, Purpose};
 use crate::store::tables::token::Scope;
-use crate::store::{self, Store};
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
@@ -194,8 +194,7 @@ impl App {
 
     /// Waits with a client for a change of its organisation.
     fn wait(&self, wait: Wait, until: Instant) -> End {
-        let _waits = self.metrics.clients_waiting.hold();
-        self.waiting.wait(&self.store, wait, until)
+        self.waiting.wait(&self.store, wait, until, || self.metrics.clients_waiting.hold())
     }
 
     /// Leaves most of the connections, of which there are this many, to clients that do not wait.
@@ -278,24 +277,8 @@ impl App {
             return;
         }
         let oldest = now.plus_seconds(-i64::from(self.config.log_days) * 24 * 60 * 60);
-        let trim_log = || -> Result<bool, store::error::Error> {
-            let old = self.store.read(|tx| tx.log_has_before(oldest))?;
-            if old { self.store.write(now, |tx| tx.trim_log(oldest)) } else { Ok(false) }
-        };
-        let trim_refusals = || -> Result<bool, store::error::Error> {
-            let old = self.store.read(|tx| tx.refusals_have_before(oldest))?;
-            if old { self.store.write(now, |tx| tx.trim_refusals(oldest)) } else { Ok(false) }
-        };
-        loop {
-            match trim_log().and_then(|more| Ok(trim_refusals()? || more)) {
-                // A bounded number at a time, so that writers get their turn.
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => {
-                    log::warn!("old lines of the log could not be removed: {error}");
-                    return;
-                }
-            }
+        if let Err(error) = self.store.remove_old(now, oldest) {
+            log::warn!("old lines of the log could not be removed: {error}");
         }
     }
 

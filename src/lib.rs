@@ -55,11 +55,11 @@
 //! cli/doctor/files.rs            checks of the database file
 //! cli/doctor/backups.rs          the check of the backups
 //! cli/doctor/server.rs           checks of the server and its host
+//! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
-//! cli/history.rs                 lines of the record of changes, in words
 //! cli/erasure.rs                 how commands erase a resource for good
 //! cli/record.rs                  the lines that commands leave in the record of changes
 //! cli/config.rs                  `plumm config`
@@ -99,7 +99,7 @@
 //! server/slots/mod.rs            the slots of connections, and which one is evicted
 //! server/slots/state.rs          what a connection is doing and since when
 //! server/permits.rs              how many requests are handled at once
-//! server/probe.rs                asks a server on this host whether it can do its work
+//! server/probe.rs                which certificate a server on this host shows
 //! server/budget.rs               how much memory request bodies may take
 //!
 //! http/mod.rs                    HTTP messages as plain values
@@ -207,6 +207,7 @@
 //!
 //! activity/mod.rs                what happened: changes and refusals as one story
 //! activity/story.rs              in the order of time, page by page
+//! activity/deeds.rs              what commands do, each with its words
 //! activity/words.rs              each entry in words, and as JSON
 //! activity/login.rs              whether a person may log in, and why
 //!
@@ -267,7 +268,6 @@
 //! store/tables/member.rs         who is a member of which group
 //! store/tables/provisioning_log.rs  what changed, by whom
 //! store/tables/refusal.rs        requests that were refused
-//! store/tables/history.rs        the same read backwards, as people are told it
 //! store/tables/webhook.rs        endpoints of webhooks, and what was delivered
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL

@@ -65,6 +65,8 @@ impl Database {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.current_dir(&self.folder).args(arguments).env("PLUMM_LOG", "info");
+        // That of the host does not count.
+        command.env("PLUMM_ENV_FILE", "");
         command
     }
 

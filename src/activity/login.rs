@@ -1,106 +1,79 @@
 //! Whether a person may log in, since when, and by whom that was decided: in words.
 
-use std::ops::ControlFlow;
-
+use crate::activity::{Entry, story};
 use crate::scim::datetime::Timestamp;
 use crate::scim::schema::name::ACTIVE;
 use crate::store::error::Error;
-use crate::store::tables::history::Entry;
-use crate::store::tables::org::OrgKey;
-use crate::store::tables::provisioning_log::CLI;
+use crate::store::query::story::{Change, Wanted};
 use crate::store::transaction::Read;
 
 /// Whether a person may log in, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// Whether it may.
     pub may: bool,
-    /// What was done that it may not: `deleted`, `created inactive`, `deactivated`; none where it
-    /// may, or where the record does not go back to that.
-    pub deed: Option<&'static str>,
-    /// When that was done.
-    pub time: Option<Timestamp>,
-    /// Who did it.
-    pub by: Option<String>,
+    /// When it was deleted, if it was.
+    deleted: Option<Timestamp>,
+    /// What took login away; none where the record does not go back to that.
+    cause: Option<Entry>,
 }
 
 impl Standing {
-    /// Reads how it is with an account.
+    /// Reads how it is with the account that the wanted part of the record is about.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn read(
         read: &Read,
-        org: OrgKey,
-        id: &str,
+        wanted: &Wanted,
         active: bool,
         deleted: Option<Timestamp>,
     ) -> Result<Standing, Error> {
-        if deleted.is_some() {
-            let line = newest(read, org, id, |it| it.method == "DELETE")?;
-            let by = line.map(|it| who(&it));
-            return Ok(Standing { may: false, deed: Some("deleted"), time: deleted, by });
+        let deletes = |it: &Change| it.method == "DELETE";
+        let deactivates =
+            |it: &Change| it.changes.get(ACTIVE).is_some_and(|it| it["after"] != true);
+        let cause = match (deleted, active) {
+            (Some(_), _) => story::newest_change(read, wanted, deletes)?,
+            (None, false) => story::newest_change(read, wanted, deactivates)?,
+            (None, true) => None,
+        };
+        Ok(Standing { may: active && deleted.is_none(), deleted, cause })
+    }
+
+    /// What was done that it may not: `deleted`, `created inactive`, `deactivated`; none where it
+    /// may, or where the record does not go back to that.
+    #[must_use]
+    pub fn deed(&self) -> Option<&'static str> {
+        if self.deleted.is_some() {
+            return Some("deleted");
         }
-        if active {
-            return Ok(Standing { may: true, deed: None, time: None, by: None });
-        }
-        let took = |it: &Entry| it.changes.get(ACTIVE).is_some_and(|it| it["after"] != true);
-        let line = newest(read, org, id, took)?;
-        let deed = line.as_ref().map(|it| match it.method.as_str() {
-            "POST" => "created inactive",
+        self.cause.as_ref().map(|it| match it.action() {
+            "created" => "created inactive",
             _ => "deactivated",
-        });
-        let (time, by) = (line.as_ref().map(|it| it.time), line.as_ref().map(who));
-        Ok(Standing { may: false, deed, time, by })
+        })
+    }
+
+    /// When that was done.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        self.deleted.or_else(|| self.cause.as_ref().map(|it| it.happened.time()))
+    }
+
+    /// What took login away.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Entry> {
+        self.cause.as_ref()
     }
 
     /// The reason as the rest of a sentence.
     #[must_use]
     pub fn because(&self) -> String {
-        let by = self.by.as_ref().map(|it| format!(" by {it}")).unwrap_or_default();
-        match (self.deed, self.time) {
+        let by = self.cause.as_ref().map(|it| format!(" by {}", it.who())).unwrap_or_default();
+        match (self.deed(), self.time()) {
             (Some(deed), Some(time)) => format!("the account was {deed} {time}{by}"),
-            (Some(deed), None) => format!("the account was {deed}{by}"),
-            (None, _) if self.may => "the account is active".to_owned(),
-            (None, _) => {
-                "the account is inactive; the record does not go back to when that was done"
-                    .to_owned()
-            }
+            _ if self.may => "the account is active".to_owned(),
+            _ => "the account is inactive; the record does not go back to when that was done"
+                .to_owned(),
         }
-    }
-}
-
-/// The newest line about a resource of which this is so.
-fn newest(
-    read: &Read,
-    org: OrgKey,
-    id: &str,
-    is: impl Fn(&Entry) -> bool,
-) -> Result<Option<Entry>, Error> {
-    let mut found = None;
-    read.history(org, id, |it| match is(&it) {
-        true => {
-            found = Some(it);
-            ControlFlow::Break(())
-        }
-        false => ControlFlow::Continue(()),
-    })?;
-    Ok(found)
-}
-
-/// Who made a change: `token okta (ipceb05mrqbc)`, `a command of root`.
-#[must_use]
-pub fn who(line: &Entry) -> String {
-    if line.actor == CLI {
-        let user = line.client.as_deref().and_then(|it| it.strip_prefix("user:"));
-        return match user.map(|it| it.split_once(" sudo:").unwrap_or((it, ""))) {
-            Some((user, "")) => format!("a command of {user}"),
-            Some((user, sudo)) => format!("a command of {sudo} as {user}"),
-            None => "a command".to_owned(),
-        };
-    }
-    match line.label.as_deref() {
-        None | Some("") => format!("token {}", line.actor),
-        Some(label) => format!("token {label} ({})", line.actor),
     }
 }

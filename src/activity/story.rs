@@ -1,14 +1,18 @@
 //! Changes and refusals in the order of time, page by page.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::activity::{Entry, Happened};
+use crate::activity::{Entry, Happened, MEMBERS_SHOWN_MAX};
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::query::story::{From, Wanted};
+use crate::store::query::story::{Change, From, Wanted};
 use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::TOKEN;
 use crate::store::transaction::Read;
+
+/// How many lines are read at once while one of them is looked for.
+const LINES_AT_ONCE_MAX: usize = 500;
 
 /// What of it is asked for.
 #[derive(Clone, Debug, Default)]
@@ -105,23 +109,66 @@ pub fn after(
     Ok((named(read, all)?, place))
 }
 
+/// The last entries of a part of the story, the newest first.
+///
+/// # Errors
+/// Failures of the store.
+pub fn last(read: &Read, wanted: &Wanted, most: usize) -> Result<Vec<Entry>, Error> {
+    let filter = Filter { wanted: wanted.clone(), ..Filter::default() };
+    Ok(page(read, &filter, Place::END, most)?.entries)
+}
+
+/// The newest change of which this holds.
+///
+/// # Errors
+/// Failures of the store.
+pub fn newest_change(
+    read: &Read,
+    wanted: &Wanted,
+    is_it: impl Fn(&Change) -> bool,
+) -> Result<Option<Entry>, Error> {
+    // It is most likely one of the last.
+    let (mut before, mut most) = (i64::MAX, 1);
+    loop {
+        let changes = read.changes(wanted, From::Before(before), most)?;
+        let Some(oldest) = changes.last() else { return Ok(None) };
+        (before, most) = (oldest.seq, LINES_AT_ONCE_MAX.min(most * 8));
+        if let Some(found) = changes.into_iter().find(&is_it) {
+            return Ok(named(read, vec![Happened::Change(found)])?.pop());
+        }
+    }
+}
+
 /// Entries with what their resources and organisations are called.
 fn named(read: &Read, all: Vec<Happened>) -> Result<Vec<Entry>, Error> {
     let orgs: HashMap<OrgKey, String> =
         read.orgs()?.into_iter().map(|it| (it.key, it.name)).collect();
     let mut ids: BTreeMap<OrgKey, Vec<&str>> = BTreeMap::new();
+    let mut with_tokens = BTreeSet::new();
     for it in &all {
-        ids.entry(it.org()).or_default().extend(it.resource());
+        let of_org = ids.entry(it.org()).or_default();
+        of_org.extend(it.resource());
+        of_org.extend(it.members(MEMBERS_SHOWN_MAX));
+        if matches!(it, Happened::Change(it) if it.resource_type == TOKEN) {
+            with_tokens.insert(it.org());
+        }
     }
-    let mut names = HashMap::new();
+    let mut names: HashMap<String, String> = HashMap::new();
     for (org, ids) in ids {
-        names.extend(read.names(org, &ids)?);
+        let found = read.names(org, &ids)?.into_iter();
+        names.extend(found.filter_map(|(id, it)| Some((id, it.user_name.or(it.display)?))));
+    }
+    for org in with_tokens {
+        let tokens = read.tokens(org)?.into_iter().filter(|it| !it.label.is_empty());
+        names.extend(tokens.map(|it| (it.id, it.label)));
     }
     let entry = |happened: Happened| {
-        let name = happened.resource().and_then(|it| names.get(it));
+        let members = happened.members(MEMBERS_SHOWN_MAX).into_iter();
+        let members = members.filter_map(|it| names.get_key_value(it));
         Entry {
             org: orgs.get(&happened.org()).cloned().unwrap_or_default(),
-            name: name.and_then(|it| it.user_name.clone().or_else(|| it.display.clone())),
+            name: happened.resource().and_then(|it| names.get(it)).cloned(),
+            members: members.map(|(id, it)| (id.clone(), it.clone())).collect(),
             happened,
         }
     };

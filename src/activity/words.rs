@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::activity::{Entry, Happened};
+use crate::activity::{Entry, Happened, MEMBERS_SHOWN_MAX, deeds};
 use crate::scim::schema::name::{ACTIVE, MEMBERS};
 use crate::store::query::story::{Change, Refused};
-use crate::store::tables::provisioning_log::{CLI, ORG, RESOURCE_TYPE, SCHEMA, TOKEN};
+use crate::store::tables::org_erasure::NAMELESS;
+use crate::store::tables::provisioning_log::{CLI, TOKEN};
 
 /// How many attributes a sentence shows, and how much of each value, in characters.
 const SHOWN_MAX: usize = 6;
@@ -31,7 +32,7 @@ impl Entry {
         match &self.happened {
             Happened::Change(it) => {
                 let mut sentence = format!("{} {}", by_change(it).in_words(), self.deed(it));
-                let changed = changed_in_words(it);
+                let changed = self.changed_in_words(it);
                 if !changed.is_empty() {
                     sentence += &format!(": {changed}");
                 }
@@ -41,6 +42,24 @@ impl Entry {
                 sentence
             }
             Happened::Refusal(it) => self.refused_in_words(it),
+        }
+    }
+
+    /// Who did it, or tried to, and from where.
+    #[must_use]
+    pub fn who(&self) -> String {
+        match &self.happened {
+            Happened::Change(it) => by_change(it).in_words(),
+            Happened::Refusal(it) => by_refusal(it).in_words(),
+        }
+    }
+
+    /// The same for a program.
+    #[must_use]
+    pub fn by(&self) -> Value {
+        match &self.happened {
+            Happened::Change(it) => by_change(it).to_json(),
+            Happened::Refusal(it) => by_refusal(it).to_json(),
         }
     }
 
@@ -61,9 +80,9 @@ impl Entry {
                 "kind": "change",
                 "number": it.seq,
                 "time": it.time.to_string(),
-                "org": self.org,
+                "org": self.org(),
                 "action": self.action(),
-                "by": by_change(it).to_json(),
+                "by": self.by(),
                 "client": by_change(it).client(),
                 "request": it.request,
                 "method": it.method,
@@ -74,13 +93,13 @@ impl Entry {
                 "reason": it.reason,
                 "text": self.sentence(),
             }),
-            Happened::Refusal(refused @ Refused { seq, refusal, .. }) => json!({
+            Happened::Refusal(Refused { seq, refusal, .. }) => json!({
                 "kind": "refusal",
                 "number": seq,
                 "time": refusal.last.to_string(),
-                "org": self.org,
+                "org": self.org(),
                 "action": self.action(),
-                "by": by_refusal(refused).to_json(),
+                "by": self.by(),
                 "client": refusal.client,
                 "request": refusal.request,
                 "method": refusal.method,
@@ -99,33 +118,88 @@ impl Entry {
         }
     }
 
+    /// An organisation that was erased has no name.
+    fn org(&self) -> Option<&str> {
+        (!self.org.is_empty()).then_some(&self.org)
+    }
+
     /// What was done to what.
     fn deed(&self, it: &Change) -> String {
-        let verb = match (action(it), it.resource_type.as_str()) {
-            ("activated", ORG) => "activated provisioning of",
-            ("deactivated", ORG) => "deactivated provisioning of",
-            ("updated", ORG) => "changed the settings of",
-            ("purged", _) => "erased for good",
-            ("members changed", _) => "changed the members of",
-            (action, _) => action,
-        };
-        let kind = match it.resource_type.as_str() {
-            ORG => "organisation".to_owned(),
-            TOKEN => "API token".to_owned(),
-            SCHEMA => "schema".to_owned(),
-            RESOURCE_TYPE => "resource type".to_owned(),
-            other => other.to_lowercase(),
-        };
-        match &self.name {
-            Some(name) => format!("{verb} the {kind} {name}"),
-            None if it.resource_type == TOKEN => {
-                let label = it.changes.get("label").and_then(|it| it["after"].as_str());
-                let label = label.filter(|it| !it.is_empty());
-                format!("{verb} the {kind} {}{}", it.resource, in_brackets(label))
+        let words = match deeds::find(&it.method, &it.resource_type) {
+            Some(deed) => deed.words_for(&it.resource_type),
+            None => {
+                let verb = match action(it) {
+                    "members changed" => "changed the members of",
+                    action => action,
+                };
+                format!("{verb} the {}", it.resource_type.to_lowercase())
             }
-            // Its row is gone, or it never had one.
-            None => format!("{verb} the {kind} {}", it.resource),
+        };
+        // What is no resource has no other name than this one, and a token has both.
+        match self.name.as_deref() {
+            Some(label) if it.resource_type == TOKEN => {
+                format!("{words} {label} ({})", it.resource)
+            }
+            Some(name) => format!("{words} {name}"),
+            // What it was called went with it.
+            None if it.resource == NAMELESS => words,
+            None => format!("{words} {}", it.resource),
         }
+    }
+
+    /// What changed, before and after.
+    fn changed_in_words(&self, it: &Change) -> String {
+        if it.changes.is_empty() {
+            let has_none = ["deleted", "purged", "restored"].contains(&action(it));
+            return if has_none { String::new() } else { "its values were erased".to_owned() };
+        }
+        let shown = it.changes.iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str()));
+        // What is made has no value before it: what it has is told by name, and whether it may log
+        // in.
+        if action(it) == "created" {
+            let active = it.changes.get(ACTIVE).map(|it| format!("active {}, ", it["after"]));
+            let shown = shown.filter(|(name, _)| *name != ACTIVE);
+            let mut names: Vec<&str> = shown.map(|(name, _)| name.as_str()).collect();
+            let more = names.len().saturating_sub(2 * SHOWN_MAX);
+            names.truncate(2 * SHOWN_MAX);
+            let active = active.unwrap_or_default();
+            return format!("{active}with {}{}", names.join(", "), and_more(more));
+        }
+        let shown: Vec<String> =
+            shown.map(|(name, it)| self.attribute_in_words(name, it)).collect();
+        let more = shown.len().saturating_sub(SHOWN_MAX);
+        format!("{}{}", shown[..shown.len() - more].join(", "), and_more(more))
+    }
+
+    fn attribute_in_words(&self, name: &str, change: &Value) -> String {
+        if name == PASSED_OVER {
+            let names = change.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+            return format!("passed over: {}", names.collect::<Vec<_>>().join(", "));
+        }
+        if name == LEFT_OUT {
+            return format!("{} further attributes (left out for their length)", change["names"]);
+        }
+        if let Some(left_out) = change.get(LEFT_OUT) {
+            return format!("{name} (left out for its length of {left_out} bytes)");
+        }
+        let ids = |word: &str| change.get(word).and_then(Value::as_array);
+        let told = ["added", "removed"].iter().filter_map(|it| Some((*it, ids(it)?)));
+        let told = told.map(|(word, ids)| format!("{word} {}", self.named_members(ids)));
+        let told: Vec<String> = told.collect();
+        if !told.is_empty() {
+            return format!("{name} {}", told.join("; "));
+        }
+        let value = |it: &str| shown_value(change.get(it).unwrap_or(&Value::Null));
+        format!("{name} {} → {}", value("before"), value("after"))
+    }
+
+    fn named_members(&self, ids: &[Value]) -> String {
+        let called = |it: &Value| {
+            let id = it.as_str().unwrap_or_default();
+            self.members.get(id).map_or_else(|| id.to_owned(), Clone::clone)
+        };
+        let shown: Vec<String> = ids.iter().take(MEMBERS_SHOWN_MAX).map(called).collect();
+        format!("{}{}", shown.join(", "), and_more(ids.len() - shown.len()))
     }
 
     fn refused_in_words(&self, it: &Refused) -> String {
@@ -207,73 +281,22 @@ fn by_refusal(it: &Refused) -> By<'_> {
 
 /// One word for a change.
 fn action(it: &Change) -> &'static str {
+    if let Some(deed) = deeds::find(&it.method, &it.resource_type) {
+        return deed.action;
+    }
     let login = it.changes.get(ACTIVE).map(|it| (it["before"] == true, it["after"] == true));
-    match it.method.as_str() {
-        "POST" | "create" => "created",
-        "DELETE" | "delete" => "deleted",
-        "restore" => "restored",
-        "purge" => "purged",
-        "revoke" => "revoked",
-        "add" => "added",
-        "remove" => "removed",
-        "rename" => "renamed",
-        "import" if login.is_none() && it.changes.contains_key("userName") => "created",
-        "activate" => "activated",
-        "deactivate" => "deactivated",
-        _ => match login {
-            Some((true, false)) => "deactivated",
-            Some((false, true)) => "reactivated",
-            _ if it.changes.len() == 1 && it.changes.contains_key(MEMBERS) => "members changed",
-            _ => "updated",
-        },
+    match (it.method.as_str(), login) {
+        ("POST", _) => "created",
+        ("DELETE", _) => "deleted",
+        (_, Some((true, false))) => "deactivated",
+        (_, Some((false, true))) => "reactivated",
+        _ if it.changes.len() == 1 && it.changes.contains_key(MEMBERS) => "members changed",
+        _ => "updated",
     }
-}
-
-/// What changed, before and after.
-fn changed_in_words(it: &Change) -> String {
-    if it.changes.is_empty() {
-        let erased = matches!(it.method.as_str(), "POST" | "PUT" | "PATCH");
-        return if erased { "its values were erased".to_owned() } else { String::new() };
-    }
-    let shown = it.changes.iter().filter(|(name, _)| !NOT_SHOWN.contains(&name.as_str()));
-    // What is made has no value before it: what it has is told by name, and whether it may log in.
-    if action(it) == "created" {
-        let active = it.changes.get(ACTIVE).map(|it| format!("active {}, ", it["after"]));
-        let shown = shown.filter(|(name, _)| *name != ACTIVE);
-        let mut names: Vec<&str> = shown.map(|(name, _)| name.as_str()).collect();
-        let more = names.len().saturating_sub(2 * SHOWN_MAX);
-        names.truncate(2 * SHOWN_MAX);
-        let active = active.unwrap_or_default();
-        return format!("{active}with {}{}", names.join(", "), and_more(more));
-    }
-    let shown: Vec<String> = shown.map(|(name, it)| attribute_in_words(name, it)).collect();
-    let more = shown.len().saturating_sub(SHOWN_MAX);
-    format!("{}{}", shown[..shown.len() - more].join(", "), and_more(more))
 }
 
 fn and_more(more: usize) -> String {
     if more == 0 { String::new() } else { format!(" and {more} more") }
-}
-
-fn attribute_in_words(name: &str, change: &Value) -> String {
-    if name == PASSED_OVER {
-        let names = change.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
-        return format!("passed over: {}", names.collect::<Vec<_>>().join(", "));
-    }
-    if let Some(left_out) = change.get(LEFT_OUT) {
-        return format!("{name} (left out for its length of {left_out} bytes)");
-    }
-    let count = |it: &str| change.get(it).and_then(Value::as_array).map(Vec::len);
-    match (count("added"), count("removed")) {
-        (None, None) => {}
-        (added, removed) => {
-            let told = [(added, "added"), (removed, "removed")];
-            let told = told.iter().filter_map(|(n, word)| Some(format!("{} {word}", (*n)?)));
-            return format!("{name} {}", told.collect::<Vec<_>>().join(" and "));
-        }
-    }
-    let value = |it: &str| shown_value(change.get(it).unwrap_or(&Value::Null));
-    format!("{name} {} → {}", value("before"), value("after"))
 }
 
 fn shown_value(value: &Value) -> String {
@@ -287,10 +310,6 @@ fn shown_value(value: &Value) -> String {
         return text;
     }
     text.chars().take(VALUE_CHARS_MAX).chain(['…']).collect()
-}
-
-fn in_brackets(text: Option<&str>) -> String {
-    text.map(|it| format!(" ({it})")).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::pages::Pages;
-use crate::api::refused::Noted;
+use crate::api::refused::{Noted, subject_of};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
 use crate::auth::{Auth, Principal};
@@ -128,9 +128,8 @@ impl Context<'_> {
             self.take(body::memory(&request.body))?;
         }
         let body = body_object(request, names)?;
-        let user_name = body.get(USER_NAME).and_then(Value::as_str);
-        if let Some(it) = user_name.filter(|_| self.change.is_none()) {
-            *self.notes.refused.subject.borrow_mut() = Some(it.to_owned());
+        if self.change.is_none() {
+            *self.notes.refused.subject.borrow_mut() = subject_of(body.get(USER_NAME));
         }
         Ok(body)
     }

@@ -77,7 +77,8 @@ impl Pages {
         let place = {
             let mut kept = lock(&self.kept);
             kept.retain(|_, it| may_be_sent(it));
-            if kept.len() >= PAGES_MAX && !kept.contains_key(&key) {
+            let full = kept.len() >= PAGES_MAX && !kept.contains_key(&key);
+            if full && !drop_oldest(&mut kept) {
                 None
             } else {
                 Some(Arc::clone(kept.entry(key).or_default()))
@@ -106,6 +107,15 @@ impl Pages {
     pub fn drop_old(&self) {
         lock(&self.kept).retain(|_, it| may_be_sent(it));
     }
+}
+
+/// Drops the page that was made first, of those that nobody asks for now; returns whether there was
+/// one.
+fn drop_oldest(kept: &mut HashMap<Key, Arc<Place>>) -> bool {
+    let idle = kept.iter().filter(|(_, it)| Arc::strong_count(it) == 1);
+    let made = idle.map(|(key, it)| (lock(it).as_ref().map(|it| it.made), *key));
+    let oldest = made.min_by_key(|(made, _)| *made).map(|(_, key)| key);
+    oldest.is_some_and(|key| kept.remove(&key).is_some())
 }
 
 /// Whether anybody asks for the page in a place now, or may be sent the one that is there.
@@ -176,10 +186,13 @@ mod tests {
         let nothing = || Ok::<_, Infallible>(Page { events: Vec::new(), ..page(1, 1) });
         assert_eq!(pages.get(key, 1, &memory, nothing).unwrap().last, 1);
         assert_eq!(ask(&pages, key, 1, &memory, 9, 1), 9);
+        // Many pages in a short time: the newest are those that are asked for again.
         for after in 0..100 {
-            ask(&pages, (OrgKey(1), after, 1), 1, &memory, 1, 1);
+            assert_eq!(ask(&pages, (OrgKey(1), after, 1), 1, &memory, 1, 1), 1);
+            assert_eq!(ask(&pages, (OrgKey(1), after, 1), 1, &memory, 2, 1), 1);
         }
-        assert!(lock(&pages.kept).len() <= PAGES_MAX);
+        assert_eq!(lock(&pages.kept).len(), PAGES_MAX);
+        assert_eq!(ask(&pages, (OrgKey(1), 0, 1), 1, &memory, 2, 1), 2);
     }
 
     #[test]

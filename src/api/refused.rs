@@ -2,14 +2,21 @@
 
 use std::cell::RefCell;
 
+use serde_json::Value;
+
 use crate::http::request::Method;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, is_unseen};
 use crate::scim::filter::comparison::fold;
+use crate::scim::schema::name::USER_NAME;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::refusal::{DETAIL_BYTES_MAX, Refusal, SUBJECT_BYTES_MAX, cut};
 use crate::store::tables::resource::is_resource_id;
 
+/// How much of the path of an operation is looked at: an endpoint and an id, and whether there is
+/// more; and how much of each, in bytes.
+const SEGMENTS_MAX: usize = 3;
+const SEGMENT_BYTES: usize = 100;
 /// What every token begins with, and what its beginning is in a path that is percent-encoded.
 const TOKEN_BEGINS: &str = "plm";
 
@@ -52,13 +59,33 @@ pub struct FailedOperation {
     pub error: Error,
 }
 
-/// What became known of a request that may be refused.
+/// What became known of a request that may be refused. It is short: nobody is charged for it.
 #[derive(Debug, Default)]
 pub struct Noted {
     /// The userName that its body gives.
     pub subject: RefCell<Option<String>>,
     /// The operations of a Bulk request that failed.
     pub operations: RefCell<Vec<FailedOperation>>,
+}
+
+impl FailedOperation {
+    /// An operation with this method and path, whose body is `data`.
+    #[must_use]
+    pub fn new(method: &Method, segments: &[String], data: &Value, error: &Error) -> Self {
+        FailedOperation {
+            method: shown_method(method).to_owned(),
+            segments: segments.iter().take(SEGMENTS_MAX).map(|it| cut(it, SEGMENT_BYTES)).collect(),
+            subject: subject_of(data.get(USER_NAME)),
+            error: error.clone(),
+        }
+    }
+}
+
+/// The userName in a body.
+#[must_use]
+pub fn subject_of(user_name: Option<&Value>) -> Option<String> {
+    // In another letter case it may be shorter.
+    user_name.and_then(Value::as_str).map(|it| cut(it, 4 * SUBJECT_BYTES_MAX))
 }
 
 /// Whether a refusal is one that somebody asks after: whatever was refused under `/scim`, and

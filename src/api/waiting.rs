@@ -97,8 +97,15 @@ impl Waiting {
         self.most.store(most.clamp(1, WAITING_MAX), Ordering::Relaxed);
     }
 
-    /// Waits until there is such a change, but no longer than until `until`.
-    pub fn wait(&self, store: &Store, wait: Wait, until: Instant) -> End {
+    /// Waits until there is such a change, but no longer than until `until`. What `begun` returns
+    /// is held for as long as it has a place.
+    pub fn wait<T>(
+        &self,
+        store: &Store,
+        wait: Wait,
+        until: Instant,
+        begun: impl FnOnce() -> T,
+    ) -> End {
         let mut state = self.state();
         if state.stopped {
             return End::Over;
@@ -113,7 +120,7 @@ impl Waiting {
         if state.waiters.len() > most {
             self.changed.notify_all();
         }
-        let place = Place { waiting: self, id };
+        let place = (Place { waiting: self, id }, begun());
         loop {
             if let Some(end) = state.end_of(id, until) {
                 drop(state);
@@ -175,7 +182,7 @@ impl Waiting {
             newest.iter_mut().try_for_each(|(org, (change, refusal))| {
                 *change = tx.last_change(*org)?;
                 if let Some(it) = refusal {
-                    *it = tx.last_refusal(*org)?;
+                    *it = tx.newest_refusal(*org)?;
                 }
                 Ok::<_, Error>(())
             })

@@ -6,6 +6,7 @@ pub mod webhook;
 
 use serde_json::{Map, Value};
 
+use crate::activity::deeds;
 use crate::scim::changes::Changes;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
@@ -39,6 +40,8 @@ pub fn record(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
+    let has_words = deeds::find(deed.method, deed.resource_type).is_some();
+    debug_assert!(has_words, "{deed:?} has no words in src/activity/deeds.rs");
     let outcome = match deed.method {
         "create" | "add" => 201,
         "purge" | "remove" | "delete" => 204,

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::history;
+use crate::activity::Entry;
+use crate::activity::story;
 use crate::cli::session::{Answer, Session};
+use crate::cli::story::{LAST_MAX, under_a_head};
 use crate::cli::text::{printable, quoted, table};
 use crate::store::error::Error;
-use crate::store::tables::history::Entry;
+use crate::store::query::story::{About, Wanted};
 use crate::store::tables::member::{Linked, Names};
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::Stored;
@@ -45,11 +47,12 @@ impl Group {
             let names = names.remove(&it.id).unwrap_or_default();
             (it, names)
         });
+        let wanted = Wanted { org: Some(org.key), about: Some(About::resource(&stored.id, None)) };
         Ok(Group {
             members: members.collect(),
             count: read.count_members(&[stored.seq])?,
             groups: read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default(),
-            history: history::last(read, org.key, &stored.id)?,
+            history: story::last(read, &wanted, LAST_MAX)?,
             name: text("displayName").unwrap_or_default(),
             external_id: text("externalId"),
             org,
@@ -71,7 +74,7 @@ impl Group {
             "membersTotal": self.count,
             "members": self.members.iter().map(member).collect::<Vec<_>>(),
             "groups": self.groups.iter().map(group).collect::<Vec<_>>(),
-            "history": self.history.iter().map(history::as_json).collect::<Vec<_>>(),
+            "history": self.history.iter().map(Entry::to_json).collect::<Vec<_>>(),
         });
         let mut text = format!(
             "Name          {}\n\
@@ -116,8 +119,7 @@ impl Group {
                 session.command(&format!("{show} --limit {}", self.count)),
             );
         }
-        text += "\nLast changes, the newest first:\n";
-        text += &history::as_text(&self.history);
+        text += &under_a_head(&self.history);
         Answer { json, text }
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::serve::args::{Address, local_url, public_url};
 use crate::cli::session::{Answer, Session};
 
 /// What is asked.
-const PATH: &str = "/readyz";
+pub const PATH: &str = "/readyz";
 /// How long an answer is waited for at most, in seconds.
 const SECONDS_MAX: u64 = 300;
 /// How much of the head and of the body of an answer is read.
@@ -78,10 +78,11 @@ pub fn run(args: &Args, session: &Session, hidden: Option<String>) -> Result<(),
     };
     let asked = format!("{url}{PATH}");
     let reason = ask(&asked, Duration::from_secs(args.timeout)).err();
-    let reason = reason.map(|it| match hidden.filter(|_| args.url.is_none()) {
-        Some(hidden) => format!("{it} ({hidden}, or give the address with --url)"),
-        None => it,
-    });
+    let reason =
+        reason.map(NotReady::with_advice).map(|it| match hidden.filter(|_| args.url.is_none()) {
+            Some(hidden) => format!("{it} ({hidden}, or give the address with --url)"),
+            None => it,
+        });
     let secure = asked.starts_with("https:");
     if session.json() || reason.is_none() {
         let note = if secure { " (its certificate is not verified)" } else { "" };
@@ -98,8 +99,39 @@ pub fn run(args: &Args, session: &Session, hidden: Option<String>) -> Result<(),
     reason.map_or(Ok(()), |it| Err(CliError::Failed(it)))
 }
 
-/// Asks a server whether it is ready; the error says why not.
-fn ask(url: &str, patience: Duration) -> Result<(), String> {
+/// Why a server is not ready.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// What is wrong.
+    pub words: String,
+    /// What to do for whoever has chosen the address.
+    advice: Option<&'static str>,
+}
+
+impl NotReady {
+    fn new(words: String, advice: &'static str) -> NotReady {
+        NotReady { words, advice: Some(advice) }
+    }
+
+    fn with_advice(self) -> String {
+        match self.advice {
+            Some(advice) => format!("{}: {advice}", self.words),
+            None => self.words,
+        }
+    }
+}
+
+impl From<String> for NotReady {
+    fn from(words: String) -> NotReady {
+        NotReady { words, advice: None }
+    }
+}
+
+/// Asks a server whether it is ready, at the URL of its `/readyz`.
+///
+/// # Errors
+/// Why it is not.
+pub fn ask(url: &str, patience: Duration) -> Result<(), NotReady> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = Config::builder()
         // No secret is sent, and on its own host no name of the certificate fits.
@@ -126,43 +158,44 @@ fn ask(url: &str, patience: Duration) -> Result<(), String> {
         return Ok(());
     }
     match body["detail"].as_str() {
-        Some(detail) => Err(format!("{url} answers {status}: {detail}")),
-        None => Err(format!(
-            "what answers at {url} (status {status}) is no plumm: check the address, and whether \
-             another program listens there"
+        Some(detail) => Err(format!("{url} answers {status}: {detail}").into()),
+        None => Err(NotReady::new(
+            format!("what answers at {url} (status {status}) is no plumm"),
+            "check the address, and whether another program listens there",
         )),
     }
 }
 
 /// Why no answer came, in words.
-fn no_answer(url: &str, patience: Duration, error: &Error) -> String {
+fn no_answer(url: &str, patience: Duration, error: &Error) -> NotReady {
     let refused = |it: &std::io::Error| it.kind() == ErrorKind::ConnectionRefused;
     match error {
         Error::ConnectionFailed => nobody_listens(url),
         Error::Io(it) if refused(it) => nobody_listens(url),
         Error::Timeout(_) => {
-            format!("no answer from {url} within {} seconds", patience.as_secs())
+            format!("no answer from {url} within {} seconds", patience.as_secs()).into()
         }
-        Error::HostNotFound => format!("no address is known of the host of {url}"),
+        Error::HostNotFound => format!("no address is known of the host of {url}").into(),
         // What is no TLS record is said to be a message with a wrong type of content.
-        Error::Rustls(rustls::Error::InvalidMessage(_)) => format!(
-            "what answers at {url} speaks no TLS: if it is a plumm without a certificate, give its \
-             address with --url http://…"
-        ),
+        Error::Rustls(rustls::Error::InvalidMessage(_)) => no_tls(url),
         Error::Io(it) => match it.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>()) {
-            Some(rustls::Error::InvalidMessage(_)) => format!(
-                "what answers at {url} speaks no TLS: if it is a plumm without a certificate, give \
-                 its address with --url http://…"
-            ),
-            _ => format!("{url} cannot be asked: {it}"),
+            Some(rustls::Error::InvalidMessage(_)) => no_tls(url),
+            _ => format!("{url} cannot be asked: {it}").into(),
         },
-        other => format!("{url} cannot be asked: {other}"),
+        other => format!("{url} cannot be asked: {other}").into(),
     }
 }
 
-fn nobody_listens(url: &str) -> String {
-    format!(
-        "nothing listens at {url}: start the server with `plumm serve`, or give its address with \
-         --url"
+fn no_tls(url: &str) -> NotReady {
+    NotReady::new(
+        format!("what answers at {url} speaks no TLS"),
+        "if it is a plumm without a certificate, give its address with --url http://…",
+    )
+}
+
+fn nobody_listens(url: &str) -> NotReady {
+    NotReady::new(
+        format!("nothing listens at {url}"),
+        "start the server with `plumm serve`, or give its address with --url",
     )
 }

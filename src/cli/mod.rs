@@ -9,7 +9,6 @@ pub mod error;
 pub mod group;
 pub mod group_show;
 pub mod healthcheck;
-pub mod history;
 pub mod logging;
 pub mod operator;
 pub mod org;
@@ -260,7 +259,8 @@ pub fn run(invocation: &Invocation) -> u8 {
     }
     let db_default = surroundings.value(settings::DB).map_or(DB_DEFAULT.as_ref(), |(it, _)| it);
     let session = Session::new(cli.db, PathBuf::from(db_default), cli.json);
-    let uses_database = cli.command.uses_database();
+    // `doctor` has a check that says whose the database is.
+    let names_reader = cli.command.uses_database() && !matches!(cli.command, Command::Doctor(_));
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &session),
         Command::Config(_) => {
@@ -303,7 +303,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         Err(CliError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => EXIT_DONE,
         Err(error) => {
             let mut text = error.to_string();
-            if let Some(run) = session.who_can_read().filter(|_| uses_database) {
+            if let Some(run) = session.who_can_read().filter(|_| names_reader) {
                 text += &format!("\n\nOnly another user may read the database: {run}.");
             }
             invocation.print_error(&text);
@@ -313,9 +313,8 @@ pub fn run(invocation: &Invocation) -> u8 {
 }
 
 /// What `plumm doctor` must know of the grammar and the settings.
-fn environment(invocation: &Invocation) -> Environment {
+fn environment(invocation: &Invocation) -> Environment<'_> {
     let table = settings::table(&invocation.grammar);
-    let variables = settings::names::known(&table).map(str::to_owned).collect();
     let program = invocation.typed.first().cloned().unwrap_or_default();
     // How a server would be set that is started here, without a flag.
     let settings = match parse(invocation, &[program, settings::SERVE.into()]) {
@@ -323,7 +322,7 @@ fn environment(invocation: &Invocation) -> Environment {
         Err(Unparsed::Misused(text)) => Err(text.lines().next().unwrap_or_default().to_owned()),
         _ => Ok(Settings::default()),
     };
-    Environment { variables, settings }
+    Environment { table, surroundings: &invocation.surroundings, settings }
 }
 
 /// Prints the help of a command.

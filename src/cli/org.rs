@@ -429,11 +429,17 @@ fn settings(org: &Org) -> Map<String, Value> {
 
 fn list(session: &Session) -> Result<Answer, CliError> {
     let store = session.open_to_read()?;
-    let orgs = store.read(|read| read.orgs())?;
+    let (orgs, begun) =
+        store.read(|read| Ok::<_, Error>((read.orgs()?, read.orgs_being_erased()?)))?;
+    let begun = begun.iter().map(|(_, name)| {
+        let delete = session.command(&format!("org delete {} --yes", quoted(name)));
+        format!("\nOrganisation {name} is being erased; `{delete}` goes on, if that was stopped.\n")
+    });
+    let begun: String = begun.collect();
     let rows: Vec<Value> = orgs.iter().map(as_json).collect();
     if rows.is_empty() {
         let create = session.command("org create acme");
-        let text = format!("There is no organisation yet. To make one:\n  {create}");
+        let text = format!("There is no organisation yet. To make one:\n  {create}\n{begun}");
         return Ok(Answer { json: Value::Array(rows), text });
     }
     let cells = orgs.iter().zip(&rows).map(|(org, json)| {
@@ -449,7 +455,7 @@ fn list(session: &Session) -> Result<Answer, CliError> {
     });
     let head =
         ["NAME", "ACTIVATED", "USERNAME FORMAT", "IDENTITY CHANGES", "STRICT", "RATE", "CREATED"];
-    let text = table(head, cells);
+    let text = table(head, cells) + &begun;
     Ok(Answer { json: Value::Array(rows), text })
 }
 

@@ -2,17 +2,18 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::Entry;
+use crate::activity::story;
 use crate::by_hand::token::as_json;
 use crate::by_hand::webhook::Shown;
 use crate::cli::error::CliError;
-use crate::cli::history;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, time_cell};
 use crate::cli::webhook;
 use crate::scim::datetime::Timestamp;
+use crate::store::query::story::Wanted;
 use crate::store::tables::census::Census;
-use crate::store::tables::history::Entry;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::State;
 use crate::store::tables::token::Token;
@@ -26,14 +27,14 @@ pub fn show(name: &str, session: &Session) -> Result<Answer, CliError> {
     let store = session.open_to_read()?;
     let shown = store.read(|read| {
         let org = org::find(read, name, session)?;
-        Shape::read(read, org, session.now())
+        Overview::read(read, org, session.now())
     })?;
     Ok(shown.answer(session))
 }
 
 /// What is shown of an organisation, read in one view of the database.
 #[derive(Debug)]
-struct Shape {
+struct Overview {
     org: Org,
     census: Census,
     deleted_users: usize,
@@ -46,12 +47,13 @@ struct Shape {
     now: Timestamp,
 }
 
-impl Shape {
-    fn read(read: &Read, org: Org, now: Timestamp) -> Result<Shape, CliError> {
+impl Overview {
+    fn read(read: &Read, org: Org, now: Timestamp) -> Result<Overview, CliError> {
         let schemas = read.schemas(org.key)?.into_iter().map(|it| it.schema.id.clone()).collect();
         let types =
             read.resource_types(org.key)?.into_iter().map(|it| it.own.name.clone()).collect();
-        Ok(Shape {
+        let wanted = Wanted { org: Some(org.key), about: None };
+        Ok(Overview {
             census: read.census(org.key)?,
             deleted_users: read.count_in(org.key, "User", State::Deleted)?,
             tokens: read.tokens(org.key)?,
@@ -59,15 +61,15 @@ impl Shape {
             schemas,
             resource_types: types,
             last_push: read.last_push(org.key)?,
-            last_change: read.newest_line(org.key)?,
+            last_change: story::newest_change(read, &wanted, |_| true)?,
             now,
             org,
         })
     }
 
-    /// When one of its tokens was last used.
+    /// When one of its tokens was last used. That is written once a minute, a change at once.
     fn last_contact(&self) -> Option<Timestamp> {
-        self.tokens.iter().filter_map(|it| it.last_used).max()
+        self.tokens.iter().filter_map(|it| it.last_used).max().max(self.last_push)
     }
 
     fn answer(&self, session: &Session) -> Answer {
@@ -83,7 +85,7 @@ impl Shape {
         json["webhooks"] = webhook::as_json(&self.webhooks);
         json["last_contact"] = self.last_contact().map(|it| it.to_string()).into();
         json["last_push"] = self.last_push.map(|it| it.to_string()).into();
-        json["last_change"] = self.last_change.as_ref().map(history::as_json).into();
+        json["last_change"] = self.last_change.as_ref().map(Entry::to_json).into();
         let text = self.text(&json, session);
         Answer { json, text }
     }
@@ -97,10 +99,7 @@ impl Shape {
         };
         let change = self.last_change.as_ref().map_or_else(
             || "none that the record still has".to_owned(),
-            |it| {
-                let about = format!("{} {}", printable(&it.resource_type), printable(&it.resource));
-                format!("{}  {}: {about} {}", it.time, history::who(it), history::what(it))
-            },
+            |it| printable(&format!("{}  {}", it.happened.time(), it.sentence())),
         );
         let mut text = format!(
             "Name              {}\n\

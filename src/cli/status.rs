@@ -18,6 +18,7 @@ use crate::store::paths::folder_of;
 use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::census::Census;
 use crate::store::tables::org::Org;
+use crate::store::tables::refusal::Refusal;
 use crate::store::transaction::Read;
 
 /// The command has no arguments of its own.
@@ -39,7 +40,8 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
     })?;
     drop(store);
     let server = server(session.db())?;
-    let (server, last_refusal) = server;
+    let refused = orgs.iter().filter_map(|it| Some((&it.org.name, it.last_refusal.as_ref()?)));
+    let last_refusal = refused.max_by_key(|(_, it)| it.last);
     let sizes = disk::sizes(session.db());
     let bytes = sizes.file.saturating_add(sizes.log);
     let backups = last_backup::read(session.db());
@@ -52,8 +54,8 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
             "free_bytes": disk::free_bytes(folder_of(session.db())).ok(),
             "schema": schema,
         },
-        "backup": as_json(&backups),
-        "last_refusal": last_refusal,
+        "backup": backups.to_json(),
+        "last_refusal": last_refusal.map(|(_, it)| it.last.to_string()),
         "orgs": orgs.iter().map(OrgStatus::as_json).collect::<Vec<_>>(),
     });
     let mut text = format!(
@@ -65,9 +67,10 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
         sizes.log.div_ceil(1024),
     );
     text += &in_lines(&backups);
-    if let Some(at) = last_refusal.as_str() {
-        text +=
-            &format!("Refused      a request of an identity provider, last at {}\n", printable(at));
+    if let Some((name, it)) = last_refusal {
+        let (what, detail) = (printable(&it.in_short()), printable(&it.detail));
+        text += &format!("Refused      a request of {name}, last at {}: {what},\n", it.last);
+        text += &format!("             \"{detail}\"\n");
     }
     if let Some(at) = server["certificate_expires"].as_str() {
         text += &format!("Certificate  expires {}\n", printable(at));
@@ -102,6 +105,7 @@ struct OrgStatus {
     org: Org,
     census: Census,
     last_push: Option<Timestamp>,
+    last_refusal: Option<Refusal>,
     /// How many tokens are valid.
     tokens: usize,
     next_token_expiry: Option<Timestamp>,
@@ -114,6 +118,7 @@ impl OrgStatus {
         Ok(OrgStatus {
             census: read.census(org.key)?,
             last_push: read.last_push(org.key)?,
+            last_refusal: read.last_refusal(org.key)?.map(|it| it.refusal),
             webhooks: webhook::of_org(read, &org, now)?,
             tokens: tokens.len(),
             next_token_expiry: tokens.iter().filter_map(|it| it.expires).min(),
@@ -128,6 +133,7 @@ impl OrgStatus {
             "users": { "active": self.census.active, "inactive": self.census.inactive },
             "groups": self.census.groups,
             "last_push": self.last_push.map(|it| it.to_string()),
+            "last_refusal": self.last_refusal.as_ref().map(refusal_as_json),
             "tokens": self.tokens,
             "next_token_expiry": self.next_token_expiry.map(|it| it.to_string()),
             "webhooks": webhook::as_json(&self.webhooks),
@@ -148,22 +154,34 @@ impl OrgStatus {
     }
 }
 
-/// Whether a server runs on this file, and what its note says; and when it last refused a request.
-fn server(database: &Path) -> Result<(Value, Value), CliError> {
+fn refusal_as_json(it: &Refusal) -> Value {
+    json!({
+        "time": it.last.to_string(),
+        "first": it.first.to_string(),
+        "count": it.count,
+        "method": it.method,
+        "path": it.path,
+        "status": it.status,
+        "scim_type": it.scim_type,
+        "detail": it.detail,
+    })
+}
+
+/// Whether a server runs on this file, and what its note says.
+fn server(database: &Path) -> Result<Value, CliError> {
     let serving = serving(database)?;
     // A server that has only just started has left no note.
     let noted: Value = match &serving {
         Serving::Here(note) => serde_json::from_str(note).unwrap_or_default(),
         Serving::Nobody | Serving::Elsewhere => Value::Null,
     };
-    let server = json!({
+    Ok(json!({
         "running": serving != Serving::Nobody,
         "pid": noted["pid"],
         "url": noted["url"],
         "started": noted["started"],
         "certificate_expires": noted["certificate_expires"],
-    });
-    Ok((server, noted["last_refusal"].clone()))
+    }))
 }
 
 fn in_words(server: &Value) -> String {
@@ -178,22 +196,6 @@ fn in_words(server: &Value) -> String {
         // It is just being started, or somebody has removed its note.
         _ => "running".to_owned(),
     }
-}
-
-/// What became of the last backups, as JSON.
-fn as_json(backups: &LastBackups) -> Value {
-    let made = backups.made.as_ref().map(|it| {
-        json!({
-            "time": it.time.to_string(),
-            "file": it.file.to_string_lossy(),
-            "bytes": it.bytes,
-            "change": it.change,
-        })
-    });
-    let failed = backups.failed.as_ref().map(|(since, it)| {
-        json!({ "since": since.to_string(), "time": it.time.to_string(), "reason": it.reason })
-    });
-    json!({ "made": made, "failed": failed })
 }
 
 /// The same as lines of text.

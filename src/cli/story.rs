@@ -13,20 +13,21 @@ use signal_hook::flag;
 
 use crate::activity::Entry;
 use crate::activity::story::{self, Filter, Page, Place};
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted};
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
-use crate::store::query::story::{Person, Wanted};
+use crate::store::query::story::{About, Wanted};
 use crate::store::transaction::Read;
 
-/// The resource type of those who log in.
-const USER: &str = "User";
 /// How many entries are shown unless something else is asked for, and at most.
 const LIMIT_DEFAULT: &str = "100";
 const LIMIT_MAX: u64 = 10_000;
+/// How many of the last entries about a thing are shown with it.
+pub const LAST_MAX: usize = 10;
 /// How many entries one look at the file reads, so that none takes long.
 const ENTRIES_AT_ONCE: usize = 500;
 /// How often `--follow` looks whether something was written.
@@ -45,6 +46,10 @@ pub struct Args {
     /// Only what is about this user, by userName or id; deleted ones too
     #[arg(long, value_name = "USER")]
     user: Option<String>,
+    /// Only what is about this group, token or webhook, by its id, about this schema, by its URN,
+    /// or about this resource type, by its name
+    #[arg(long, value_name = "ID", value_parser = about, conflicts_with = "user")]
+    about: Option<String>,
     /// Only requests that were refused
     #[arg(long)]
     refused: bool,
@@ -71,6 +76,13 @@ enum Since {
     /// For so many seconds.
     Ago(i64),
     At(Timestamp),
+}
+
+fn about(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it says nothing".to_owned()),
+        id => Ok(id.to_owned()),
+    }
 }
 
 fn since(text: &str) -> Result<Since, String> {
@@ -146,8 +158,8 @@ fn filter(args: &Args, read: &Read, session: &Session) -> Result<Filter, CliErro
         Some(name) => vec![org::find(read, name, session)?],
         None => read.orgs()?,
     };
-    let person = args.user.as_ref().map(|user| {
-        let mut all = Person::default();
+    let about = args.user.as_ref().map(|user| {
+        let mut all = About::default();
         for org in &orgs {
             let of_org = read.person(org.key, USER, user)?;
             all.ids.extend(of_org.ids);
@@ -155,9 +167,13 @@ fn filter(args: &Args, read: &Read, session: &Session) -> Result<Filter, CliErro
         }
         Ok::<_, CliError>(all)
     });
+    let about = match &args.about {
+        Some(id) => Some(About::resource(id, None)),
+        None => about.transpose()?,
+    };
     let org = args.org.as_ref().and(orgs.first()).map(|it| it.key);
     Ok(Filter {
-        wanted: Wanted { org, person: person.transpose()? },
+        wanted: Wanted { org, about },
         refused_only: args.refused,
         since: args.since.map(|it| match it {
             Since::Ago(seconds) => session.now().plus_seconds(-seconds),
@@ -188,7 +204,7 @@ fn newest(
 
 /// A user of whom nothing is known at all was perhaps mistyped.
 fn refuse_unknown(args: &Args, filter: &Filter, session: &Session) -> Result<(), CliError> {
-    let (Some(user), Some(person)) = (&args.user, &filter.wanted.person) else { return Ok(()) };
+    let (Some(user), Some(person)) = (&args.user, &filter.wanted.about) else { return Ok(()) };
     if !person.ids.is_empty() {
         return Ok(());
     }
@@ -219,7 +235,12 @@ fn answer(entries: &[Entry], is_more: bool, args: &Args, session: &Session) -> A
         text.push('\n');
     }
     if entries.is_empty() {
-        text += if args.refused { "Nothing was refused." } else { "Nothing has happened." };
+        text += &match (&args.about, args.refused) {
+            (Some(id), true) => format!("No request about {} was refused.", printable(id)),
+            (Some(id), false) => format!("The record has nothing about {}.", printable(id)),
+            (None, true) => "Nothing was refused.".to_owned(),
+            (None, false) => "Nothing has happened.".to_owned(),
+        };
     }
     Answer { json: Value::Null, text }
 }
@@ -229,9 +250,23 @@ fn line(entry: &Entry, args: &Args) -> Answer {
 }
 
 fn in_one_line(entry: &Entry, args: &Args) -> String {
-    let time = entry.happened.time();
-    let org = if args.org.is_some() { String::new() } else { format!("{}: ", entry.org) };
-    printable(&format!("{time}  {org}{}", entry.sentence()))
+    let is_said = args.org.is_some() || entry.org.is_empty();
+    let org = if is_said { String::new() } else { format!("{}: ", entry.org) };
+    of_org(entry, &org)
+}
+
+fn of_org(entry: &Entry, org: &str) -> String {
+    printable(&format!("{}  {org}{}", entry.happened.time(), entry.sentence()))
+}
+
+/// Entries of one organisation as the end of what is shown of a thing.
+#[must_use]
+pub fn under_a_head(entries: &[Entry]) -> String {
+    let head = "\nWhat happened last, the newest first:\n".to_owned();
+    if entries.is_empty() {
+        return head + "  nothing that the record still has\n";
+    }
+    entries.iter().fold(head, |text, it| text + "  " + &of_org(it, "") + "\n")
 }
 
 #[cfg(test)]

@@ -100,9 +100,18 @@ pub struct List {
 /// # Errors
 /// Why it could not be done.
 pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
+    // Names that are near to one that nobody has are looked for before writers have to wait.
+    let known = |store: &Store, who: &UserArgs| {
+        store.read(|read| {
+            let org = org::find(read, &who.org, session)?;
+            who.find_any(read, &org, session).map(drop)
+        })
+    };
     let decide = |it: &Decision, active| {
+        let store = session.open()?;
+        known(&store, &it.who)?;
         let org = |write: &Write| org::find(write, &it.who.org, session);
-        user_login::set(&it.who, active, it.why.reason(), &session.open()?, session, org)
+        user_login::set(&it.who, active, it.why.reason(), &store, session, org)
     };
     let answer = match command {
         Command::List(args) => list(args, &session.open_to_read()?, session),
@@ -110,7 +119,11 @@ pub fn run(command: &Command, session: &Session) -> Result<(), CliError> {
         Command::Purge { who, yes, why } => {
             purge(who, *yes, why.reason(), &session.open()?, session)
         }
-        Command::Restore(it) => restore(&it.who, it.why.reason(), &session.open()?, session),
+        Command::Restore(it) => {
+            let store = session.open()?;
+            known(&store, &it.who)?;
+            restore(&it.who, it.why.reason(), &store, session)
+        }
         Command::Deactivate(it) => decide(it, false),
         Command::Activate(it) => decide(it, true),
         Command::Export(args) => return export::run(args, session),
@@ -132,6 +145,15 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
     // Collected first: printing may block, and must not hold the read transaction open meanwhile.
     let (org, users, more, all) = store.read(|read| {
         let org = org::find(read, &args.org, session)?;
+        if most == usize::MAX && text.is_empty() {
+            // Without their documents, of which a million would take a gigabyte.
+            let mut users = Vec::new();
+            read.each(org.key, USER, state, |it| {
+                users.push(Summary::of(&it)?);
+                Ok(())
+            })?;
+            return Ok((org, users, false, 0));
+        }
         let found = read.search(org.key, USER, search)?;
         let all = match found.more && text.is_empty() {
             true => read.count_in(org.key, USER, state)?,

@@ -2,16 +2,18 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::Entry;
 use crate::activity::login::Standing;
+use crate::activity::story;
 use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
-use crate::cli::history;
 use crate::cli::person::Summary;
 use crate::cli::session::{Answer, Session};
+use crate::cli::story::{LAST_MAX, under_a_head};
 use crate::cli::text::{printable, printable_json, quoted};
 use crate::scim::meta::version_tag;
 use crate::store::error::Error;
-use crate::store::tables::history::Entry;
+use crate::store::query::story::{About, Wanted};
 use crate::store::tables::member::Linked;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::Stored;
@@ -37,9 +39,10 @@ impl Person {
     pub fn read(read: &Read, org: Org, stored: Stored) -> Result<Person, Error> {
         let summary = Summary::of(&stored)?;
         let groups = read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
-        let (id, active) = (&stored.id, summary.active);
-        let standing = Standing::read(read, org.key, id, active, stored.deleted)?;
-        let history = history::last(read, org.key, &stored.id)?;
+        let about = About::resource(&stored.id, Some(&summary.user_name));
+        let wanted = Wanted { org: Some(org.key), about: Some(about) };
+        let standing = Standing::read(read, &wanted, summary.active, stored.deleted)?;
+        let history = story::last(read, &wanted, LAST_MAX)?;
         Ok(Person { summary, groups, standing, history, org, stored })
     }
 
@@ -57,24 +60,25 @@ impl Person {
             "lastModified": stored.last_modified.to_string(),
             "version": version_tag(stored.version),
         });
-        let (may, because) = (self.standing.may, printable(&self.standing.because()));
+        let (may, because) = (self.standing.may, self.standing.because());
         json.insert("meta".to_owned(), meta);
         json.insert("deleted".to_owned(), stored.deleted.map(|it| it.to_string()).into());
         json.insert("groups".to_owned(), self.groups.iter().map(group).collect());
         json.insert("mayLogIn".to_owned(), may.into());
         json.insert("because".to_owned(), because.as_str().into());
-        json.insert("history".to_owned(), self.history.iter().map(history::as_json).collect());
+        json.insert("history".to_owned(), self.history.iter().map(Entry::to_json).collect());
         let mut text = format!(
             "Username      {}\n\
              Id            {}\n\
              State         {}\n\
-             May log in    {}, because {because}\n\
+             May log in    {}, because {}\n\
              Created       {}\n\
              Last changed  {}\n",
             printable(&summary.user_name),
             summary.id,
             summary.state(),
             if may { "yes" } else { "no" },
+            printable(&because),
             summary.created,
             summary.last_modified,
         );
@@ -90,8 +94,7 @@ impl Person {
                 self.org.name
             );
         }
-        text += "\nLast changes, the newest first:\n";
-        text += &history::as_text(&self.history);
+        text += &under_a_head(&self.history);
         Ok(Answer { json: Value::Object(json), text: text + "\n" + &document })
     }
 

@@ -30,10 +30,6 @@ const STATUSES: [u16; 25] = [
 ];
 /// The methods that are told apart; any other counts as the last one.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
-/// What begins the names of the routes of identity providers.
-const PROVISIONING: &str = "/scim/";
-/// The status of what is not there: providers ask for that without anything being wrong.
-const NOT_FOUND: u16 = 404;
 /// A time that is not known.
 const UNSET: i64 = i64::MIN;
 
@@ -83,7 +79,6 @@ pub struct Metrics {
     unread: [Counter; STATUSES.len()],
     started: i64,
     certificate_expires: AtomicI64,
-    last_refusal: AtomicI64,
 }
 
 impl Metrics {
@@ -117,7 +112,6 @@ impl Metrics {
             unread: Default::default(),
             started,
             certificate_expires: AtomicI64::new(UNSET),
-            last_refusal: AtomicI64::new(UNSET),
         }
     }
 
@@ -150,25 +144,6 @@ impl Metrics {
     #[must_use]
     pub fn certificate_expiry(&self) -> Option<i64> {
         Some(self.certificate_expires.load(Ordering::Relaxed)).filter(|it| *it != UNSET)
-    }
-
-    /// How many requests of identity providers were refused: those that were answered with a status
-    /// from 400 to 499, but for 404.
-    #[must_use]
-    pub fn refused_provisioning(&self) -> u64 {
-        let routes = self.routes.iter().filter(|it| it.label.starts_with(PROVISIONING));
-        let refused =
-            |(status, _): &(&u16, &Counter)| (400..500).contains(*status) && **status != NOT_FOUND;
-        routes
-            .flat_map(|it| &it.requests)
-            .flat_map(|it| STATUSES.iter().zip(it).filter(refused))
-            .map(|(_, count)| count.get())
-            .sum()
-    }
-
-    /// Sets when a request of an identity provider was last refused, in seconds since the epoch.
-    pub fn set_last_refusal(&self, seconds: i64) {
-        self.last_refusal.store(seconds, Ordering::Relaxed);
     }
 
     /// All metrics as text, and what the operating system says of this process.
@@ -264,13 +239,6 @@ impl Metrics {
         if let Some(seconds) = self.certificate_expiry() {
             let name = "plumm_certificate_expiry_timestamp_seconds";
             text.family(name, "gauge", "When the TLS certificate expires, since the epoch.");
-            text.sample(&[], seconds);
-        }
-        let refusal = Some(self.last_refusal.load(Ordering::Relaxed)).filter(|it| *it != UNSET);
-        if let Some(seconds) = refusal {
-            let name = "plumm_last_refusal_timestamp_seconds";
-            let help = "When a request of an identity provider was last refused, since the epoch.";
-            text.family(name, "gauge", help);
             text.sample(&[], seconds);
         }
         let name = "process_start_time_seconds";

@@ -80,18 +80,26 @@ impl Refusals {
             asked(&refusal.method, &refusal.path),
             refusal.token,
         );
-        let id = refusal.request.clone().unwrap_or_default();
-        let client = refusal.client.clone();
         let mut state = self.lock();
-        let say = state.lines.note(&kind, refusal.last);
+        let said = state.lines.note(&kind, refusal.last).then(|| refusal.clone());
         let was_empty = state.queue.is_empty();
         state.queue.add(refusal);
         drop(state);
         if was_empty {
             self.told.notify_one();
         }
-        if say {
-            log::info!("{id} refused: {kind}, client {}", client.as_deref().unwrap_or("-"));
+        if let Some(said) = said {
+            let client = said.client.as_deref().unwrap_or("-");
+            log::info!(
+                organisation = org,
+                token = said.token,
+                client = client,
+                method = said.method,
+                path = said.path,
+                status = said.status,
+                scim_type = said.scim_type.as_deref().unwrap_or_default();
+                "refused: {kind}, client {client}"
+            );
         }
     }
 
@@ -99,15 +107,21 @@ impl Refusals {
     pub fn note_stranger(&self, stranger: Stranger) {
         let asked = asked(&stranger.method, &stranger.path);
         let kind = format!("{} {asked} without a valid token", reason(stranger.status, None));
-        let (id, client) = (stranger.request.clone(), stranger.client.clone());
         let mut state = self.lock();
-        let say = state.lines.note(&kind, stranger.time);
+        let said = state.lines.note(&kind, stranger.time).then(|| stranger.clone());
         state.strangers.truncate(STRANGERS_MAX - 1);
         state.strangers.push_front(stranger);
         drop(state);
-        if say {
+        if let Some(said) = said {
             self.told.notify_one();
-            log::info!("{id} refused: {kind}, client {}", client.as_deref().unwrap_or("-"));
+            let client = said.client.as_deref().unwrap_or("-");
+            log::info!(
+                client = client,
+                method = said.method,
+                path = said.path,
+                status = said.status;
+                "refused: {kind}, client {client}"
+            );
         }
     }
 

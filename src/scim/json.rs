@@ -117,14 +117,14 @@ pub fn twice(object: &Map<String, Value>) -> Option<Twice> {
 }
 
 /// The names of an object without their letter case, once they are many.
-#[derive(Default)]
-struct Seen {
+#[derive(Debug, Default)]
+pub struct Seen {
     folded: HashSet<String>,
 }
 
 impl Seen {
     /// How one of the names before this one spells it.
-    fn spelled<'a>(
+    pub fn spelled<'a>(
         &mut self,
         mut before: impl ExactSizeIterator<Item = &'a String> + Clone,
         name: &str,

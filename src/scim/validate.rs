@@ -14,6 +14,7 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
 use crate::scim::filter::path::Target;
 use crate::scim::identity::{self, Rules};
+use crate::scim::json::Seen;
 use crate::scim::message;
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
 use crate::scim::schema::name::USER_NAME;
@@ -331,19 +332,20 @@ fn normalize(
         strict::judge_body(body, resource_type)?;
     }
     let mut document = Map::new();
-    let mut seen = Seen::default();
+    let (mut seen, mut names) = (Seen::default(), Vec::new());
     let mut spelled = HashMap::new();
     // The core schema as an object is the resource itself.
     let is_core = |name: &str| urn::is_urn(name) && matches!(resource_type.name(name), Name::Core);
     let inner = body.iter().filter(|(name, value)| value.is_object() && is_core(name));
     let inner = inner.filter_map(|(_, value)| value.as_object()).flatten();
     for (name, value) in body.iter().chain(inner) {
-        if !seen.is_first(name) {
+        if seen.spelled(names.iter().copied(), name).is_some() {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",
                 quoted(name)
             )));
         }
+        names.push(name);
         if let Some(attribute) = resource_type.attribute(name) {
             if let Some(value) = writable_value(attribute, value, &attribute.name, rules.strict)? {
                 set_or_extend(&mut document, &attribute.name, value);
@@ -386,29 +388,6 @@ fn normalize(
         }
     }
     Ok(document)
-}
-
-/// Names in any letter case, to find one that stands twice. A body has a few, which are compared
-/// one with the other; that of an attacker may have very many.
-#[derive(Default)]
-struct Seen<'a> {
-    few: Vec<&'a str>,
-    many: HashSet<String>,
-}
-
-impl<'a> Seen<'a> {
-    const FEW: usize = 24;
-
-    fn is_first(&mut self, name: &'a str) -> bool {
-        if self.few.iter().any(|it| it.eq_ignore_ascii_case(name)) {
-            return false;
-        }
-        if self.few.len() < Seen::FEW {
-            self.few.push(name);
-            return true;
-        }
-        self.many.insert(name.to_ascii_lowercase())
-    }
 }
 
 /// Adds an attribute to the document that the body names with its URN, or with a sub-attribute.

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn connections_leave_descriptors_for_the_database() {
-        for (descriptors, connections) in [(20_000, 512), (592, 512), (591, 511), (64, 16), (0, 16)]
+        for (descriptors, connections) in [(20_000, 512), (616, 512), (615, 511), (64, 16), (0, 16)]
         {
             assert_eq!(Limits::default().within(descriptors).connections, connections);
         }

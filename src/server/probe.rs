@@ -1,64 +1,34 @@
-//! Asks a server on this host, as a client would, whether it can do its work.
+//! Looks at the certificate that a server on this host shows its clients.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 /// How long the server may take for each step.
 const STEP_TIME_MAX: Duration = Duration::from_secs(3);
-/// The first line of an answer is no longer than this, in bytes.
-const LINE_BYTES_MAX: u64 = 256;
 
-/// What came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probed {
-    /// The status of the answer.
-    pub status: u16,
-    /// The certificate that was shown, in DER form.
-    pub certificate: Option<Vec<u8>>,
-}
-
-/// Asks for `/readyz` at this address. Nothing secret is sent, so that with `tls` any certificate
-/// will do: what it is worth is for the caller to judge.
+/// The certificate that the server at this address shows, in DER form. Nothing is asked, so that
+/// any will do: what it is worth is for the caller to judge.
 ///
 /// # Errors
-/// When no answer came.
-pub fn ready(address: SocketAddr, tls: bool) -> io::Result<Probed> {
+/// When no connection came about.
+pub fn shown_certificate(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
     let mut tcp = TcpStream::connect_timeout(&address, STEP_TIME_MAX)?;
     tcp.set_read_timeout(Some(STEP_TIME_MAX))?;
     tcp.set_write_timeout(Some(STEP_TIME_MAX))?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    if !tls {
-        tcp.write_all(request.as_bytes())?;
-        return Ok(Probed { status: status(&mut tcp)?, certificate: None });
-    }
     let name = ServerName::IpAddress(address.ip().into());
-    let client = ClientConnection::new(Arc::new(config()?), name).map_err(io::Error::other)?;
-    let mut stream = StreamOwned::new(client, tcp);
-    stream.write_all(request.as_bytes())?;
-    let status = status(&mut stream)?;
-    let certificate = stream.conn.peer_certificates().and_then(<[_]>::first);
-    Ok(Probed { status, certificate: certificate.map(|it| it.to_vec()) })
-}
-
-fn status(stream: &mut impl Read) -> io::Result<u16> {
-    let mut line = Vec::new();
-    for byte in BufReader::new(stream.take(LINE_BYTES_MAX)).bytes() {
-        let byte = byte?;
-        if byte == b'\n' {
-            break;
-        }
-        line.push(byte);
-    }
-    let line = String::from_utf8_lossy(&line);
-    let status = line.strip_prefix("HTTP/1.1 ").and_then(|it| it.get(..3)?.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "it does not speak HTTP"))
+    let mut client = ClientConnection::new(Arc::new(config()?), name).map_err(io::Error::other)?;
+    client.complete_io(&mut tcp)?;
+    client.send_close_notify();
+    client.write_tls(&mut tcp)?;
+    let certificate = client.peer_certificates().and_then(<[_]>::first);
+    Ok(certificate.map(|it| it.to_vec()))
 }
 
 fn config() -> io::Result<ClientConfig> {

@@ -221,6 +221,22 @@ impl Store {
         Waker(Arc::clone(&self.commits))
     }
 
+    /// Removes lines of the record of changes and refused requests that are older than this, a
+    /// bounded number at a time, so that writers get their turn. Where there are none, nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn remove_old(&self, now: Timestamp, oldest: Timestamp) -> Result<(), Error> {
+        while self.read(|tx| tx.log_has_before(oldest))?
+            && self.write(now, |tx| tx.trim_log(oldest))?
+        {}
+        while self.read(|tx| tx.refusals_have_before(oldest))?
+            && self.write(now, |tx| tx.trim_refusals(oldest))?
+        {}
+        Ok(())
+    }
+
     /// Makes a change that is plain data, together with those of others: all of it is on disk when
     /// this returns that it was made, none of it otherwise.
     ///

@@ -210,7 +210,7 @@ impl Dispatcher {
                 self.endpoints.insert(id, it);
             }
             Err(reason) => {
-                log::error!("webhook {id} cannot be used: {reason}");
+                log::error!(webhook = id.as_str(); "webhook {id} cannot be used: {reason}");
                 self.broken.insert(id, revision);
             }
         }

@@ -113,6 +113,7 @@ impl Endpoint {
                         _ => format!("{} was tried {ATTEMPTS_MAX} times: {reason}", item.event),
                     };
                     log::error!(
+                        webhook = &*self.id;
                         "webhook {} is disabled: {reason} (nothing is lost: `plumm webhook enable \
                          {}` goes on)",
                         self.id,
@@ -122,6 +123,7 @@ impl Endpoint {
                     progress.reason = Some(reason);
                 } else {
                     log::warn!(
+                        webhook = &*self.id, event = &*item.event, attempt;
                         "webhook {}: {} was not delivered, attempt {attempt}: {reason}",
                         self.id,
                         item.event

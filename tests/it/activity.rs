@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use plumm::activity::story::{self, Filter, Place as At};
-use plumm::store::query::story::{Person, Wanted};
+use plumm::store::query::story::{About, Wanted};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ fn who_took_login_away_and_what_was_refused_since_is_one_story() {
         lines[0].starts_with("a command")
             && lines[0].contains("created the organisation acme: active true, with")
     );
-    assert!(lines[1].contains("created the API token ID (okta)"), "{lines:?}");
+    assert!(lines[1].contains("created the API token okta (ID)"), "{lines:?}");
     let of_mara = place.plumm(&["log", "acme", "--user", "mara@EXAMPLE.com"]);
     let mara_told = told(of_mara.succeeds(), &[&id]);
     assert_eq!(
@@ -104,6 +104,23 @@ fn who_took_login_away_and_what_was_refused_since_is_one_story() {
         "Nothing has happened.\n"
     );
     assert_eq!(place.plumm(&["log", "acme", "--since", "1h"]).succeeds().lines().count(), 9);
+
+    // About a token; a group tells who came and went.
+    let of_token = told(place.plumm(&["log", "acme", "--about", &id]).succeeds(), &[&id]);
+    assert!(of_token.len() == 1 && of_token[0].contains("created the API token okta (ID)"));
+    let members = json!([{"value": mara}]);
+    let sales = send("POST", "/Groups", &json!({"displayName": "Sales", "members": members})).1;
+    let sales = text(&sales["id"]);
+    let out =
+        json!({"Operations": [{"op": "remove", "path": format!("members[value eq \"{mara}\"]")}]});
+    assert_eq!(send("PATCH", &format!("/Groups/{sales}"), &out).0, 200);
+    let of_group = told(place.plumm(&["log", "--about", &sales]).succeeds(), &[&id]);
+    let removed = "changed the members of the group Sales: members removed Mara@example.com";
+    assert_eq!(of_group[1], format!("acme: {token_line} {removed}"));
+    assert_eq!(
+        place.plumm(&["log", "acme", "--about", "nothing"]).succeeds(),
+        "The record has nothing about nothing.\n"
+    );
 
     // A snapshot tells the same, and stays as it is.
     place.plumm(&["backup", "copy.db"]).succeeds();
@@ -267,7 +284,7 @@ fn pages_of_the_story_joined_are_the_story_and_of_one_organisation_alone() {
         }
     }
     harness.app.write_refusals();
-    let wanted = Wanted { org: Some(harness.org.key), person: None };
+    let wanted = Wanted { org: Some(harness.org.key), about: None };
     let filter = Filter { wanted, ..Filter::default() };
     let walk = |most: usize| {
         let (mut all, mut before) = (Vec::new(), Some(At::END));
@@ -300,7 +317,7 @@ fn the_lines_of_one_person_are_found_by_their_index() {
     let harness = Harness::new();
     let mara = text(&harness.user("mara@example.com")["id"]);
     let person = harness.store.read(|tx| tx.person(harness.org.key, "User", "MARA@example.com"));
-    let expected = Person { ids: vec![mara], user_names: vec!["mara@example.com".to_owned()] };
+    let expected = About { ids: vec![mara], user_names: vec!["mara@example.com".to_owned()] };
     assert_eq!(person.unwrap(), expected);
     let database = Connection::open(harness.folder.database()).unwrap();
     let sql = "EXPLAIN QUERY PLAN SELECT log.changes FROM provisioning_log AS log WHERE log.seq < 9

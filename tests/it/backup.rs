@@ -124,6 +124,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let mut command = std::process::Command::new("sh");
     let script = format!("trap '' XFSZ; ulimit -f 16; exec {} backup copy.db", crate::cli::PLUMM);
     command.args(["-c", &script]).current_dir(place.folder.path()).env_remove("PLUMM_DB");
+    command.env("PLUMM_ENV_FILE", "");
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(output.stderr.starts_with(b"error: "), "{output:?}");

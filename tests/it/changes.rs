@@ -80,6 +80,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 fn plumm(harness: &Harness, args: &[&str]) {
     let database = harness.folder.database();
     let mut command = Command::new(PLUMM);
+    command.env("PLUMM_ENV_FILE", "");
     command.arg("--db").arg(database).args(args).current_dir(harness.folder.path());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -1090,7 +1090,7 @@ fn the_status_says_what_runs_and_what_there_is() {
     assert_eq!(idle["database"]["bytes"], before.len());
     let fresh = json!({
         "name": "acme", "active": true, "users": {"active": 0, "inactive": 0}, "groups": 0,
-        "last_push": null, "tokens": 0, "next_token_expiry": null, "webhooks": []
+        "last_push": null, "last_refusal": null, "tokens": 0, "next_token_expiry": null, "webhooks": []
     });
     assert_eq!((&idle["orgs"][0], &idle["orgs"][1]["active"]), (&fresh, &json!(false)));
     assert_eq!(place.files(), ["plumm.db"]);

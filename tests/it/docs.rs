@@ -358,7 +358,8 @@ fn faults(pages: &[Page], source: &str, exists: impl Fn(&str) -> bool) -> Vec<St
 /// The documents of the repository, by their names.
 fn pages() -> Vec<Page> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let at_root = ["README", "CONTRIBUTING", "RELEASING", "SECURITY", "CHANGELOG"];
+    let at_root =
+        ["README", "CONTRIBUTING", "RELEASING", "SECURITY", "CHANGELOG", "benches/RESULTS"];
     let mut names: Vec<String> = at_root.iter().map(|it| format!("{it}.md")).collect();
     let mut folders = vec![root.join("docs")];
     while let Some(folder) = folders.pop() {

@@ -142,7 +142,7 @@ fn an_installation_in_order_needs_nothing() {
     report.finds(
         "listening",
         "ok",
-        &format!("process {} answers at 127.0.0.1:", serving.child.id()),
+        &format!("process {} answers at http://127.0.0.1:", serving.child.id()),
         &[],
     );
     report.finds("public-url", "note", "Okta needs https from outside", &[]);
@@ -196,7 +196,7 @@ fn it_looks_and_changes_nothing() {
         &[&plumm(&place, "serve")],
     );
     report.finds("proxy", "unknown", "no server runs", &[]);
-    report.finds("refusals", "unknown", "no server runs", &[]);
+    report.finds("refusals", "ok", "no request of other was refused", &[]);
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_database_that_is_missing_foreign_damaged_or_cut_short_is_said_to_be() {
     let report = doctor(&place);
     let create = plumm(&place, "org create NAME --activate");
     report.finds("file", "todo", "there is no database at", &[&create]);
-    for name in ["schema", "organisations", "tokens", "contact", "webhooks"] {
+    for name in ["schema", "organisations", "tokens", "contact", "refusals", "webhooks"] {
         report.finds(name, "unknown", "see checks 1 and 2", &[]);
     }
     assert_eq!(place.files(), [""; 0], "nothing is made");
@@ -456,7 +456,7 @@ fn a_server_that_does_not_answer_is_told() {
     report.finds(
         "listening",
         "todo",
-        "a server runs and does not answer at 127.0.0.1:",
+        "a server runs and is not ready: no answer from http://127.0.0.1:",
         &[
             &format!("kill {id} && tail --pid={id} -f /dev/null"),
             &plumm(&place, &format!("serve --listen {}", "127.0.0.1:0")),
@@ -637,7 +637,7 @@ fn a_server_with_a_certificate_is_asked_by_tls() {
     place.plumm(&["tls", "self-signed"]).succeeds();
     let serving = place.serve(&["--tls-cert", "plumm-cert.pem", "--tls-key", "plumm-key.pem"]);
     let report = doctor(&place);
-    report.finds("listening", "ok", "answers at 127.0.0.1:", &[]);
+    report.finds("listening", "ok", "answers at https://127.0.0.1:", &[]);
     report.finds("certificate", "note", "it is for localhost, 127.0.0.1, ::1", &[]);
     assert_eq!(report.code, Some(0), "{}", report.value);
     // The files change, and the key is not that of the certificate: the server goes on with the old
@@ -696,12 +696,7 @@ fn a_proxy_that_drops_the_token_is_told() {
     let serving = place.serve(&[]);
     // No proxy: somebody has tried the address without a token.
     send(&serving, "");
-    doctor_when(&place, |it| it.check("refusals")["state"] == "note").finds(
-        "proxy",
-        "ok",
-        "no request has come through a proxy",
-        &[],
-    );
+    doctor(&place).finds("proxy", "ok", "no request has come through a proxy", &[]);
     send(&serving, "X-Forwarded-For: 198.51.100.7\r\n");
     send(&serving, "Via: 1.1 proxy\r\n");
     doctor_when(&place, |it| it.check("proxy")["state"] != "ok");
@@ -736,20 +731,37 @@ fn a_refusal_is_told_by_doctor_status_and_metrics() {
     let (place, token) = in_order();
     let admin = text(&place.json(&["token", "create", "acme", "--scope", "admin"])["token"]);
     let serving = place.serve(&[]);
-    doctor(&place).finds("refusals", "ok", "no identity provider was refused anything", &[]);
+    doctor(&place).finds("refusals", "ok", "no request of acme was refused", &[]);
+    assert_eq!(place.json(&["status"])["last_refusal"], Value::Null);
     // What is not there is asked for without anything being wrong.
     assert_eq!(serving.get("/scim/v2/Users/nobody", &token).0, 404);
+    let (_, answer) = serving.send("POST", "/scim/v2/Users", &token, "{}");
+    let detail = text(&answer["detail"]);
     assert_eq!(serving.send("POST", "/scim/v2/Users", &token, "{}").0, 400);
-    doctor_when(&place, |it| it.check("refusals")["state"] == "note").finds(
-        "refusals",
-        "note",
-        "a request of an identity provider was refused ",
-        &[],
-    );
-    assert!(text(&place.json(&["status"])["last_refusal"]).ends_with('Z'));
-    assert!(place.plumm(&["status"]).succeeds().contains("\nRefused      a request of"));
+    let is_counted = |it: &Report| it.check("refusals").to_string().contains("(2 times since ");
+    let report = doctor_when(&place, is_counted);
+    assert_eq!(serving.get("/scim/v2/Users/nobody", &token).0, 404);
+    let log = plumm(&place, "log acme --refused --since 1d");
+    let words = format!(": 400 invalidValue POST /scim/v2/Users, \"{detail}\" (2 times since ");
+    report.finds("refusals", "note", "a request of acme was last refused ", &[&log]);
+    report.finds("refusals", "note", &words, &[&log]);
+    // The table says it, so that it is known however often the server is started again.
     let (_, metrics) = serving.get("/metrics", &admin);
     assert!(metrics.contains("\nplumm_last_refusal_timestamp_seconds 1"), "{metrics}");
+    drop(serving);
+    doctor(&place).finds("refusals", "note", &words, &[&log]);
+    let status = place.json(&["status"]);
+    let of_acme = &status["orgs"][0]["last_refusal"];
+    assert_eq!(status["last_refusal"], of_acme["time"]);
+    let told = [&of_acme["status"], &of_acme["scim_type"], &of_acme["count"], &of_acme["detail"]];
+    assert_eq!(told, [&json!(400), &json!("invalidValue"), &json!(2), &json!(detail)]);
+    let shown = format!(": 400 invalidValue POST /scim/v2/Users,\n             \"{detail}\"\n");
+    let ran = place.plumm(&["status"]);
+    let text = ran.succeeds();
+    assert!(text.contains("\nRefused      a request of acme, last at ") && text.contains(&shown));
+    // What was long ago needs nobody's eye.
+    set(&place, "UPDATE refusal SET time = time - 90000000000000");
+    doctor(&place).finds("refusals", "ok", "a request of acme was last refused ", &[]);
 }
 
 #[test]
@@ -771,10 +783,34 @@ fn a_clock_that_is_behind_the_database_is_told() {
 fn a_setting_that_nothing_knows_is_told() {
     let (place, _) = in_order();
     let report = doctor_with(&place, &[("PLUMM_LISTN", "0.0.0.0:80")]);
-    let words = "PLUMM_LISTN is set here, and plumm knows no such setting";
+    let words = "nothing knows the variable PLUMM_LISTN of the environment: is PLUMM_LISTEN meant?";
     report.finds("settings", "todo", words, &["unset PLUMM_LISTN"]);
     let report = doctor_with(&place, &[("PLUMM_LOG_DAYS", "many")]);
-    report.finds("settings", "todo", "invalid value 'many'", &["env | grep ^PLUMM_"]);
+    report.finds("settings", "todo", "invalid value 'many'", &[&plumm(&place, "config")]);
+    // The file of settings.
+    let file = place.folder.path().join("plumm.env");
+    fs::write(&file, "PLUMM_LISTN=x\nPLUMM_LISTEN\nPLUMM_SOMETHING_ELSE='\n'\n").unwrap();
+    let file = file.to_str().unwrap();
+    let report = doctor_with(&place, &[("PLUMM_ENV_FILE", file)]);
+    let rename = format!("sed -i 1s/PLUMM_LISTN/PLUMM_LISTEN/ {file}");
+    let (third, second) = (format!("vi +3 {file}"), format!("vi +2 {file}"));
+    let commands: [&str; 3] = [&rename, &third, &second];
+    for words in [
+        &format!(
+            "nothing knows the variable PLUMM_LISTN of {file}, line 1: is PLUMM_LISTEN meant?"
+        ),
+        &format!("nothing knows the variable PLUMM_SOMETHING_ELSE of {file}, line 3"),
+        &format!("{file}, line 2, is passed over: it has no `=`"),
+    ] {
+        report.finds("settings", "todo", words, &commands);
+    }
+    fs::remove_file(file).unwrap();
+    let report = doctor_with(&place, &[("PLUMM_ENV_FILE", file), ("PLUMM_DB", "plumm.db")]);
+    let words = format!("{file} cannot be read (it is not there)");
+    report.finds("settings", "unknown", &words, &[]);
+    // A name is no part of a command.
+    let report = doctor_with(&place, &[("PLUMM_X;reboot", "1")]);
+    report.finds("settings", "todo", "PLUMM_X;reboot", &["unset 'PLUMM_X;reboot'"]);
     let mut command = place.command(&["serve", "--listen", "127.0.0.1:0"]);
     command.env("PLUMM_TLS_CERTIFICATE", "x");
     let serving = Serving::start(command);
@@ -782,7 +818,7 @@ fn a_setting_that_nothing_knows_is_told() {
     doctor(&place).finds(
         "settings",
         "todo",
-        "PLUMM_TLS_CERTIFICATE is set for the server, and plumm knows no such setting",
+        "nothing knows the variable PLUMM_TLS_CERTIFICATE of the environment (of the server)",
         &[
             "unset PLUMM_TLS_CERTIFICATE",
             &format!("kill {id} && tail --pid={id} -f /dev/null"),

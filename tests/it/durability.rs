@@ -45,6 +45,7 @@ fn until_refused(serving: &Serving, token: &str) -> (usize, u16, Value) {
 pub fn shell(place: &Place, program: &str, args: &[&str], before: &str, database: &str) -> Command {
     let serve = place.command(&["--db", database, "serve", "--listen", "127.0.0.1:0"]);
     let mut command = Command::new(program);
+    command.env("PLUMM_ENV_FILE", "");
     command.args(args).args(["-c", &format!("{before} && exec \"$0\" \"$@\"")]);
     command.arg(serve.get_program()).args(serve.get_args()).current_dir(place.folder.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -707,6 +707,40 @@ fn a_walk_by_index_skips_nobody_and_meets_nobody_twice() {
     }
 }
 
+/// The ids that a client gets that walks a list until `totalResults`, and adds this to `startIndex`.
+fn walked(harness: &Harness, count: i64, step: impl Fn(&Value) -> i64) -> (Vec<String>, usize) {
+    let (mut found, mut start, mut pages) = (Vec::new(), 1, 0);
+    loop {
+        let target = format!("/Users?startIndex={start}&count={count}");
+        let list = harness.get(&target).expect(200).json();
+        found.extend(resources(&list).iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+        (start, pages) = (start + step(&list), pages + 1);
+        if start > list["totalResults"].as_i64().unwrap() {
+            return (found, pages);
+        }
+        assert!(pages < 100, "no end");
+    }
+}
+
+/// What a page may hold in bytes is less than a hundred accounts or groups can have. Okta adds a
+/// hundred to `startIndex` whatever it got, and takes who is missing for deleted.
+#[test]
+fn nobody_is_missing_where_pages_are_too_large_for_count_and_the_list_is_longer() {
+    let harness = Harness::new();
+    let long = json!({ "urn:x:y": { "note": "x".repeat(100_000) } });
+    let ids: Vec<String> =
+        (0..100).map(|i| add(&harness, &format!("u{i}"), long.clone())).collect();
+    for count in [60, 90, 100, 1_000] {
+        let by_page = |it: &Value| it["itemsPerPage"].as_i64().unwrap();
+        let (found, pages) = walked(&harness, count, by_page);
+        assert_eq!((found == ids, pages), (true, 3), "count {count}: {}", found.len());
+    }
+    for count in [60, 90] {
+        let (found, pages) = walked(&harness, count, |_| count);
+        assert_eq!((found == ids, pages), (true, 3), "count {count}: {}", found.len());
+    }
+}
+
 /// Brings a deleted user back, as support does.
 fn restore(harness: &Harness, id: &str) {
     let org = harness.org.key;

@@ -37,7 +37,12 @@ fn each_line_of_a_json_log_is_an_object_with_the_fields_of_the_request() {
         socket.read_to_string(&mut answer).unwrap();
     };
     get("/scim/v2/Users/a%1b%0a", "my-1");
-    let line = object(&serving.wait_for("my-1"));
+    let line = object(&serving.wait_for("\"my-1\",\"message\":\"refused: 404"));
+    assert_eq!((&line["level"], &line["organisation"]), (&"info".into(), &"acme".into()));
+    assert_eq!((&line["client"], &line["method"]), (&"127.0.0.1".into(), &"GET".into()));
+    assert_eq!((&line["status"], &line["path"]), (&404.into(), &"/scim/v2/Users/{id}".into()));
+    assert!(line["token"].is_string(), "{line}");
+    let line = object(&serving.wait_for("milliseconds"));
     assert_eq!(line["request"], "my-1");
     assert_eq!((&line["client"], &line["method"]), (&"127.0.0.1".into(), &"GET".into()));
     assert_eq!((&line["status"], &line["path"]), (&404.into(), &"/scim/v2/Users/a%1b%0a".into()));
@@ -62,7 +67,8 @@ fn each_line_of_a_json_log_is_an_object_with_the_fields_of_the_request() {
     }
     let told = |words: &str| lines.iter().filter(|it| it.contains(words)).count();
     assert_eq!((told("listening on http://"), told("PLUMM_LISTN")), (1, 1));
-    assert_eq!(told("\"organisation\":\"acme\""), 1);
+    // The first run has made it, and two of its requests were refused.
+    assert_eq!(told("\"organisation\":\"acme\""), 3);
 }
 
 #[test]

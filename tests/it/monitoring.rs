@@ -13,7 +13,7 @@ use plumm::server::Server;
 use plumm::store::copies::backup::backup;
 use plumm::store::copies::last_backup::note_made;
 use plumm::store::tables::token::Scope;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::Harness;
 
@@ -38,13 +38,14 @@ fn known_metrics() -> BTreeSet<String> {
     let expires = Some(now.plus_seconds(3_600));
     auth::issue(store, now, &harness.org, Scope::Scim, "", expires).unwrap();
     harness.get("/Users").expect(200);
+    harness.post("/Users", &json!({})).expect(400);
+    harness.app.write_refusals();
     harness.app.run_housekeeping();
     let copy = harness.folder.path().join("copy.db");
     let report = backup(store.path(), &copy).unwrap();
     note_made(store.path(), now, &copy, &report);
     let metrics = harness.app.metrics();
     metrics.set_certificate_expiry(1);
-    metrics.set_last_refusal(1);
     let lag = Lag { webhook: "w".to_owned(), changes: 1, seconds: 1, disabled: false };
     metrics.webhooks.set_lags(vec![lag]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

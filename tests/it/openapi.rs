@@ -8,10 +8,12 @@ use plumm::api::{ROUTES, SCIM_BASE};
 use plumm::config::Config;
 use plumm::events::Kind;
 use plumm::http::request::{Method, Request};
+use plumm::http::request_id::{BYTES_MAX, FIELD, RequestId};
 use plumm::store::tables::org::OrgSettings;
 use plumm::store::tables::token::Scope;
 use serde_json::{Value, json};
 
+use crate::cli::text;
 use crate::harness::{Answer, Harness};
 
 fn document(harness: &Harness) -> Value {
@@ -41,7 +43,7 @@ fn it_has_every_route_outside_scim_and_no_other() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let names = path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}'));
-            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let parameters = parameters(&document, path, method);
             let in_path = parameters.iter().filter(|it| it["in"] == "path");
             assert!(names.eq(in_path.map(|it| it["name"].as_str().unwrap())), "{path}");
             described.insert((method.to_uppercase(), path.clone()), scopes(operation));
@@ -56,10 +58,50 @@ fn it_has_every_route_outside_scim_and_no_other() {
     assert_eq!(described, routes);
 }
 
+/// What a reference within the document stands for.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(it) => document.pointer(it.strip_prefix('#').unwrap()).unwrap(),
+        None => value,
+    }
+}
+
+/// The parameters of an operation.
+fn parameters<'a>(document: &'a Value, path: &str, method: &str) -> Vec<&'a Value> {
+    let parameters = document["paths"][path][method]["parameters"].as_array().unwrap();
+    parameters.iter().map(|it| resolved(document, it)).collect()
+}
+
 /// What the document says of a parameter of an operation.
 fn parameter<'a>(document: &'a Value, path: &str, name: &str) -> &'a Value {
-    let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
-    parameters.iter().find(|it| it["name"] == name).unwrap()
+    parameters(document, path, "get").into_iter().find(|it| it["name"] == name).unwrap()
+}
+
+#[test]
+fn each_operation_takes_the_id_of_a_request_and_each_answer_has_it() {
+    let harness = Harness::new();
+    let document = document(&harness);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = parameters(&document, path, method);
+            let taken = parameters.iter().filter(|it| it["in"] == "header" && it["name"] == FIELD);
+            assert_eq!(taken.count(), 1, "{method} {path}");
+            for (status, answer) in operation["responses"].as_object().unwrap() {
+                let header = &resolved(&document, answer)["headers"][FIELD];
+                let header = resolved(&document, header);
+                assert_eq!(header["required"], true, "{method} {path} {status}");
+            }
+        }
+    }
+    let pattern = &parameter(&document, "/healthz", FIELD)["schema"]["pattern"];
+    assert!(text(pattern).ends_with(&format!("]{{1,{BYTES_MAX}}}$")));
+    let allowed = text(pattern).trim_start_matches("^[").split(']').next().unwrap().to_owned();
+    for byte in 0x21..0x7f_u8 {
+        let sent = (byte as char).to_string();
+        let described = byte.is_ascii_alphanumeric() || allowed[9..].contains(&sent);
+        let taken = RequestId::sent([sent.as_str()].into_iter()).is_some();
+        assert_eq!(taken, described, "{sent}");
+    }
 }
 
 #[test]
@@ -84,8 +126,8 @@ fn its_ranges_and_names_are_those_of_the_program() {
     let authorization = format!("Bearer {}", harness.issue(Scope::Access));
     let token = ("Authorization", authorization.as_str());
     let names = |path: &str| {
-        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap().clone();
-        parameters.into_iter().map(|it| it["name"].as_str().unwrap().to_owned())
+        let own = parameters(&document, path, "get").into_iter().filter(|it| it["name"] != FIELD);
+        own.map(|it| it["name"].as_str().unwrap().to_owned())
     };
     for field in names("/access/v1/check") {
         let fields = [token, (&field, "ann@example.com")];

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Place, send, text};
 use crate::columns::with_all_tables;
-use crate::harness::user;
+use crate::harness::{user, wait_until};
 use crate::support::{has_reason, last_line};
 
 /// The files of a place that hold this text.
@@ -180,6 +180,17 @@ fn an_organisation_is_erased_beside_a_running_server_and_nothing_is_left() {
     }
     let first = format!("/scim/v2/Users/{}", text(&list["Resources"][0]["id"]));
     assert_eq!(serving.send("DELETE", &first, &scim, "").0, 204);
+    // What was refused stands in the file with the name that was sent.
+    let refused = |name: &str| {
+        assert_eq!(serving.send("POST", "/scim/v2/Users", &scim, &user(name).to_string()).0, 400);
+    };
+    refused("marker-refused");
+    let details = || {
+        let database = Connection::open(place.folder.database()).unwrap();
+        let sql = "SELECT count(*) FROM refusal WHERE detail LIKE '%marker-refused%'";
+        database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    wait_until(|| details() == 1);
     let hook = ["webhook", "add", "marker-acme", "https://127.0.0.1:9/marker"];
     place.plumm(&hook).succeeds();
     let body = user("stays@example.com").to_string();
@@ -207,6 +218,8 @@ fn an_organisation_is_erased_beside_a_running_server_and_nothing_is_left() {
     let waits = wait(read, serving.url.clone());
     let others_wait = wait(other_read, serving.url.clone());
     thread::sleep(Duration::from_millis(500));
+    // One that is still in the memory of the server when the organisation goes.
+    refused("marker-refused-late");
     let deleted = place.json(&["org", "delete", "marker-acme", "--yes", "--reason", "the end"]);
     assert_eq!((&deleted["name"], &deleted["deleted"]), (&json!("marker-acme"), &json!(true)));
     let (status, took) = waits.join().unwrap();
@@ -291,6 +304,10 @@ fn an_erasure_that_was_killed_goes_on_and_nobody_comes_in_meanwhile() {
         place.plumm(args).fails(goes_on);
     }
     assert_eq!(place.json(&["org", "list"]), json!([]));
+    let out = place.plumm(&["org", "list"]).succeeds().to_owned();
+    let begun = "\nOrganisation acme is being erased; `plumm org delete acme --yes` goes on, if that \
+                 was stopped.\n";
+    assert!(out.ends_with(begun), "{out}");
     let serving = place.serve(&[]);
     assert_eq!(serving.test_credentials(&token), 401);
     assert_eq!(place.json(&["check"])["faults"], json!([]));

@@ -7,6 +7,9 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plumm::cli::people::csv;
+use proptest::collection::vec;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::cli::{PATIENCE, Place, Run, run, text};
@@ -444,6 +447,30 @@ fn an_import_that_was_killed_goes_on_when_it_is_run_again() {
     assert!(first.starts_with("userName,"));
     let ended = child.wait_with_output().unwrap();
     assert_eq!((ended.status.code(), ended.stderr), (Some(0), Vec::new()));
+}
+
+proptest! {
+    /// Whatever stands in the cells of a table, and however its bytes arrive.
+    #[test]
+    fn a_table_that_is_written_is_read_again(
+        rows in vec(vec("[-=+@'\",;a\r\n\t \u{ff1d}é\u{1f600}]{0,6}", 2..5), 1..6),
+        buffer in 1..40_usize,
+    ) {
+        let mut table = "h,h\r\n".to_owned();
+        for row in &rows {
+            let cells: Vec<String> = row.iter().map(|it| csv::guarded(it)).collect();
+            csv::write(&mut table, cells.iter().map(String::as_str));
+        }
+        let input = BufReader::with_capacity(buffer.max(4), table.as_bytes());
+        let mut records = csv::Records::new(input).unwrap();
+        records.next_record().unwrap().unwrap();
+        for row in &rows {
+            let record = records.next_record().unwrap().unwrap().fields.unwrap();
+            let found: Vec<&str> = record.iter().map(|it| csv::unguarded(it)).collect();
+            prop_assert_eq!(&found, row);
+        }
+        prop_assert!(records.next_record().unwrap().is_none());
+    }
 }
 
 /// What a file calls its columns, and what its values are, is printed as all names are.

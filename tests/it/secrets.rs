@@ -31,6 +31,8 @@ struct Serving {
 fn plumm(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumm"));
     command.args(args).current_dir(folder).env("PLUMM_LOG", "trace").stdin(Stdio::null());
+    // That of the host does not count.
+    command.env("PLUMM_ENV_FILE", "");
     command
 }
 

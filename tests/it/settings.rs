@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -137,6 +138,43 @@ fn a_file_that_cannot_be_read_is_said_where_the_database_is_needed() {
     if fs::read(&path).is_err() {
         fails(FILE, &["org", "list"], "cannot be read (permission denied): run it as ");
     }
+}
+
+/// A test that runs as root can be anybody.
+#[test]
+fn whoever_may_not_read_is_told_as_whom_to_run_the_command() {
+    const NOBODY: u32 = 65534;
+    let place = Place::new();
+    let as_nobody = |args: &[&str], file: &str| {
+        let mut command = place.command(args);
+        command.env("PLUMM_ENV_FILE", file).uid(NOBODY).gid(NOBODY);
+        command
+    };
+    let may = as_nobody(&["--version"], "").output();
+    if !may.is_ok_and(|it| it.status.success()) {
+        return;
+    }
+    place.plumm(&["org", "create", "acme"]).succeeds();
+    let path = place.folder.path().join(FILE);
+    fs::write(&path, "PLUMM_DB=plumm.db\n").unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    let ran = run(as_nobody(&["org", "list"], FILE));
+    let sentence = "error: plumm.env may set PLUMM_DB, and cannot be read (permission denied): run \
+                    it as root, `sudo plumm …`, or name the database with --db FILE\n";
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), sentence));
+    // The file may be read, and the database may not.
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let ran = run(as_nobody(&["org", "list"], FILE));
+    let end = "\n\nOnly another user may read the database: run it as root, `sudo plumm …`.\n";
+    assert!(ran.code == Some(1) && ran.err.ends_with(end), "{ran:?}");
+    // A check of `doctor` says it, and nothing behind the checks once more.
+    let ran = run(as_nobody(&["doctor"], FILE));
+    assert!(
+        ran.out.contains(" may not read ") && !ran.err.contains("Only another user"),
+        "{ran:?}"
+    );
+    // What needs no database does not mind.
+    run(as_nobody(&["config"], FILE)).succeeds();
 }
 
 #[test]

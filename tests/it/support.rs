@@ -91,7 +91,7 @@ fn login_is_taken_away_by_hand_and_given_back() {
     assert_eq!(shown["history"][1]["by"]["kind"], "token");
     let out = place.plumm(&["user", "show", "acme", &id]).succeeds().to_owned();
     assert!(out.contains(&format!("\nMay log in    no, because {because}\n")), "{out}");
-    assert!(out.contains(": deactivated active: true → false\n"), "{out}");
+    assert!(out.contains(" deactivated the user mara.novak@example.com: active true → false. Reason: stolen laptop\n"), "{out}");
 
     // Back again, which the application is told too.
     let on = place.json(&["user", "activate", "acme", &id]);

@@ -100,6 +100,10 @@ fn no_command_lets_a_terminal_obey_a_name() {
     is_clean(&ran);
     assert!(ran.succeeds().starts_with(&format!("The backup {SHOWN} is made")), "{ran:?}");
 
+    answers(&["status"], 0, SHOWN);
+    let found = answers(&["doctor"], 0, SHOWN)["checks"][5]["found"].to_string();
+    assert!(found.contains("on the disk of the database"), "{found}");
+
     // And the log of the server, of which each record is one line.
     let headers = format!("/scim/v2/Users/{}?count=a%1b%0a%e2%80%ae", "a%1b%0ab%e2%80%ae");
     serving.get(&headers, &token);

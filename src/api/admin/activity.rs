@@ -84,9 +84,9 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let org = context.principal.org.key;
     let user = text(request, "user")?;
     let (asked, newest) = context.read(|tx| {
-        let person = user.map(|it| tx.person(org, USER, &it)).transpose()?;
+        let about = user.map(|it| tx.person(org, USER, &it)).transpose()?;
         let filter = Filter {
-            wanted: Wanted { org: Some(org), person },
+            wanted: Wanted { org: Some(org), about },
             refused_only: outcome == Some(Outcome::Refused),
             since: None,
         };
@@ -165,7 +165,7 @@ fn behind(place: Place, entry: &Entry) -> Place {
 
 fn newest(context: &Context, tx: &Read) -> Result<Place, Failure> {
     let org = context.principal.org.key;
-    Ok(Place { change: context.last_change(tx)?, refusal: tx.last_refusal(org)? })
+    Ok(Place { change: context.last_change(tx)?, refusal: tx.newest_refusal(org)? })
 }
 
 fn further(a: Place, b: Place) -> Place {

@@ -28,19 +28,19 @@ const SVG: &str = "image/svg+xml";
 
 /// Every file with its type.
 const FILES: &[(&str, &str, &[u8])] = &[
-    (INDEX, HTML, include_bytes!("../../page/index.html")),
-    ("page.css", CSS, include_bytes!("../../page/page.css")),
-    ("icon.svg", SVG, include_bytes!("../../page/icon.svg")),
-    ("main.js", SCRIPT, include_bytes!("../../page/main.js")),
-    ("ask.js", SCRIPT, include_bytes!("../../page/ask.js")),
-    ("make.js", SCRIPT, include_bytes!("../../page/make.js")),
-    ("overview.js", SCRIPT, include_bytes!("../../page/overview.js")),
-    ("people.js", SCRIPT, include_bytes!("../../page/people.js")),
-    ("groups.js", SCRIPT, include_bytes!("../../page/groups.js")),
-    ("activity.js", SCRIPT, include_bytes!("../../page/activity.js")),
-    ("tokens.js", SCRIPT, include_bytes!("../../page/tokens.js")),
-    ("webhooks.js", SCRIPT, include_bytes!("../../page/webhooks.js")),
-    ("setup.js", SCRIPT, include_bytes!("../../page/setup.js")),
+    (INDEX, HTML, include_bytes!("page/index.html")),
+    ("page.css", CSS, include_bytes!("page/page.css")),
+    ("icon.svg", SVG, include_bytes!("page/icon.svg")),
+    ("main.js", SCRIPT, include_bytes!("page/main.js")),
+    ("ask.js", SCRIPT, include_bytes!("page/ask.js")),
+    ("make.js", SCRIPT, include_bytes!("page/make.js")),
+    ("overview.js", SCRIPT, include_bytes!("page/overview.js")),
+    ("people.js", SCRIPT, include_bytes!("page/people.js")),
+    ("groups.js", SCRIPT, include_bytes!("page/groups.js")),
+    ("activity.js", SCRIPT, include_bytes!("page/activity.js")),
+    ("tokens.js", SCRIPT, include_bytes!("page/tokens.js")),
+    ("webhooks.js", SCRIPT, include_bytes!("page/webhooks.js")),
+    ("setup.js", SCRIPT, include_bytes!("page/setup.js")),
 ];
 
 /// The tag of each file, which changes with it.

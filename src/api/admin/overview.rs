@@ -35,7 +35,7 @@ pub fn get(context: &Context, request: &Request) -> Result<Response, Failure> {
     let org = &context.principal.org;
     let days = days(context.now, offset);
     let filter = Filter {
-        wanted: Wanted { org: Some(org.key), person: None },
+        wanted: Wanted { org: Some(org.key), about: None },
         refused_only: true,
         since: None,
     };

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::Entry;
 use crate::activity::login::Standing;
 use crate::activity::story::{self, Filter, Place};
 use crate::api::admin::parameters::{answer, limit, only, text, text_in, word};
@@ -16,7 +17,7 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::schema::name::{ACTIVE, USER_NAME};
 use crate::store::query::directory::Listed;
 use crate::store::query::search::{Found, Search, TEXT_CHARS_MAX};
-use crate::store::query::story::{Person, Wanted};
+use crate::store::query::story::{About, Wanted};
 use crate::store::tables::member::Linked;
 use crate::store::tables::resource::{State, Stored};
 use crate::store::transaction::Read;
@@ -204,14 +205,11 @@ fn person(context: &Context, tx: &Read, id: &str) -> Result<Value, Failure> {
     let stored: Stored = stored.ok_or_else(|| unknown(id))?;
     let document = stored.parse()?;
     let active = document.get(ACTIVE) == Some(&Value::Bool(true));
-    let standing = Standing::read(tx, org, &stored.id, active, stored.deleted)?;
     let groups = tx.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
-    let person = Person { ids: vec![stored.id.clone()], user_names: Vec::new() };
-    let filter = Filter {
-        wanted: Wanted { org: Some(org), person: Some(person) },
-        refused_only: false,
-        since: None,
-    };
+    let name = document.get(USER_NAME).and_then(Value::as_str);
+    let wanted = Wanted { org: Some(org), about: Some(About::resource(&stored.id, name)) };
+    let standing = Standing::read(tx, &wanted, active, stored.deleted)?;
+    let filter = Filter { wanted, ..Filter::default() };
     let history = story::page(tx, &filter, Place::END, HISTORY_SHOWN)?;
     Ok(json!({
         "id": stored.id,
@@ -223,9 +221,9 @@ fn person(context: &Context, tx: &Read, id: &str) -> Result<Value, Failure> {
         "deleted": time(stored.deleted),
         "mayLogIn": standing.may,
         "because": {
-            "deed": standing.deed,
-            "time": time(standing.time),
-            "by": standing.by,
+            "deed": standing.deed(),
+            "time": time(standing.time()),
+            "by": standing.cause().map(Entry::by),
             "text": standing.because(),
         },
         "groups": groups.iter().map(group).collect::<Vec<_>>(),

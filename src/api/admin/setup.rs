@@ -19,7 +19,7 @@ use crate::store::tables::token::Scope;
 pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
     let org = &context.principal.org;
     let filter = Filter {
-        wanted: Wanted { org: Some(org.key), person: None },
+        wanted: Wanted { org: Some(org.key), about: None },
         refused_only: true,
         since: None,
     };

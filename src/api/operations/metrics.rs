@@ -18,8 +18,9 @@ use crate::store::tables::token::Scope;
 /// Failures of the store.
 pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
     let org = context.principal.org.key;
-    let (census, tokens) =
-        context.read(|tx| Ok((tx.census(org)?, tx.valid_tokens(org, context.now)?)))?;
+    let (census, tokens, refused_last) = context.read(|tx| {
+        Ok((tx.census(org)?, tx.valid_tokens(org, context.now)?, tx.last_refusal(org)?))
+    })?;
     let mut text = context.metrics.to_text();
     let (waiting, refused) = context.memory.waiting_and_refused();
     let (reads, writes) = (context.store.long_reads(), context.store.writes());
@@ -54,6 +55,12 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
         let help = "When a valid token of its identity provider was last used, to the minute.";
         text.family(name, "gauge", help);
         text.sample(&[], at.nanoseconds() / 1_000_000_000);
+    }
+    if let Some(it) = refused_last {
+        let name = "plumm_last_refusal_timestamp_seconds";
+        let help = "When a request of that organisation was last refused, since the epoch.";
+        text.family(name, "gauge", help);
+        text.sample(&[], it.refusal.last.nanoseconds() / 1_000_000_000);
     }
     text.family("plumm_users", "gauge", "Accounts of the organisation whose token asks.");
     text.sample(&[("state", "active")], census.active);

@@ -52,6 +52,9 @@ struct Walk {
 pub struct End {
     /// How many resources stand before this place, in the walk as the client has seen it.
     pub index: i64,
+    /// The same for a client that counts what it asked for and not what it got: Okta asks for the
+    /// hundred from 101 on after a first page that was too large for all hundred.
+    pub asked: i64,
     /// The place.
     pub position: Position,
     /// When the page was read.
@@ -68,7 +71,7 @@ pub struct Total {
 }
 
 impl Bookmarks {
-    /// The place behind which the page with this many resources before it goes on, and how many the
+    /// The end behind which the page with this many resources before it goes on, and how many the
     /// list had. `query` is everything that makes it the same list, asked for by the same client.
     #[must_use]
     pub fn find(
@@ -76,7 +79,7 @@ impl Bookmarks {
         query: &[&str],
         offset: i64,
         now: Timestamp,
-    ) -> (Option<Position>, Option<Total>) {
+    ) -> (Option<End>, Option<Total>) {
         let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
         let walks = &mut *walks;
         let Some(walk) = walks.by_key.get_mut(&digest(query)) else {
@@ -84,10 +87,12 @@ impl Bookmarks {
         };
         walks.uses += 1;
         walk.used = walks.uses;
-        let fresh = |it: &&End| it.index == offset && now < it.read.plus_seconds(END_SECONDS);
+        let fresh = |it: &&End| {
+            [it.index, it.asked].contains(&offset) && now < it.read.plus_seconds(END_SECONDS)
+        };
         // The newest, since two walks side by side may have come as far.
         let end = walk.ends.iter().rev().filter(|_| offset > 0).find(fresh);
-        (end.map(|it| it.position.clone()), walk.total)
+        (end.cloned(), walk.total)
     }
 
     /// Remembers the end of a page that began behind `offset` resources. With the first page a new
@@ -131,13 +136,13 @@ mod tests {
 
     fn put(bookmarks: &Bookmarks, query: &str, offset: i64, seq: i64) {
         let position = Position { key: Value::Null, seq };
-        let end = End { index: offset + 10, position, read: start() };
+        let end = End { index: offset + 10, asked: offset + 10, position, read: start() };
         bookmarks.put(&[query], offset, end, None);
     }
 
     fn find(bookmarks: &Bookmarks, query: &str, offset: i64, seconds: i64) -> Option<i64> {
         let found = bookmarks.find(&[query], offset, start().plus_seconds(seconds));
-        found.0.map(|it| it.seq)
+        found.0.map(|it| it.position.seq)
     }
 
     #[test]
@@ -162,6 +167,18 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_short_page_is_found_by_what_was_asked_for_too() {
+        let bookmarks = Bookmarks::default();
+        let position = Position { key: Value::Null, seq: 11 };
+        let end = End { index: 4, asked: 10, position, read: start() };
+        bookmarks.put(&["a"], 0, end, None);
+        assert_eq!(find(&bookmarks, "a", 4, 0), Some(11));
+        assert_eq!(find(&bookmarks, "a", 10, 0), Some(11));
+        assert_eq!(find(&bookmarks, "a", 5, 0), None);
+        assert_eq!(find(&bookmarks, "a", 10, END_SECONDS), None);
+    }
+
+    #[test]
     fn memory_is_bounded() {
         let bookmarks = Bookmarks::default();
         for page in 0..20 {
@@ -179,7 +196,8 @@ mod tests {
         assert_eq!(find(&bookmarks, "0", 10, 0), None);
         assert_eq!(find(&bookmarks, "1", 10, 0), Some(1));
         let position = Position { key: json!("x".repeat(KEY_BYTES_MAX + 1)), seq: 1 };
-        bookmarks.put(&["wide"], 0, End { index: 10, position, read: start() }, None);
+        let end = End { index: 10, asked: 10, position, read: start() };
+        bookmarks.put(&["wide"], 0, end, None);
         assert_eq!(find(&bookmarks, "wide", 10, 0), None);
     }
 }

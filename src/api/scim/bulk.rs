@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
-use crate::api::refused::{FailedOperation, shown_method};
+use crate::api::refused::FailedOperation;
 use crate::api::scim::render::scim_response;
 use crate::api::scim::resource;
 use crate::http::request::{Method, Request};
@@ -19,7 +19,6 @@ use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::json::Names;
 use crate::scim::membership;
-use crate::scim::schema::name::USER_NAME;
 use crate::scim::schema::urn;
 use crate::store::transaction::Write;
 
@@ -76,13 +75,8 @@ fn note_failures(context: &Context, bulk: &BulkRequest, outcomes: &[Option<BulkO
     for (operation, outcome) in bulk.operations.iter().zip(outcomes) {
         let Some(Err(error)) = outcome.as_ref().map(|it| &it.result) else { continue };
         let method = Method::from_name(operation.method.as_deref().unwrap_or_default());
-        let subject = operation.data.get(USER_NAME).and_then(Value::as_str);
-        noted.push(FailedOperation {
-            method: shown_method(&method).to_owned(),
-            segments: operation.segments.clone(),
-            subject: subject.map(str::to_owned),
-            error: error.clone(),
-        });
+        let BulkOperation { segments, data, .. } = operation;
+        noted.push(FailedOperation::new(&method, segments, data, error));
     }
 }
 

@@ -189,12 +189,15 @@ fn by_index(
     let schemas = context.principal.org.schemas.to_string();
     let walk = [query, &[&context.principal.token, context.base_url, &schemas]].concat();
     // A lookup has one page, and is not to be kept waiting.
-    let (position, counted) = match quick && offset == 0 {
+    let (end, counted) = match quick && offset == 0 {
         true => (None, None),
         false => context.bookmarks.find(&walk, offset, context.now),
     };
     // A page of none asks for the length alone.
-    let position = position.filter(|_| listing.limit > 0);
+    let end = end.filter(|_| listing.limit > 0);
+    // Whoever comes back at what was asked for, although the page had less.
+    let counts_asked = end.as_ref().is_some_and(|it| it.index != offset);
+    let position = end.map(|it| it.position);
     let from = position.as_ref().map_or(listing.from, From::After);
     let mut listing = Listing { from, ..listing };
     take_page(context, &listing)?;
@@ -209,16 +212,19 @@ fn by_index(
     })?;
     let total = page.total.or(counted.map(|it| it.count));
     let seen = offset + i64::try_from(page.resources.len()).unwrap_or(i64::MAX / 2);
+    // A page that ended before `count` is counted as a whole one by some clients.
+    let asked = if page.more { offset + listing.limit } else { seen };
     // Behind the last page too: some clients walk on until a page is empty.
     if let Some(last) = page.resources.last().filter(|_| page.more || offset > 0) {
         let position = last.position.clone();
-        let end = End { index: seen, position, read: context.now };
+        let end = End { index: seen, asked, position, read: context.now };
         let total = total.zip(change).map(|(count, change)| Total { count, change });
         context.bookmarks.put(&walk, offset, end, total);
     }
     // Who was deleted on earlier pages counts no more, and who was restored there does; but a
     // client that adds up what it got must neither end before the list does nor ask for ever.
     let total = total.map(|it| match position.is_some() {
+        true if page.more && counts_asked => it.max(asked + 1),
         true if page.more => it.max(seen + 1),
         true => it.min(seen),
         false => it,

@@ -367,7 +367,9 @@ impl Asked<'_, '_> {
     fn note_passed_over(&self, passed_over: &Map<String, Value>) {
         if !passed_over.is_empty() {
             let names: Vec<&String> = passed_over.keys().collect();
+            let principal = self.context.principal;
             log::info!(
+                organisation = principal.org.name.as_str(), token = principal.token.as_str();
                 "{} {}: passed over {}",
                 self.kind.resource_type,
                 self.id,

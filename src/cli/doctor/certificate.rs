@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::Finding;
-use crate::cli::doctor::server::{host_of, local};
+use crate::cli::doctor::server::host_of;
 use crate::cli::doctor::words::{DAY, seconds_between, when};
 use crate::cli::text::quoted;
 use crate::server::probe;
@@ -166,8 +166,8 @@ fn of_names(facts: &Facts, examined: &Examined) -> Option<Finding> {
 
 /// Whether the server shows clients the certificate of the file.
 fn of_served(facts: &Facts, examined: &Examined) -> Option<Finding> {
-    let (address, tls) = local(facts)?;
-    let shown = probe::ready(address, tls).ok()?.certificate?;
+    let url = facts.note.as_ref()?.local.as_deref()?;
+    let shown = probe::shown_certificate(url.strip_prefix("https://")?.parse().ok()?).ok()??;
     if shown == examined.der {
         return None;
     }

@@ -8,10 +8,12 @@ use crate::cli::doctor::remedy::Remedy;
 use crate::cli::operator;
 use crate::cli::serve::note::{Note, Settings};
 use crate::cli::session::Session;
+use crate::cli::settings::{Setting, Surroundings};
 use crate::scim::datetime::Timestamp;
 use crate::store::copies::glance::{glance, look};
 use crate::store::error::Error;
 use crate::store::paths::{folder_of, resolved};
+use crate::store::query::story::Refused;
 use crate::store::serve_lock::{Serving, serving};
 use crate::store::tables::org::Org;
 use crate::store::tables::token::Token;
@@ -21,18 +23,20 @@ use crate::store::transaction::Read;
 /// No more changes behind an endpoint are counted.
 const BEHIND_MAX: u32 = 10_000;
 
-/// What surrounds the command, as the grammar of commands knows it.
+/// What the grammar of commands knows.
 #[derive(Clone, Debug)]
-pub struct Environment {
-    /// The names of the variables that plumm knows.
-    pub variables: Vec<String>,
+pub struct Environment<'a> {
+    /// The settings that there are.
+    pub table: Vec<Setting>,
+    /// What the environment and the file of settings say.
+    pub surroundings: &'a Surroundings,
     /// How a server would be set that is started here; what is wrong with a setting otherwise.
     pub settings: Result<Settings, String>,
 }
 
 /// What the checks look at.
 #[derive(Debug)]
-pub struct Facts {
+pub struct Facts<'a> {
     /// The time of the checks.
     pub now: Timestamp,
     /// The database, without symbolic links.
@@ -45,8 +49,10 @@ pub struct Facts {
     pub settings: Settings,
     /// What is wrong with a setting.
     pub bad_setting: Option<String>,
-    /// The variables that plumm knows.
-    pub variables: Vec<String>,
+    /// The settings that there are.
+    pub table: Vec<Setting>,
+    /// What the environment and the file of settings say.
+    pub surroundings: &'a Surroundings,
     /// What the database holds.
     pub content: Result<Content, Error>,
     /// Who asks.
@@ -75,14 +81,16 @@ pub struct OrgContent {
     pub last_push: Option<Timestamp>,
     /// When anything of it was last changed, by whomever.
     pub last_line: Option<Timestamp>,
+    /// What it was last refused.
+    pub last_refusal: Option<Refused>,
     /// Its webhooks, how many changes each has not been told, and when the first of them was made.
     pub webhooks: Vec<(Webhook, (u32, Option<Timestamp>))>,
 }
 
-impl Facts {
+impl<'a> Facts<'a> {
     /// Reads what there is.
     #[must_use]
-    pub fn read(session: &Session, environment: Environment) -> Facts {
+    pub fn read(session: &Session, environment: Environment<'a>) -> Facts<'a> {
         let database = resolved(session.db());
         let absolute = std::path::absolute(&database);
         let database = absolute.unwrap_or(database);
@@ -108,7 +116,8 @@ impl Facts {
             note,
             settings,
             bad_setting,
-            variables: environment.variables,
+            table: environment.table,
+            surroundings: environment.surroundings,
             me,
         }
     }
@@ -162,6 +171,7 @@ impl OrgContent {
             tokens: read.tokens(org.key)?,
             last_push: read.last_push(org.key)?,
             last_line: read.last_line(org.key)?,
+            last_refusal: read.last_refusal(org.key)?,
             webhooks: webhooks.collect::<Result<_, Error>>()?,
             org,
         })

@@ -8,6 +8,7 @@ pub mod finding;
 mod orgs;
 mod remedy;
 mod server;
+mod settings;
 mod words;
 
 use serde_json::{Value, json};
@@ -41,7 +42,7 @@ const CHECKS: [(&str, Check); 17] = [
     ("certificate", certificate::certificate),
     ("proxy", server::proxy),
     ("clock", server::clock),
-    ("settings", server::settings),
+    ("settings", settings::settings),
     ("organisations", orgs::organisations),
     ("tokens", orgs::tokens),
     ("contact", orgs::contact),
@@ -53,7 +54,7 @@ const CHECKS: [(&str, Check); 17] = [
 ///
 /// # Errors
 /// When something needs to be done.
-pub fn run(_: &Args, environment: Environment, session: &Session) -> Result<(), CliError> {
+pub fn run(_: &Args, environment: Environment<'_>, session: &Session) -> Result<(), CliError> {
     let facts = Facts::read(session, environment);
     let checks = CHECKS.iter().enumerate();
     let found: Vec<Checked> = checks

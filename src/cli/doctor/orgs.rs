@@ -176,27 +176,35 @@ pub fn contact(facts: &Facts) -> Finding {
     })
 }
 
-/// When a request of an identity provider was last refused.
+/// What each organisation was last refused.
 pub fn refusals(facts: &Facts) -> Finding {
-    if facts.note.is_none() {
-        return Finding::unknown("no server runs that could have refused anything");
-    }
-    match last_refusal(facts) {
-        None => Finding::well("no identity provider was refused anything since the start"),
-        Some((at, ago)) if seconds_between(at, facts.now) <= REFUSAL_SECONDS => {
-            let text = format!("a request of an identity provider was refused {ago}");
-            Finding::note(text, facts.remedy.server_log())
+    each(facts, "there is no organisation", |org| {
+        let name = &org.org.name;
+        let Some(refused) = &org.last_refusal else {
+            return vec![Finding::well(format!("no request of {name} was refused"))];
+        };
+        let (it, ago) = (&refused.refusal, when(refused.refusal.last, facts.now));
+        let often = match it.count {
+            1 => String::new(),
+            count if it.various => {
+                format!(
+                    " ({count} times since {}; this is the last of several that differ)",
+                    it.first
+                )
+            }
+            count => format!(" ({count} times since {})", it.first),
+        };
+        let text = format!(
+            "a request of {name} was last refused {ago}: {}, \"{}\"{often}",
+            it.in_short(),
+            it.detail
+        );
+        if seconds_between(it.last, facts.now) > REFUSAL_SECONDS {
+            return vec![Finding::well(text)];
         }
-        Some((_, ago)) => {
-            Finding::well(format!("a request of an identity provider was last refused {ago}"))
-        }
-    }
-}
-
-/// When that was, as far as the running server knows, and in words.
-fn last_refusal(facts: &Facts) -> Option<(Timestamp, String)> {
-    let at = Timestamp::parse(facts.note.as_ref()?.last_refusal.as_deref()?)?;
-    Some((at, when(at, facts.now)))
+        let log = format!("log {} --refused --since 1d", quoted(name));
+        vec![Finding::note(text, [facts.remedy.plumm(&log)])]
+    })
 }
 
 /// Whether receivers of webhooks are told of changes.

@@ -124,9 +124,10 @@ impl Remedy {
     pub fn unset(&self, variable: &str, of_server: bool) -> String {
         match &self.unit {
             Some(_) if of_server => {
-                self.as_root(&format!("sed -i '/^{variable}=/d' {ENVIRONMENT_FILE}"))
+                let script = quoted(&format!("/^{variable}=/d"));
+                self.as_root(&format!("sed -i {script} {ENVIRONMENT_FILE}"))
             }
-            _ => format!("unset {variable}"),
+            _ => format!("unset {}", quoted(variable)),
         }
     }
 

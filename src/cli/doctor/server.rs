@@ -1,23 +1,23 @@
-//! Checks of the server and its host: does it answer, how is it reached, is the clock right, are
-//! the settings known.
+//! Checks of the server and its host: does it answer, how is it reached, is the clock right.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::words::{DAY, count, seconds_between};
+use crate::cli::healthcheck;
 use crate::cli::text::quoted;
 use crate::scim::datetime::Timestamp;
-use crate::server::probe;
 use crate::server::tls::certificates::Files;
 use crate::server::tls::examined::examine;
 use crate::store::serve_lock::Serving;
 
-/// What begins the names of settings.
-const PREFIX: &str = "PLUMM_";
+/// How long the server may take to say that it is ready.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// How far behind the newest line of the record the clock may be, in seconds.
 const BEHIND_MAX: i64 = 60;
 /// So many requests that a proxy passed on without a token are no accident, when none had one.
@@ -41,34 +41,21 @@ pub fn listening(facts: &Facts) -> Finding {
         Err(error) => return Finding::unknown(error.to_string()),
         Ok(Serving::Here(_)) => {}
     }
-    let Some((address, tls)) = local(facts) else {
+    let Some(url) = facts.note.as_ref().and_then(|it| it.local.as_deref()) else {
         return Finding::unknown(
             "a server runs, and does not say where: it has only just been started, or is older \
              than this program",
         );
     };
-    match probe::ready(address, tls) {
-        Ok(it) if it.status == 200 => {
+    match healthcheck::ask(&format!("{url}{}", healthcheck::PATH), ANSWER_TIME_MAX) {
+        Ok(()) => {
             let process = facts.note.as_ref().map_or(0, |it| it.pid);
-            Finding::well(format!("process {process} answers at {address}"))
+            Finding::well(format!("process {process} answers at {url}"))
         }
-        Ok(it) => Finding::to_do(
-            format!("{address}/readyz answers {}: the server cannot read its database", it.status),
+        Err(reason) => Finding::to_do(
+            format!("a server runs and is not ready: {}", reason.words),
             facts.remedy.server_log().into_iter().chain(facts.remedy.restart()),
         ),
-        Err(error) => Finding::to_do(
-            format!("a server runs and does not answer at {address}: {error}"),
-            facts.remedy.server_log().into_iter().chain(facts.remedy.restart()),
-        ),
-    }
-}
-
-/// Where this host reaches the server, and whether by TLS.
-pub fn local(facts: &Facts) -> Option<(SocketAddr, bool)> {
-    let url = facts.note.as_ref()?.local.as_deref()?;
-    match url.strip_prefix("https://") {
-        Some(it) => Some((it.parse().ok()?, true)),
-        None => Some((url.strip_prefix("http://")?.parse().ok()?, false)),
     }
 }
 
@@ -201,44 +188,6 @@ fn newest(facts: &Facts) -> Option<Timestamp> {
         tokens.chain([it.last_line, Some(it.org.created)])
     });
     times.flatten().max()
-}
-
-/// Whether plumm knows each of the settings that were given.
-pub fn settings(facts: &Facts) -> Finding {
-    let own: Vec<String> = std::env::vars_os()
-        .filter_map(|(name, _)| name.into_string().ok())
-        .filter(|it| it.starts_with(PREFIX))
-        .collect();
-    let of_server = facts.note.as_ref().map(|it| variables_of(it.pid)).unwrap_or_default();
-    let unknown = |of: &[String]| -> Vec<String> {
-        let known = |it: &&String| !facts.variables.contains(it);
-        of.iter().filter(known).cloned().collect()
-    };
-    let mut found: Vec<Finding> = Vec::new();
-    for name in unknown(&own) {
-        let text = format!("{name} is set here, and plumm knows no such setting");
-        found.push(Finding::to_do(text, [facts.remedy.unset(&name, false)]));
-    }
-    for name in unknown(&of_server) {
-        let text = format!("{name} is set for the server, and plumm knows no such setting");
-        let unset = [facts.remedy.unset(&name, true)];
-        found.push(Finding::to_do(text, unset.into_iter().chain(facts.remedy.restart())));
-    }
-    if let Some(error) = &facts.bad_setting {
-        found.push(Finding::to_do(error.clone(), ["env | grep ^PLUMM_".to_owned()]));
-    }
-    let count = count(own.len().max(of_server.len()), "variable");
-    Finding::all(found, Finding::well(format!("{count} set, all known")))
-}
-
-/// The settings that a process was started with, where they may be read.
-fn variables_of(process: u32) -> Vec<String> {
-    let text = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
-    let names = text.split(|it| *it == 0).filter_map(|it| {
-        let name = it.split(|it| *it == b'=').next()?;
-        String::from_utf8(name.to_vec()).ok()
-    });
-    names.filter(|it| it.starts_with(PREFIX)).collect()
 }
 
 #[cfg(test)]

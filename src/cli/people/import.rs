@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::people::judge::{BadRow, Judge, NewAccount, Verdict};
+use crate::cli::people::judge::{BadRow, Creation, Judge, Verdict};
 use crate::cli::people::progress::Progress;
 use crate::cli::people::report::{BAD_ROWS_MAX, Report};
 use crate::cli::people::source::{Format, Row, Rows, Source};
@@ -27,8 +28,6 @@ use crate::store::scratch::Scratch;
 use crate::store::tables::change::Outcome;
 use crate::store::transaction::Write;
 
-/// The resource type that this command is about.
-const USER: &str = "User";
 /// How many rows are judged by one view of the database, and created before the next ones are read.
 const CHUNK_ROWS: usize = 256;
 /// How long one transaction takes, before its commit: others wait as long.
@@ -90,24 +89,33 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         },
     };
     import.check()?;
-    let refused = !import.report.bad.is_empty() && (!args.skip_bad || import.report.cut);
+    let bad = import.report.bad.len();
+    let refused = bad > 0 && (!args.skip_bad || import.report.cut);
     if !refused && !args.dry_run {
         import.create()?;
         let _ = store.checkpoint();
     }
     let report = import.report;
     session.print(&report.answer(!refused))?;
+    if !refused && report.bad.len() > bad {
+        return Err(CliError::Failed(
+            "rows that were good when the file was checked are bad now, because others have \
+             changed accounts meanwhile; they were left out"
+                .to_owned(),
+        ));
+    }
     if !refused {
         return Ok(());
     }
     let number = grouped(report.bad.len() as u64);
+    let was = if args.dry_run { "would be" } else { "was" };
     Err(CliError::Failed(if report.cut {
-        format!("more than {number} rows are bad, so nothing was imported")
+        format!("more than {number} rows are bad, so nothing {was} imported")
     } else {
         let again =
             format!("user import {} {}", quoted(&args.org), quoted(&args.file.to_string_lossy()));
         format!(
-            "of {} rows {number} are bad, so nothing was imported: mend them, or leave them out \
+            "of {} rows {number} are bad, so nothing {was} imported: mend them, or leave them out \
              with `{} --skip-bad`",
             grouped(report.rows),
             session.command(&again)
@@ -205,10 +213,10 @@ impl Import<'_> {
             let judge = |row| self.judge.judge(read, rows, row, None, now);
             chunk.into_iter().map(judge).collect::<Result<Vec<_>, _>>()
         })?;
-        let mut accounts = Vec::new();
+        let mut creations = Vec::new();
         for verdict in verdicts {
             match verdict {
-                Verdict::New(it) => accounts.push(*it),
+                Verdict::New(it) => creations.push(self.judge.creation(*it, now)),
                 Verdict::Exists { differs } => {
                     self.report.exists += 1;
                     self.report.differing += u64::from(differs);
@@ -217,7 +225,7 @@ impl Import<'_> {
                 Verdict::Bad(it) => self.report.bad.push(it),
             }
         }
-        let mut left = accounts.as_slice();
+        let mut left = creations.as_slice();
         while !left.is_empty() {
             let (judge, some) = (&self.judge, left);
             let made = self.store.write(now, |write| make_some(judge, write, rows, some))?;
@@ -251,19 +259,19 @@ fn make_some(
     judge: &Judge,
     write: &Write,
     rows: &Rows,
-    accounts: &[NewAccount],
+    creations: &[Creation],
 ) -> Result<Vec<Made>, CliError> {
     let began = Instant::now();
     let mut made = Vec::new();
-    for account in accounts {
+    for creation in creations {
         if !made.is_empty() && began.elapsed() > HOLD_MAX {
             break;
         }
-        if let Some(bad) = judge.taken_since(write, rows, account)? {
+        if let Some(bad) = judge.taken_since(write, rows, creation)? {
             made.push(Made::Bad(bad));
             continue;
         }
-        made.push(match account.change.make(write)? {
+        made.push(match creation.change.make(write)? {
             Outcome::Made(_) => Made::Created,
             Outcome::Conflict => Made::Exists,
             Outcome::Outdated => {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::activity::deeds;
 use crate::cli::error::CliError;
 use crate::cli::people::columns::Wrong;
 use crate::cli::people::source::{Row, Rows};
@@ -53,14 +54,23 @@ pub enum Verdict {
 /// An account as it will be.
 #[derive(Debug)]
 pub struct NewAccount {
-    /// The change that creates it.
+    draft: Draft,
+    document: Map<String, Value>,
+    /// Whether other accounts must be looked at before it is created.
+    look: bool,
+    number: u64,
+    line: u64,
+}
+
+/// The change that creates an account.
+#[derive(Debug)]
+pub struct Creation {
+    /// The change.
     pub change: Change,
-    /// The row.
-    pub number: u64,
-    /// Its line.
-    pub line: u64,
-    /// The document, where other accounts must be looked at before it is created.
+    /// The document, where other accounts must be looked at before.
     looked: Option<Map<String, Value>>,
+    number: u64,
+    line: u64,
 }
 
 /// A row that is not imported.
@@ -137,19 +147,26 @@ impl<'a> Judge<'a> {
         if look && let Some(error) = self.duplicate(read, &document, &id)? {
             return refused(&error);
         }
+        Ok(Verdict::New(Box::new(NewAccount { draft, document, look, number, line })))
+    }
+
+    /// The change that creates an account, with its line in the record.
+    #[must_use]
+    pub fn creation(&self, account: NewAccount, now: Timestamp) -> Creation {
+        let NewAccount { draft, document, look, number, line } = account;
+        debug_assert!(deeds::find(METHOD, &self.resource_type.name).is_some());
         let line_of_record = OwnedLine {
             org: self.org.key,
             actor: self.actor.clone(),
             method: METHOD.to_owned(),
             resource_type: self.resource_type.name.clone(),
-            resource: id,
+            resource: draft.stored().id.clone(),
             outcome: 201,
-            changes: bounded(Changes::between(&nothing, &document).to_text()),
+            changes: bounded(Changes::between(&Map::new(), &document).to_text()),
         };
         let schemas = (self.org.schemas != 0).then_some(self.org.schemas);
         let change = Change { draft, line: line_of_record, schemas, now };
-        let looked = look.then_some(document);
-        Ok(Verdict::New(Box::new(NewAccount { change, number, line, looked })))
+        Creation { change, looked: look.then_some(document), number, line }
     }
 
     /// Why an account cannot be created any more, in the transaction that would create it.
@@ -160,13 +177,13 @@ impl<'a> Judge<'a> {
         &self,
         read: &Read,
         rows: &Rows,
-        account: &NewAccount,
+        creation: &Creation,
     ) -> Result<Option<BadRow>, CliError> {
-        let Some(document) = &account.looked else { return Ok(None) };
-        let found = self.duplicate(read, document, &account.change.line.resource)?;
+        let Some(document) = &creation.looked else { return Ok(None) };
+        let found = self.duplicate(read, document, &creation.change.line.resource)?;
         Ok(found.map(|error| BadRow {
-            number: account.number,
-            line: account.line,
+            number: creation.number,
+            line: creation.line,
             field: rows.field_of(&error.detail),
             reason: first_sentence(&error.detail).to_owned(),
         }))

@@ -79,7 +79,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         ..Note::default()
     };
     let keeper = NoteKeeper::new(Arc::clone(&store), Arc::clone(&app), note);
-    keeper.publish(certificates.as_deref(), session.now())?;
+    keeper.publish(certificates.as_deref())?;
     let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
     let server = match &certificates {
         Some(it) => Server::start_tls(limits, listener, Arc::clone(&app), Arc::clone(it)),
@@ -110,7 +110,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
             if let Some(it) = &certificates {
                 it.check_for_renewal(now);
             }
-            if let Err(error) = keeper.publish(certificates.as_deref(), now) {
+            if let Err(error) = keeper.publish(certificates.as_deref()) {
                 log::warn!("`plumm status` and `plumm doctor` cannot be told what is new: {error}");
             }
             NOTE_INTERVAL

@@ -34,9 +34,6 @@ pub struct Note {
     pub settings: Option<Settings>,
     /// What came through proxies.
     pub proxied: Proxied,
-    /// When a request of an identity provider was last refused, since the start.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_refusal: Option<String>,
 }
 
 /// The requests of identity providers that proxies have passed on since the start.
@@ -106,15 +103,8 @@ pub struct NoteKeeper {
     store: Arc<Store>,
     app: Arc<App>,
     fixed: Note,
-    last: Mutex<Last>,
-}
-
-/// What was noted last.
-#[derive(Default)]
-struct Last {
-    note: Option<Note>,
-    refused: u64,
-    refusal: Option<Timestamp>,
+    /// What was noted last.
+    last: Mutex<Option<Note>>,
 }
 
 impl NoteKeeper {
@@ -128,18 +118,9 @@ impl NoteKeeper {
     ///
     /// # Errors
     /// Failures of the disk.
-    pub fn publish(
-        &self,
-        certificates: Option<&Certificates>,
-        now: Timestamp,
-    ) -> Result<(), Error> {
+    pub fn publish(&self, certificates: Option<&Certificates>) -> Result<(), Error> {
         let metrics = self.app.metrics();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = metrics.refused_provisioning();
-        if refused > last.refused {
-            (last.refused, last.refusal) = (refused, Some(now));
-            metrics.set_last_refusal(now.nanoseconds() / 1_000_000_000);
-        }
         let expires = certificates.map(Certificates::expires);
         if let Some(seconds) = expires {
             metrics.set_certificate_expiry(seconds);
@@ -153,16 +134,15 @@ impl NoteKeeper {
                 with_token: metrics.proxied_with_token.get(),
                 without_token: metrics.proxied_without_token.get(),
             },
-            last_refusal: last.refusal.map(|it| it.to_string()),
             ..self.fixed.clone()
         };
-        if last.note.as_ref() == Some(&note) {
+        if last.as_ref() == Some(&note) {
             return Ok(());
         }
         let text = serde_json::to_string(&note);
         let text = text.map_err(|it| Error::Invalid(format!("the note of the server: {it}")))?;
         self.store.note_serving(&text)?;
-        last.note = Some(note);
+        *last = Some(note);
         Ok(())
     }
 }

@@ -162,15 +162,20 @@ impl Surroundings {
         Some(format!("{file}, line {line}, speaks of {variable} and says nothing: {words}"))
     }
 
+    /// The lines of the file that say nothing, in words, each with its number.
+    pub fn faults(&self) -> impl Iterator<Item = (String, usize)> {
+        let file = self.file_name();
+        self.file.faults.iter().map(move |it| {
+            (format!("{file}, line {}, is passed over: {}", it.line, it.words), it.line)
+        })
+    }
+
     /// What an operator should know of the file and of the variables: lines that say nothing, names
     /// that nothing knows.
     #[must_use]
     pub fn warnings(&self, table: &[Setting]) -> Vec<String> {
-        let file = self.file_name();
-        let faults = self.file.faults.iter();
-        let faults =
-            faults.map(|it| format!("{file}, line {}, is passed over: {}", it.line, it.words));
         let unknown = names::unknown(self, table);
+        let faults = self.faults().map(|(words, _)| words);
         faults.chain(unknown.iter().map(|it| it.in_words(self))).collect()
     }
 

@@ -53,6 +53,29 @@ pub struct LastBackups {
     pub failed: Option<(Timestamp, Failed)>,
 }
 
+impl LastBackups {
+    /// The same as JSON, as the file has it and `plumm --json status` prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let made = self.made.as_ref().map(|it| {
+            json!({
+                "time": it.time.to_string(),
+                "file": it.file.to_string_lossy(),
+                "bytes": it.bytes,
+                "change": it.change,
+            })
+        });
+        let failed = self.failed.as_ref().map(|(since, it)| {
+            json!({
+                "since": since.to_string(),
+                "time": it.time.to_string(),
+                "reason": it.reason,
+            })
+        });
+        json!({ "made": made, "failed": failed })
+    }
+}
+
 /// What is known of the backups of this database. A file that is not there, or says nothing that
 /// can be read, knows of none.
 #[must_use]
@@ -99,22 +122,7 @@ pub fn note_failed(database: &Path, now: Timestamp, error: &Error) {
 
 fn write(database: &Path, backups: &LastBackups) {
     let database = resolved(database);
-    let made = backups.made.as_ref().map(|it| {
-        json!({
-            "time": it.time.to_string(),
-            "file": it.file.to_string_lossy(),
-            "bytes": it.bytes,
-            "change": it.change,
-        })
-    });
-    let failed = backups.failed.as_ref().map(|(since, it)| {
-        json!({
-            "since": since.to_string(),
-            "time": it.time.to_string(),
-            "reason": it.reason,
-        })
-    });
-    let text = json!({ "backup": { "made": made, "failed": failed } }).to_string();
+    let text = json!({ "backup": backups.to_json() }).to_string();
     if let Err(error) = replace(&database, &text) {
         log::debug!("what became of the backup cannot be noted beside the database: {error}");
     }

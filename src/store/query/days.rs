@@ -127,7 +127,7 @@ impl Read<'_> {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn last_refusal(&self, org: OrgKey) -> Result<i64, Error> {
+    pub fn newest_refusal(&self, org: OrgKey) -> Result<i64, Error> {
         let sql = "SELECT seq FROM refusal WHERE org = ? ORDER BY seq DESC LIMIT 1";
         let mut statement = self.connection.prepare_cached(sql)?;
         Ok(statement.query_row([org.0], |row| row.get(0)).optional()?.unwrap_or(0))

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::scim::filter::comparison::fold;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::resource::{COLUMNS, State, Stored, from_row, state_sql};
+use crate::store::tables::resource::{COLUMNS, State, Stored, from_row, index_sql, state_sql};
 use crate::store::transaction::Read;
 
 /// The longest text that is searched for, in characters.
@@ -204,10 +204,7 @@ impl Finding<'_> {
         let word = self.words.first().map(|it| Value::from(*it).to_string());
         let word = word.map(|it| it.trim_matches('"').to_owned());
         let state = state_sql(self.search.state);
-        let index = match self.search.state {
-            State::Inactive => "INDEXED BY resource_inactive",
-            State::Present | State::Deleted => "",
-        };
+        let index = index_sql(self.search.state);
         let has_word = match word {
             Some(_) => "has_folded(resource.document, ?4)",
             None => "true",
@@ -240,7 +237,7 @@ impl Finding<'_> {
             return Ok(true);
         }
         let sql = format!(
-            "SELECT 1 FROM resource WHERE org = ? AND type = ? AND {state}
+            "SELECT 1 FROM resource {index} WHERE org = ? AND type = ? AND {state}
              ORDER BY seq LIMIT 1 OFFSET ?"
         );
         let mut statement = self.read.connection.prepare_cached(&sql)?;

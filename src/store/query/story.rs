@@ -2,7 +2,7 @@
 //! what happened.
 
 use rusqlite::types::Value as Sql;
-use rusqlite::{Row, params, params_from_iter};
+use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 use serde_json::{Map, Value, json};
 
 use crate::scim::datetime::Timestamp;
@@ -13,22 +13,38 @@ use crate::store::tables::refusal::Refusal;
 use crate::store::tables::resource::is_resource_id;
 use crate::store::transaction::Read;
 
+/// All of a refusal.
+const REFUSED: &str = "SELECT refusal.seq, token.label, refusal.org, refusal.first, refusal.time,
+        refusal.count, refusal.various, refusal.token, refusal.client, refusal.request,
+        refusal.method, refusal.path, refusal.type, refusal.resource, refusal.subject,
+        refusal.status, refusal.scim_type, refusal.detail
+    FROM refusal LEFT JOIN token ON token.id = refusal.token AND token.org = refusal.org";
+
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     /// Of which organisation; all when there is none.
     pub org: Option<OrgKey>,
-    /// About whom; everybody when there is none.
-    pub person: Option<Person>,
+    /// About what; everything when there is none.
+    pub about: Option<About>,
 }
 
-/// An account, or several that had the same name one after the other.
+/// A resource, or several accounts that had the same name one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
+pub struct About {
     /// Its ids.
     pub ids: Vec<String>,
     /// Its userNames, folded: a request that was refused may have had nothing else.
     pub user_names: Vec<String>,
+}
+
+impl About {
+    /// A resource by its id, and by its userName where it has one.
+    #[must_use]
+    pub fn resource(id: &str, user_name: Option<&str>) -> About {
+        let user_names = user_name.iter().map(|it| fold(it).into_owned());
+        About { ids: vec![id.to_owned()], user_names: user_names.collect() }
+    }
 }
 
 /// From which number on, and in which direction.
@@ -96,9 +112,9 @@ impl Read<'_> {
             WHERE log.seq {compared} ?1"
         );
         let limit = Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX));
-        if let Some(person) = &wanted.person {
+        if let Some(about) = &wanted.about {
             // Which lines these are is in the index; only those that are shown are read.
-            values.push(Sql::Text(json!(person.ids).to_string()));
+            values.push(Sql::Text(json!(about.ids).to_string()));
             values.push(limit.clone());
             sql += &format!(
                 " AND log.seq IN (SELECT seq FROM provisioning_log
@@ -108,7 +124,7 @@ impl Read<'_> {
         }
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
-            let column = if wanted.person.is_some() { "+log.org" } else { "log.org" };
+            let column = if wanted.about.is_some() { "+log.org" } else { "log.org" };
             sql += &format!(" AND {column} = ?{}", values.len());
         }
         values.push(limit);
@@ -134,21 +150,14 @@ impl Read<'_> {
     ) -> Result<Vec<Refused>, Error> {
         let (number, compared, order) = from.as_sql();
         let mut values = vec![Sql::Integer(number)];
-        let mut sql = format!(
-            "SELECT refusal.seq, token.label, refusal.org, refusal.first, refusal.time,
-                refusal.count, refusal.various, refusal.token, refusal.client, refusal.request,
-                refusal.method, refusal.path, refusal.type, refusal.resource, refusal.subject,
-                refusal.status, refusal.scim_type, refusal.detail
-            FROM refusal LEFT JOIN token ON token.id = refusal.token AND token.org = refusal.org
-            WHERE refusal.seq {compared} ?1"
-        );
+        let mut sql = format!("{REFUSED} WHERE refusal.seq {compared} ?1");
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
             sql += &format!(" AND refusal.org = ?{}", values.len());
         }
-        if let Some(person) = &wanted.person {
-            values.push(Sql::Text(json!(person.ids).to_string()));
-            values.push(Sql::Text(json!(person.user_names).to_string()));
+        if let Some(about) = &wanted.about {
+            values.push(Sql::Text(json!(about.ids).to_string()));
+            values.push(Sql::Text(json!(about.user_names).to_string()));
             // An organisation has few rows, so they need no further index.
             sql += &format!(
                 " AND (refusal.resource IN (SELECT value FROM json_each(?{}))
@@ -162,6 +171,20 @@ impl Read<'_> {
         let mut statement = self.connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params_from_iter(values), refused)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The newest refusal of an organisation. Whoever reads what is not there was refused nothing.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn last_refusal(&self, org: OrgKey) -> Result<Option<Refused>, Error> {
+        let sql = format!(
+            "{REFUSED} WHERE refusal.org = ?1
+                AND NOT (refusal.status = 404 AND refusal.method IN ('GET', 'HEAD'))
+            ORDER BY refusal.seq DESC LIMIT 1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        Ok(statement.query_row([org.0], refused).optional()?)
     }
 
     /// The numbers of the newest line of the record and of the newest refusal, or 0.
@@ -194,9 +217,9 @@ impl Read<'_> {
         org: OrgKey,
         resource_type: &str,
         name_or_id: &str,
-    ) -> Result<Person, Error> {
+    ) -> Result<About, Error> {
         let folded = fold(name_or_id).into_owned();
-        let mut person = Person::default();
+        let mut person = About::default();
         let found = "SELECT id, user_name FROM resource WHERE org = ?1 AND type = ?2";
         // Each part has an index.
         for (condition, value) in [

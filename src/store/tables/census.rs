@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::resource::{State, state_sql};
+use crate::store::tables::resource::{State, index_sql, state_sql};
 use crate::store::transaction::Read;
 
 /// The counts of an organisation, without deleted resources.
@@ -47,7 +47,8 @@ impl Read<'_> {
             State::Present => self.resource_count(org, resource_type)?,
             State::Inactive | State::Deleted => {
                 let sql = format!(
-                    "SELECT count(*) FROM resource WHERE org = ? AND type = ? AND {}",
+                    "SELECT count(*) FROM resource {} WHERE org = ? AND type = ? AND {}",
+                    index_sql(state),
                     state_sql(state)
                 );
                 let mut statement = self.connection.prepare_cached(&sql)?;

@@ -3,7 +3,6 @@
 pub mod census;
 pub mod change;
 pub mod draft;
-pub mod history;
 pub mod member;
 pub mod org;
 pub mod org_erasure;

@@ -17,7 +17,6 @@ use crate::scim::filter::comparison::fold;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::{Org, OrgKey};
-use crate::store::tables::provisioning_log::ORG;
 use crate::store::tables::resource::{Columns, Stored};
 use crate::store::transaction::{Read, Write};
 
@@ -31,27 +30,55 @@ pub const NAMELESS: &str = "(erased)";
 /// How many rows one change removes at most: some fifty milliseconds.
 const PIECE_ROWS: usize = 500;
 
-/// What goes row by row, after the resources: each statement removes no more than `?2` rows of the
-/// organisation `?1`. The order is that of the references between them.
-const PIECES: [&str; 9] = [
-    "DELETE FROM refusal WHERE seq IN (SELECT seq FROM refusal WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM webhook_delivery WHERE (webhook, number) IN (
-        SELECT webhook_delivery.webhook, webhook_delivery.number
-        FROM webhook JOIN webhook_delivery ON webhook_delivery.webhook = webhook.id
-        WHERE webhook.org = ?1 LIMIT ?2)",
-    "DELETE FROM webhook WHERE id IN (SELECT id FROM webhook WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM email WHERE (org, value, resource) IN (
-        SELECT org, value, resource FROM email WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM resource_count WHERE org = ?1 AND ?2 > 0",
-    "DELETE FROM resource_type WHERE (org, name) IN (
-        SELECT org, name FROM resource_type WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM schema WHERE (org, urn) IN (
-        SELECT org, urn FROM schema WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE org = ?1 LIMIT ?2)",
-    "DELETE FROM provisioning_log WHERE seq IN (
-        SELECT seq FROM provisioning_log
-        WHERE org = ?1 AND NOT (type = 'Organization' AND method = 'delete') LIMIT ?2)",
+/// What goes row by row, after the resources, in the order of the references between them.
+const PIECES: [Piece; 9] = [
+    Piece::of_org("refusal", "seq"),
+    Piece {
+        table: "webhook_delivery",
+        key: "webhook, number",
+        rows: "webhook IN (SELECT id FROM webhook WHERE org = ?1)",
+    },
+    Piece::of_org("webhook", "id"),
+    Piece::of_org("email", "org, value, resource"),
+    Piece::of_org("resource_count", "org, type"),
+    Piece::of_org("resource_type", "org, name"),
+    Piece::of_org("schema", "org, urn"),
+    Piece::of_org("token", "id"),
+    Piece {
+        table: "provisioning_log",
+        key: "seq",
+        rows: "org = ?1 AND NOT (type = 'Organization' AND method = 'delete')",
+    },
 ];
+
+/// The rows of an organisation in one table.
+struct Piece {
+    table: &'static str,
+    /// The columns that tell its rows apart.
+    key: &'static str,
+    /// Which rows go, of the organisation `?1`.
+    rows: &'static str,
+}
+
+impl Piece {
+    const fn of_org(table: &'static str, key: &'static str) -> Piece {
+        Piece { table, key, rows: "org = ?1" }
+    }
+
+    /// Removes no more than `?2` of them.
+    fn removal(&self) -> String {
+        let Piece { table, key, rows } = self;
+        format!(
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE {rows} LIMIT ?2)"
+        )
+    }
+
+    /// Whether there is one.
+    fn exists(&self) -> String {
+        let Piece { table, rows, .. } = self;
+        format!("EXISTS (SELECT 1 FROM {table} WHERE {rows})")
+    }
+}
 
 /// What an organisation has, for who is to decide whether it goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,11 +171,11 @@ impl Write<'_> {
     pub fn erase_piece(&self, org: OrgKey) -> Result<usize, Error> {
         let mut left = PIECE_ROWS;
         self.erase_resources(org, &mut left)?;
-        for sql in PIECES {
+        for piece in PIECES {
             if left == 0 {
                 break;
             }
-            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut statement = self.connection.prepare_cached(&piece.removal())?;
             left = left.saturating_sub(statement.execute(params![org.0, count(left)])?);
         }
         Ok(PIECE_ROWS - left)
@@ -221,17 +248,12 @@ impl Store {
 
 fn end(connection: &mut Connection, org: OrgKey, now: Timestamp) -> Result<bool, Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let sql = "SELECT EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NULL)
-        OR EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM email WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM resource_count WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM resource_type WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM schema WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM token WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM webhook WHERE org = ?1)
-        OR EXISTS (SELECT 1 FROM provisioning_log
-            WHERE org = ?1 AND NOT (type = ?2 AND method = ?3))";
-    if transaction.query_row(sql, params![org.0, ORG, DELETE], |row| row.get(0))? {
+    // Each of the two has an index of its own.
+    let resources = "EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NULL)
+        OR EXISTS (SELECT 1 FROM resource WHERE org = ?1 AND deleted IS NOT NULL)";
+    let pieces = PIECES.iter().map(Piece::exists).collect::<Vec<_>>().join(" OR ");
+    let sql = format!("SELECT {resources} OR {pieces}");
+    if transaction.query_row(&sql, [org.0], |row| row.get(0))? {
         return Ok(false);
     }
     let sql = "INSERT INTO org (name, name_folded, active, username_format, identity_changes,
@@ -248,4 +270,34 @@ fn end(connection: &mut Connection, org: OrgKey, now: Timestamp) -> Result<bool,
 
 fn count(of: usize) -> i64 {
     i64::try_from(of).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::open::Open;
+
+    #[test]
+    fn every_table_with_rows_of_organisations_is_a_piece() {
+        let folder = std::env::temp_dir().join(format!("plumm-pieces-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = Store::open(&folder.join("plumm.db"), Open::Create).unwrap();
+        let sql = "SELECT sqlite_schema.name FROM sqlite_schema
+            JOIN pragma_table_info(sqlite_schema.name) AS of
+            WHERE sqlite_schema.type = 'table' AND of.name = 'org'";
+        let found = store.read(|read| -> Result<Vec<String>, Error> {
+            let mut statement = read.connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        });
+        let found = found.unwrap();
+        drop(store);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(found.len() >= 9, "{found:?}");
+        for table in found {
+            // Resources go with what hangs on each, before the pieces.
+            let is_piece = table == "resource" || PIECES.iter().any(|it| it.table == table);
+            assert!(is_piece, "an organisation that is erased leaves rows in the table {table}");
+        }
+    }
 }

@@ -65,6 +65,16 @@ pub struct Refusal {
     pub detail: String,
 }
 
+impl Refusal {
+    /// What was refused and how, without a word about a person: `400 invalidValue POST
+    /// /scim/v2/Users`.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let scim_type = self.scim_type.as_ref().map(|it| format!(" {it}")).unwrap_or_default();
+        format!("{}{scim_type} {} {}", self.status, self.method, self.path)
+    }
+}
+
 /// Text cut to so many bytes, between two characters.
 #[must_use]
 pub fn cut(text: &str, bytes: usize) -> String {
@@ -174,15 +184,6 @@ impl Write<'_> {
         let sql = format!("DELETE FROM refusal WHERE seq IN ({OLD_ROWS})");
         let values = params![before.nanoseconds(), TRIM_ROWS];
         Ok(self.connection.prepare_cached(&sql)?.execute(values)? as i64 == TRIM_ROWS)
-    }
-
-    /// Removes all rows of an organisation.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn forget_refusals(&self, org: OrgKey) -> Result<(), Error> {
-        self.connection.prepare_cached("DELETE FROM refusal WHERE org = ?")?.execute([org.0])?;
-        Ok(())
     }
 
     /// Removes the rows about resources of a type.

@@ -194,15 +194,22 @@ impl Read<'_> {
         name_or_id: &str,
         state: State,
     ) -> Result<Option<Stored>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM resource
-             WHERE org = ? AND type = ? AND (id = ? OR user_name = ?) AND {}
-             ORDER BY (id = ?) DESC, deleted DESC LIMIT 1",
-            state_sql(state)
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let values = params![org.0, resource_type, name_or_id, fold(name_or_id), name_or_id];
-        Ok(statement.query_row(values, from_row).optional()?)
+        // One query for both would read every account.
+        for (column, value) in [("id", Cow::Borrowed(name_or_id)), ("user_name", fold(name_or_id))]
+        {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM resource
+                 WHERE org = ? AND type = ? AND {column} = ? AND {}
+                 ORDER BY deleted DESC LIMIT 1",
+                state_sql(state)
+            );
+            let mut statement = self.connection.prepare_cached(&sql)?;
+            let values = params![org.0, resource_type, value];
+            if let Some(found) = statement.query_row(values, from_row).optional()? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The resources of this displayName, in any letter case, or the one with this id; at most
@@ -259,7 +266,8 @@ impl Read<'_> {
         mut each: impl FnMut(Stored) -> Result<(), E>,
     ) -> Result<(), E> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM resource WHERE org = ? AND type = ? AND {} ORDER BY seq",
+            "SELECT {COLUMNS} FROM resource {} WHERE org = ? AND type = ? AND {} ORDER BY seq",
+            index_sql(state),
             state_sql(state)
         );
         let mut statement = self.connection.prepare_cached(&sql).map_err(Error::from)?;
@@ -377,6 +385,15 @@ impl Columns {
             display: text("displayName").map(str::to_owned),
             emails: values.map(|it| fold(it).into_owned()).collect(),
         }
+    }
+}
+
+/// The index of a state that few are in. For the order alone SQLite would read all others, too.
+pub(crate) fn index_sql(state: State) -> &'static str {
+    match state {
+        State::Inactive => "INDEXED BY resource_inactive",
+        State::Deleted => "INDEXED BY resource_deleted",
+        State::Present => "",
     }
 }
 

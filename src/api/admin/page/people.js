@@ -1,6 +1,6 @@
 // People: found as one types, and one of them.
 
-import { entry } from "./activity.js";
+import { by, entry } from "./activity.js";
 import { get, post } from "./ask.js";
 import { confirmed, empty, field, h, moment, problem, say, select, table, time } from "./make.js";
 
@@ -112,8 +112,7 @@ export async function person({ content, signal, name, id }) {
 
 function because({ because: it }) {
   if (!it.deed) return "the account is inactive, and the record does not go back to when that was done";
-  const label = it.by?.match(/^token (.*) \([^()]*\)$/)?.[1] ?? it.by;
-  return `${it.deed}${label ? ` by ${label}` : ""}${it.time ? ` ${moment(it.time)}` : ""}`;
+  return `${it.deed}${it.by ? ` by ${by(it.by)}` : ""}${it.time ? ` ${moment(it.time)}` : ""}`;
 }
 
 // Every value, by the name of its attribute.
