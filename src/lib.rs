@@ -108,7 +108,10 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         what every request goes through
+//! app/mod.rs                     what every request goes through
+//! app/answer.rs                  an answer with the memory that it takes
+//! app/parts.rs                   further parts of an answer that is longer than memory
+//! app/refused.rs                 what is kept of requests that were refused
 //! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
@@ -141,6 +144,8 @@
 //! api/scim/members.rs            the members of a group as a request changes them
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
+//! api/scim/page.rs               a page of a list: judged, read and printed
+//! api/scim/long_page.rs          the rest of a page that is longer than what is read at once
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
 //! api/scim/cursor.rs             where a page ended, as text for the client
 //! api/scim/render.rs             resources as answers

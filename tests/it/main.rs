@@ -28,6 +28,7 @@ mod listing;
 mod locks;
 mod log_format;
 mod login;
+mod long_answers;
 mod monitoring;
 mod near_forms;
 mod openapi;
