@@ -70,10 +70,10 @@ class Document:
                         count += 1
         return count
 
-    def check_answer(self, path, answer, body):
+    def check_answer(self, path, answer, body, method="GET"):
         status = str(answer.status)
-        at = (path, status)
-        described = self.text["paths"][path]["get"]["responses"]
+        at = (method.lower(), path, status)
+        described = self.text["paths"][path][method.lower()]["responses"]
         assert status in described, (at, body)
         response = self.resolved(described[status])
         for name, header in response.get("headers", {}).items():
@@ -95,10 +95,10 @@ class Document:
         self.played.add(at)
 
     def not_played(self):
-        for path, _, operation in self.operations():
+        for path, method, operation in self.operations():
             for status in operation["responses"]:
-                if status not in NOT_PLAYED and (path, status) not in self.played:
-                    yield path, status
+                if status not in NOT_PLAYED and (method, path, status) not in self.played:
+                    yield method, path, status
 
 
 def closed(value):
@@ -118,10 +118,13 @@ class Application:
 
     def __init__(self, address, document, tokens):
         self.address, self.document, self.tokens = address, document, tokens
+        self.status, self.tag = 0, ""
 
-    def ask(self, scope, path, expected, fields=None, query=None, **values):
-        """Asks as a token of this scope; what comes must be described."""
-        target = path
+    def ask(self, scope, path, expected, fields=None, query=None, body=None, target=None, **values):
+        """Asks as a token of this scope, by POST where there is a body; what comes must be described."""
+        method = "GET" if body is None else "POST"
+        sent = b"" if body is None else json.dumps(body).encode()
+        target = target or path
         for name, value in values.items():
             target = target.replace("{" + name + "}", urllib.parse.quote(value, safe=""))
         if query:
@@ -130,17 +133,20 @@ class Application:
         given = [*(fields or {}).items()] + [("Authorization", f"Bearer {it}") for it in [token] if it]
         connection = http.client.HTTPConnection(*self.address, timeout=SECONDS_MAX)
         try:
-            connection.putrequest("GET", target)
+            connection.putrequest(method, target)
+            if sent:
+                connection.putheader("Content-Length", str(len(sent)))
             for name, value in given + ([given[-1]] if expected == "two tokens" else []):
                 connection.putheader(name, value)
-            connection.endheaders()
+            connection.endheaders(sent or None)
             answer = connection.getresponse()
             body = answer.read()
         finally:
             connection.close()
         status = 400 if expected == "two tokens" else expected
-        assert answer.status == status, (target, answer.status, body)
-        self.document.check_answer(path, answer, body)
+        self.status, self.tag = answer.status, answer.getheader("ETag", "")
+        assert answer.status in (status if isinstance(status, set) else {status}), (target, answer.status, body)
+        self.document.check_answer(path, answer, body, method)
         return json.loads(body) if body[:1] == b"{" else body.decode()
 
 
@@ -201,6 +207,39 @@ def play(app, scim, support):
     return len(told)
 
 
+def play_page(app, scim, support):
+    """The page, and what it reads."""
+    for path, at in (("/admin", "/admin/"), ("/admin/{file}", "/admin/page.css")):
+        app.ask("", path, 200, target=at)
+        app.ask("", path, 304, {"If-None-Match": app.tag}, target=at)
+    app.ask("", "/admin", 308)
+    app.ask("", "/admin/{file}", 404, file="nothing")
+
+    made = app.ask("admin", "/admin/api/tokens", 201, body={"label": "made", "scope": "scim", "expires": 9})
+    eve = scim.call("POST", "/Users", user("eve@example.com", "Boss"), [201])[1]
+    gone = scim.call("POST", "/Users", user("gone@example.com", "Boss"), [201])[1]
+    scim.call("DELETE", f"/Users/{gone['id']}", None, [204])
+    crew = scim.call("POST", "/Groups", {"schemas": [GROUP], "displayName": "C", "members": [{"value": eve["id"]}]},
+                     [201])[1]
+    hook = support("webhook", "add", "acme", "http://127.0.0.1:9/nobody")["id"]
+    ids = {"groups": crew["id"], "tokens": made["id"], "users": eve["id"], "webhooks": hook}
+    for path, method, _ in list(app.document.operations()):
+        if not path.startswith("/admin/api"):
+            continue
+        body = ({"from": 1} if path.endswith("replay") else {}) if method == "post" else None
+        for scope, status in (("", 401), ("scim", 403), ("slow", 429), ("read", "two tokens")):
+            app.ask(scope, path, status, id="x", body=body)
+        if "{id}" in path:
+            app.ask("admin", path, 404, id="x", body=body)
+            app.ask("admin", path, 200, id=ids[path.split("/")[3]], body=body)
+        elif method == "get":
+            app.ask("admin", path, 200)
+        if path.endswith("activate"):
+            app.ask("admin", path, 409, id=gone["id"], body={})
+    while app.status != 409:
+        app.ask("admin", "/admin/api/tokens", {201, 409}, body={})
+
+
 def main():
     binary = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
@@ -227,6 +266,7 @@ def main():
             app = Application(server.address, document, tokens)
             app.ask("slow", "/metrics", 403)
             events = play(app, Client(server.address, tokens["scim"]), support)
+            play_page(app, Client(server.address, tokens["scim"]), support)
             # As if the lines of the log were a year old.
             with sqlite3.connect(database) as file:
                 file.execute("UPDATE org SET trimmed = 3 WHERE name = 'acme'")

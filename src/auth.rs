@@ -232,6 +232,13 @@ impl fmt::Debug for Auth {
 }
 
 impl Auth {
+    /// When a token was last used: what its row says, or what is not yet written there.
+    #[must_use]
+    pub fn last_used(&self, token: &Token) -> Option<Timestamp> {
+        let verified = lock(&self.verified);
+        token.last_used.max(verified.get(&token.id).and_then(|it| it.used))
+    }
+
     /// Who sent a request with this `Authorization` header.
     ///
     /// # Errors

@@ -29,7 +29,6 @@
 //! cli/schema.rs                  `plumm schema`
 //! cli/resource_type.rs           `plumm resource-type`
 //! cli/webhook/mod.rs             `plumm webhook`
-//! cli/webhook/recorded.rs        what the record of changes says of an endpoint
 //! cli/webhook/shown.rs           endpoints and deliveries, as commands show them
 //! cli/people/mod.rs              accounts as a file
 //! cli/people/import.rs           people of a file become accounts
@@ -179,6 +178,16 @@
 //! api/access/login.rs            may this person log in?
 //! api/access/check.rs            may this request pass? a reverse proxy asks
 //! api/access/changes.rs          the change feed
+//! api/admin/mod.rs               whoever looks after an organisation in a browser: /admin
+//! api/admin/files.rs             the files of the page
+//! api/admin/parameters.rs        what its requests say
+//! api/admin/overview.rs          how it goes with the organisation
+//! api/admin/people.rs            people found, one person, login by hand
+//! api/admin/groups.rs            groups found, and one with its members
+//! api/admin/activity.rs          changes and refusals, page by page and as they come
+//! api/admin/tokens.rs            API tokens listed, made and revoked
+//! api/admin/webhooks.rs          endpoints of webhooks, their deliveries, replay
+//! api/admin/setup.rs             how far the identity provider is set up
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
 //! api/operations/metrics.rs      /metrics
@@ -229,6 +238,12 @@
 //! activity/story.rs              in the order of time, page by page
 //! activity/deeds.rs              what commands do, each with its words
 //! activity/words.rs              each entry in words, and as JSON
+//! activity/login.rs              whether a person may log in, and why
+//!
+//! by_hand/mod.rs                 what people change by hand, and its line in the record
+//! by_hand/login.rs               login taken away or given back
+//! by_hand/token.rs               API tokens made and revoked
+//! by_hand/webhook.rs             endpoints of webhooks as people see and change them
 //!
 //! outbox/mod.rs                  the provisioning log as an outbox, for feed and webhooks
 //! outbox/reader.rs               lines of the log become events with what they are about
@@ -290,6 +305,8 @@
 //! store/query/listing.rs         pages of lists
 //! store/query/search.rs          accounts and groups found by parts of their names
 //! store/query/near.rs            names that are near to one that nobody has
+//! store/query/directory.rs       accounts and groups in the order of their names
+//! store/query/days.rs            how much happened on each day, and how far a provider has come
 //! store/query/long_reads.rs      few long reads at once, so that short ones never wait for them
 //! store/query/selective.rs       what an index does for a condition
 //! store/query/sort_sql.rs        what a list is sorted by, as SQL
@@ -319,6 +336,7 @@ pub mod activity;
 pub mod api;
 pub mod app;
 pub mod auth;
+pub mod by_hand;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,6 +1,7 @@
 //! What happened, as one story: changes, and requests that were refused.
 
 pub mod deeds;
+pub mod login;
 pub mod story;
 pub mod words;
 

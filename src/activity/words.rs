@@ -54,6 +54,15 @@ impl Entry {
         }
     }
 
+    /// The same for a program.
+    #[must_use]
+    pub fn by(&self) -> Value {
+        match &self.happened {
+            Happened::Change(it) => by_change(it).to_json(),
+            Happened::Refusal(it) => by_refusal(it).to_json(),
+        }
+    }
+
     /// One word for what happened, for programs and filters.
     #[must_use]
     pub fn action(&self) -> &'static str {
@@ -73,7 +82,7 @@ impl Entry {
                 "time": it.time.to_string(),
                 "org": self.org(),
                 "action": self.action(),
-                "by": by_change(it).to_json(),
+                "by": self.by(),
                 "client": by_change(it).client(),
                 "request": it.request,
                 "method": it.method,
@@ -84,13 +93,13 @@ impl Entry {
                 "reason": it.reason,
                 "text": self.sentence(),
             }),
-            Happened::Refusal(refused @ Refused { seq, refusal, .. }) => json!({
+            Happened::Refusal(Refused { seq, refusal, .. }) => json!({
                 "kind": "refusal",
                 "number": seq,
                 "time": refusal.last.to_string(),
                 "org": self.org(),
                 "action": self.action(),
-                "by": by_refusal(refused).to_json(),
+                "by": self.by(),
                 "client": refusal.client,
                 "request": refusal.request,
                 "method": refusal.method,

@@ -11,7 +11,7 @@ use crate::api::pages::Pages;
 use crate::api::refused::{Noted, subject_of};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
-use crate::auth::Principal;
+use crate::auth::{Auth, Principal};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::memory::{Memory, Taken};
@@ -82,6 +82,8 @@ impl fmt::Debug for dyn Rest {
 pub struct Context<'a> {
     /// The store.
     pub store: &'a Store,
+    /// Who knows when tokens were last used.
+    pub auth: &'a Auth,
     /// The view in which the token was read, while nobody has read anything else, and the number
     /// of the organisation's last change in it where that was read too.
     pub open: Cell<Option<(OpenRead<'a>, Option<i64>)>>,

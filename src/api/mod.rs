@@ -1,10 +1,11 @@
 //! Every route plumm has, in one table. Who asks decides the room: the identity provider, the
-//! application, or whoever runs the server.
+//! application, whoever looks after an organisation, or whoever runs the server.
 //!
 //! The router, the `Allow` field of a 405, the route names of the metrics and the answers that say
 //! what there is instead of an unknown path are all made from this table.
 
 pub mod access;
+pub mod admin;
 pub mod body;
 pub mod context;
 pub mod failure;
@@ -16,6 +17,7 @@ pub mod scim;
 pub mod waiting;
 
 use crate::api::access::{changes, check, login};
+use crate::api::admin::{activity, files, groups, overview, people, setup, tokens, webhooks};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::operations::{health, metrics, openapi};
@@ -31,9 +33,11 @@ use crate::store::tables::token::Scope;
 pub enum Handler {
     /// Needs no token and no organisation; has the URL of `/scim/v2` as the client sees it.
     Open(fn(&Store, &str) -> Result<Response, Failure>),
+    /// Needs no token, and of the path the last segment behind the room, if there is one: a file.
+    File(fn(&Request, &str) -> Result<Response, Failure>),
     /// Needs nothing of the path.
     Fixed(fn(&Context, &Request) -> Result<Response, Failure>),
-    /// Needs the last segment of the path: a name.
+    /// Needs the segment of the path that the pattern has in braces: a name.
     Named(fn(&Context, &Request, &str) -> Result<Response, Failure>),
     /// Lists resources of the type in the path, or of all types where the path has none.
     List(fn(&Context, &[&ResourceType], &Request) -> Result<Response, Failure>),
@@ -110,6 +114,7 @@ pub const ROOMS: &[Room] = &[
         quick: true,
         long: &["changes"],
     },
+    Room { first: "admin", guard: "/admin/api", scopes: ADMIN, no_store: true, ..OPEN },
     Room { first: "metrics", no_store: true, ..OPEN },
     // It says the host that the client has named.
     Room { first: "openapi.json", no_store: true, ..OPEN },
@@ -175,6 +180,26 @@ pub const ROUTES: &[Route] = &[
         label: "/access/v1/changes",
         ..access("/access/v1/changes", Handler::Fixed(changes::list))
     },
+    // Whoever looks after the organisation, in a browser.
+    admin("GET", "/admin/api/overview", Handler::Fixed(overview::get)),
+    admin("GET", "/admin/api/users", Handler::Fixed(people::list)),
+    admin("GET", "/admin/api/users/{id}", Handler::Named(people::get)),
+    admin("POST", "/admin/api/users/{id}/deactivate", Handler::Named(people::deactivate)),
+    admin("POST", "/admin/api/users/{id}/activate", Handler::Named(people::activate)),
+    admin("GET", "/admin/api/groups", Handler::Fixed(groups::list)),
+    admin("GET", "/admin/api/groups/{id}", Handler::Named(groups::get)),
+    admin("GET", "/admin/api/activity", Handler::Fixed(activity::list)),
+    admin("GET", "/admin/api/tokens", Handler::Fixed(tokens::list)),
+    admin("POST", "/admin/api/tokens", Handler::Fixed(tokens::create)),
+    admin("POST", "/admin/api/tokens/{id}/revoke", Handler::Named(tokens::revoke)),
+    admin("GET", "/admin/api/webhooks", Handler::Fixed(webhooks::list)),
+    admin("GET", "/admin/api/webhooks/{id}", Handler::Named(webhooks::get)),
+    admin("POST", "/admin/api/webhooks/{id}/enable", Handler::Named(webhooks::enable)),
+    admin("POST", "/admin/api/webhooks/{id}/disable", Handler::Named(webhooks::disable)),
+    admin("POST", "/admin/api/webhooks/{id}/replay", Handler::Named(webhooks::replay)),
+    admin("GET", "/admin/api/setup", Handler::Fixed(setup::get)),
+    Route { label: "/admin", ..open("/admin", Handler::File(files::file)) },
+    Route { label: "/admin", ..open("/admin/{file}", Handler::File(files::file)) },
     Route {
         method: "GET",
         path: "/metrics",
@@ -206,6 +231,10 @@ const fn scim_scopes(method: &str, handler: Handler) -> &'static [Scope] {
 
 const fn access(path: &'static str, handler: Handler) -> Route {
     Route { method: "GET", path, scopes: ACCESS, label: "/access", handler }
+}
+
+const fn admin(method: &'static str, path: &'static str, handler: Handler) -> Route {
+    Route { method, path, scopes: ADMIN, label: "/admin/api", handler }
 }
 
 const fn open(path: &'static str, handler: Handler) -> Route {

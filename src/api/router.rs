@@ -115,9 +115,16 @@ impl Located {
         base_url: impl FnOnce() -> String,
     ) -> Option<Result<Response, Failure>> {
         let fit = self.fit()?;
-        let Handler::Open(_) = fit.rows().next()?.handler else { return None };
+        let is_open = matches!(fit.rows().next()?.handler, Handler::Open(_) | Handler::File(_));
+        if !is_open {
+            return None;
+        }
         Some(fit.row(self.room, &request.method).and_then(|it| match it.handler {
             Handler::Open(answer) => answer(store, &base_url()),
+            Handler::File(answer) => {
+                let name = self.segments.get(1).map_or("", String::as_str);
+                answer(request, name)
+            }
             _ => Err(nothing_here(request, None).into()),
         }))
     }
@@ -251,8 +258,9 @@ fn answer(
     let wrong_row = || Failure::from(nothing_here(request, None));
     match row.handler {
         Handler::Open(answer) => answer(context.store, context.base_url),
+        Handler::File(answer) => answer(request, last),
         Handler::Fixed(answer) => answer(context, request),
-        Handler::Named(answer) => answer(context, request, last),
+        Handler::Named(answer) => answer(context, request, named(fit.pattern, path)),
         Handler::List(answer) => match fit.resource_type {
             Some(it) => answer(context, &[it], request),
             None => answer(context, &context.definitions.all_types(), request),
@@ -264,6 +272,19 @@ fn answer(
             answer(context, fit.resource_type.ok_or_else(wrong_row)?, request, last)
         }
     }
+}
+
+/// The segment that the pattern has in braces: most often the last one.
+fn named<'p>(pattern: &str, path: &[&'p str]) -> &'p str {
+    let last = || path.len().saturating_sub(1);
+    let at = match pattern.ends_with('}') {
+        true => last(),
+        false => {
+            let mut segments = pattern.split('/').filter(|it| !it.is_empty());
+            segments.position(|it| it.starts_with('{')).unwrap_or_else(last)
+        }
+    };
+    path.get(at).copied().unwrap_or_default()
 }
 
 /// The pattern that this path has. Without definitions, every segment is the endpoint of a type.

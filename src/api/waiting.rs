@@ -31,6 +31,8 @@ pub struct Wait {
     pub org: OrgKey,
     /// whose number is greater than this,
     pub after: i64,
+    /// or a refusal behind this one, for who wants to know of these too,
+    pub refusal: Option<i64>,
     /// for so long.
     pub time: Duration,
 }
@@ -72,6 +74,7 @@ struct State {
 struct Waiter {
     org: OrgKey,
     after: i64,
+    refusal: Option<i64>,
     end: Option<End>,
 }
 
@@ -79,6 +82,12 @@ impl Default for Waiting {
     fn default() -> Waiting {
         let most = AtomicUsize::new(WAITING_MAX);
         Waiting { most, state: Mutex::default(), changed: Condvar::new() }
+    }
+}
+
+impl Wait {
+    fn waiter(self) -> Waiter {
+        Waiter { org: self.org, after: self.after, refusal: self.refusal, end: None }
     }
 }
 
@@ -107,7 +116,7 @@ impl Waiting {
         }
         let id = state.next_id;
         state.next_id += 1;
-        state.waiters.insert(id, Waiter { org: wait.org, after: wait.after, end: None });
+        state.waiters.insert(id, wait.waiter());
         if state.waiters.len() > most {
             self.changed.notify_all();
         }
@@ -164,18 +173,27 @@ impl Waiting {
 
     /// Ends the waits of those for whom there is a change.
     fn look(&self, store: &Store) -> Result<(), Error> {
-        let mut newest: HashMap<OrgKey, i64> =
-            self.state().waiters.values().map(|it| (it.org, 0)).collect();
+        let mut newest: HashMap<OrgKey, (i64, Option<i64>)> = HashMap::new();
+        for it in self.state().waiters.values() {
+            let (_, refusal) = newest.entry(it.org).or_default();
+            *refusal = refusal.or(it.refusal.map(|_| 0));
+        }
         store.read(|tx| {
-            newest.iter_mut().try_for_each(|(org, it)| {
-                *it = tx.last_change(*org)?;
+            newest.iter_mut().try_for_each(|(org, (change, refusal))| {
+                *change = tx.last_change(*org)?;
+                if let Some(it) = refusal {
+                    *it = tx.newest_refusal(*org)?;
+                }
                 Ok::<_, Error>(())
             })
         })?;
         let mut state = self.state();
         let mut ended = false;
         for it in state.waiters.values_mut().filter(|it| it.end.is_none()) {
-            if newest.get(&it.org).is_some_and(|newest| *newest > it.after) {
+            let is_new = |(change, refusal): &(i64, Option<i64>)| {
+                *change > it.after || it.refusal.is_some_and(|it| refusal.is_some_and(|n| n > it))
+            };
+            if newest.get(&it.org).is_some_and(is_new) {
                 it.end = Some(End::Changed);
                 ended = true;
             }

@@ -27,7 +27,7 @@ use crate::clock::{Clock, Steadiness};
 use crate::config::Config;
 use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
-use crate::http::request::{Method, Request};
+use crate::http::request::{Method, Request, shown_path};
 use crate::http::response::Response;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -384,6 +384,7 @@ impl App {
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
+            auth: &self.auth,
             open: Cell::new(Some(view).filter(|_| located.reads(&request.method))),
             change: None,
             bookmarks: &self.bookmarks,
@@ -515,21 +516,10 @@ fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
     response
 }
 
-/// The path as the log may have it: who is asked about at login is personal data, and a token that
-/// someone pasted into the URL is a secret.
-fn shown_path(path: &str) -> &str {
-    let path = path.find("plm").map_or(path, |at| &path[..at + 3]);
-    let first = path.trim_start_matches('/');
-    match path.find("/users/") {
-        Some(at) if first.starts_with("access") => &path[..at + 7],
-        // Perhaps the same in other letters.
-        _ if !first.starts_with("scim") => &path[..path.find('%').unwrap_or(path.len())],
-        _ => path,
-    }
-}
-
 /// The answer with the fields that keep it out of caches and browsers from guessing.
 fn with_safety(mut response: Response, no_store: bool, secure: bool) -> Response {
+    // What says itself how long it may be kept is no answer about anybody.
+    let no_store = no_store && response.header("Cache-Control").is_none();
     let mut add = |name, value: &str| response.headers.push((name, value.to_owned()));
     add("X-Content-Type-Options", "nosniff");
     if no_store {

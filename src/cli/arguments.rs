@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use crate::by_hand::{REASON_CHARS_MAX, checked_text};
 use crate::cli::error::CliError;
 use crate::cli::text::printable;
 use crate::store::query::search::TEXT_CHARS_MAX as SEARCH_CHARS_MAX;
@@ -13,8 +14,6 @@ use crate::store::query::search::TEXT_CHARS_MAX as SEARCH_CHARS_MAX;
 /// What stands for standard input where a file is read.
 const STDIN: &str = "-";
 
-/// The longest reason, in characters.
-pub const REASON_CHARS_MAX: usize = 500;
 /// The longest list that a command can be asked for.
 const LIMIT_MAX: usize = 10_000_000;
 
@@ -68,21 +67,6 @@ pub fn search(text: &str) -> Result<String, String> {
 pub fn days(text: &str, max: u32) -> Result<u32, String> {
     let days = text.parse().ok().filter(|it| (1..=max).contains(it));
     days.ok_or_else(|| format!("it must be a number of days from 1 to {max}"))
-}
-
-/// Checks a name or a label: trimmed, within a length, no control characters.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn checked_text(text: &str, chars_max: usize) -> Result<String, String> {
-    let text = text.trim();
-    if text.chars().any(char::is_control) {
-        return Err("it contains a line break or another control character".to_owned());
-    }
-    if text.chars().count() > chars_max {
-        return Err(format!("it is longer than {chars_max} characters"));
-    }
-    Ok(text.to_owned())
 }
 
 /// What messages call a file that is read.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
@@ -15,8 +16,7 @@ use crate::store::copies::last_backup;
 use crate::store::copies::restore;
 use crate::store::error::Error;
 
-/// The resource types that a report counts.
-const USER: &str = "User";
+/// The other resource type that a report counts.
 const GROUP: &str = "Group";
 
 /// What to back up to.

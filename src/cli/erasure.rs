@@ -2,9 +2,10 @@
 
 use serde_json::Map;
 
+use crate::by_hand::Deed;
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record_because, record_purge};
+use crate::cli::record::{record_because, record_purge};
 use crate::cli::session::Session;
 use crate::store::Store;
 use crate::store::error::Error;

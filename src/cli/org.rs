@@ -4,10 +4,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
-use crate::cli::arguments::{Why, checked_text};
+use crate::by_hand::{Deed, checked_text};
+use crate::cli::arguments::Why;
 use crate::cli::error::CliError;
 use crate::cli::org_deletion;
-use crate::cli::record::{Deed, record, record_because};
+use crate::cli::record::{record, record_because};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{quoted, table};
 use crate::scim::filter::comparison::same;

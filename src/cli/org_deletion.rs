@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 
+use crate::by_hand::Deed;
 use crate::cli::error::CliError;
-use crate::cli::record::{Deed, record_because};
+use crate::cli::record::record_because;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::quoted;
 use crate::store::Store;

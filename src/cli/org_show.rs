@@ -4,12 +4,13 @@ use serde_json::{Value, json};
 
 use crate::activity::Entry;
 use crate::activity::story;
+use crate::by_hand::token::as_json;
+use crate::by_hand::webhook::Shown;
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, time_cell};
-use crate::cli::token;
-use crate::cli::webhook::{self, shown::Shown};
+use crate::cli::webhook;
 use crate::scim::datetime::Timestamp;
 use crate::store::query::story::Wanted;
 use crate::store::tables::census::Census;
@@ -79,7 +80,7 @@ impl Overview {
         json["groups"] = groups.into();
         json["schemas"] = self.schemas.clone().into();
         json["resource_types"] = self.resource_types.clone().into();
-        let tokens = self.tokens.iter().map(|it| token::as_json(it, &self.org, self.now));
+        let tokens = self.tokens.iter().map(|it| as_json(it, &self.org, self.now));
         json["tokens"] = tokens.collect();
         json["webhooks"] = webhook::as_json(&self.webhooks);
         json["last_contact"] = self.last_contact().map(|it| it.to_string()).into();

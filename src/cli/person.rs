@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::Session;
@@ -13,8 +14,6 @@ use crate::store::tables::org::Org;
 use crate::store::tables::resource::{State, Stored};
 use crate::store::transaction::Read;
 
-/// The resource type of accounts.
-pub const USER: &str = "User";
 /// How many names that may be meant are named.
 const NEAR_MAX: usize = 3;
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use crate::by_hand::Deed;
 use crate::cli::arguments::{Why, file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, actor, record};
+use crate::cli::record::{actor, record};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use crate::by_hand::Deed;
 use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record};
+use crate::cli::record::record;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::scim::identity::IdentityChanges;

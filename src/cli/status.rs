@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::by_hand::webhook::Shown;
 use crate::cli::error::CliError;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, table, time_cell};
 use crate::cli::webhook;
-use crate::cli::webhook::shown::Shown;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::copies::last_backup::{self, LastBackups};

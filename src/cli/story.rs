@@ -13,9 +13,9 @@ use signal_hook::flag;
 
 use crate::activity::Entry;
 use crate::activity::story::{self, Filter, Page, Place};
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::person::USER;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted};
 use crate::scim::datetime::Timestamp;

@@ -2,29 +2,22 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::auth;
-use crate::cli::arguments::{Why, checked_text, days};
+use crate::by_hand::checked_text;
+use crate::by_hand::token::{
+    self, DAY_SECONDS, DAYS_MAX, LABEL_CHARS_MAX, SOON_DAYS, as_json, days_left, expires_soon,
+    state, time_json,
+};
+use crate::cli::arguments::{Why, days};
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record, record_because};
+use crate::cli::record::actor;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::scim::datetime::Timestamp;
-use crate::store::error::Error;
-use crate::store::tables::org::Org;
-use crate::store::tables::provisioning_log::TOKEN;
 use crate::store::tables::token::{Scope, Token};
-use crate::store::transaction::Write;
-
-/// The longest label, in characters.
-const LABEL_CHARS_MAX: usize = 200;
-/// The longest life of a token that expires, in days: ten years.
-const DAYS_MAX: u32 = 3650;
-const DAY_SECONDS: i64 = 24 * 60 * 60;
-/// A token that ends in fewer days than this is marked.
-const SOON_DAYS: i64 = 30;
 
 /// The commands for API tokens.
 #[derive(Debug, Subcommand)]
@@ -105,34 +98,31 @@ fn create(args: &Create, session: &Session) -> Result<(), CliError> {
     let org = store.read(|read| org::find(read, &args.org, session))?;
     let expires = args.expires.map(|days| now.plus_seconds(i64::from(days) * DAY_SECONDS));
     let issued = auth::generate(now, org.key, args.scope, &args.label, expires)?;
-    store.write(now, |write| {
-        write.add_token(&issued.token)?;
-        record_created(write, session, &issued.token)
-    })?;
+    store.write(now, |write| token::add(write, &actor(session, None), &issued.token))?;
     let _ = store.checkpoint();
 
-    let (token, secret, name) = (&issued.token, issued.secret.reveal(), &org.name);
-    let until = token.expires.map_or("never expires".to_owned(), |it| format!("expires {it}"));
+    let (made, secret, name) = (&issued.token, issued.secret.reveal(), &org.name);
+    let until = made.expires.map_or("never expires".to_owned(), |it| format!("expires {it}"));
     let mut text = format!(
         "Token {} of organisation {name}, scope {}, {until}:\n\n  {secret}\n\n\
          It is shown this once and cannot be shown again: the database keeps only a hash of it.\n",
-        token.id,
-        token.scope.word(),
+        made.id,
+        made.scope.word(),
     );
-    if !org.active && token.scope == Scope::Scim {
+    if !org.active && made.scope == Scope::Scim {
         let activate = session.command(&format!("org activate {}", quoted(name)));
         text += &format!(
             "\nProvisioning is not activated for {name} yet. To switch it on:\n  {activate}\n"
         );
     }
     let json = json!({
-        "id": token.id,
+        "id": made.id,
         "token": secret,
         "org": name,
-        "scope": token.scope.word(),
-        "expires": time_json(token.expires),
+        "scope": made.scope.word(),
+        "expires": time_json(made.expires),
     });
-    session.print(&Answer { json, text }).map_err(|it| not_shown(&it, &token.id, session))
+    session.print(&Answer { json, text }).map_err(|it| not_shown(&it, &made.id, session))
 }
 
 fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
@@ -211,17 +201,6 @@ fn in_days(days: i64) -> String {
     }
 }
 
-/// In how many whole days a token ends; negative when it has.
-fn days_left(token: &Token, now: Timestamp) -> Option<i64> {
-    let left = token.expires?.nanoseconds().saturating_sub(now.nanoseconds());
-    Some(left / (DAY_SECONDS * 1_000_000_000))
-}
-
-/// Whether a token is valid now and not for long.
-fn expires_soon(token: &Token, now: Timestamp) -> bool {
-    state(token, now) == "valid" && days_left(token, now).is_some_and(|it| it < SOON_DAYS)
-}
-
 fn revoke(text: &str, reason: Option<&str>, session: &Session) -> Result<Answer, CliError> {
     let id = id_of(text);
     let store = session.open()?;
@@ -232,14 +211,8 @@ fn revoke(text: &str, reason: Option<&str>, session: &Session) -> Result<Answer,
             let id = printable(id);
             CliError::Failed(format!("there is no token {id}: `{list}` shows the ids"))
         };
-        let (before, _) = write.token(id)?.ok_or_else(unknown)?;
-        write.revoke_token(id)?;
-        let (token, org) = write.token(id)?.ok_or_else(unknown)?;
-        if before.revoked.is_none() {
-            let deed = Deed { method: "revoke", resource_type: TOKEN, resource: &token.id };
-            let (was, is) = (settings(&before), settings(&token));
-            record_because(write, session, org.key, deed, reason, &was, &is)?;
-        }
+        let (before, org) = write.token(id)?.ok_or_else(unknown)?;
+        let (before, token) = token::revoke(write, &actor(session, reason), before)?;
         Ok::<_, CliError>((before, token, org))
     })?;
     let _ = store.checkpoint();
@@ -253,61 +226,11 @@ fn revoke(text: &str, reason: Option<&str>, session: &Session) -> Result<Answer,
     Ok(Answer { json: as_json(&token, &org, now), text })
 }
 
-/// Adds the line of a new token.
-///
-/// # Errors
-/// Failures of the store.
-pub fn record_created(write: &Write, session: &Session, token: &Token) -> Result<(), Error> {
-    let deed = Deed { method: "create", resource_type: TOKEN, resource: &token.id };
-    record(write, session, token.org, deed, &Map::new(), &settings(token))
-}
-
-/// What a token may do, and until when. Nothing of its secret, not even a hash.
-fn settings(token: &Token) -> Map<String, Value> {
-    let mut settings = Map::new();
-    settings.insert("scope".to_owned(), token.scope.word().into());
-    settings.insert("label".to_owned(), token.label.as_str().into());
-    for (name, time) in [("expires", token.expires), ("revoked", token.revoked)] {
-        settings.extend(time.map(|it| (name.to_owned(), it.to_string().into())));
-    }
-    settings
-}
-
 /// The id within a whole token, for an operator who pastes that; any other text is taken as the id
 /// itself. So no message repeats a secret.
 fn id_of(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix("plm_").map_or(text, |it| it.split('_').next().unwrap_or(it))
-}
-
-fn state(token: &Token, now: Timestamp) -> &'static str {
-    match token {
-        Token { revoked: Some(_), .. } => "revoked",
-        Token { expires: Some(at), .. } if *at <= now => "expired",
-        _ => "valid",
-    }
-}
-
-/// A token as programs read it.
-#[must_use]
-pub fn as_json(token: &Token, org: &Org, now: Timestamp) -> Value {
-    json!({
-        "id": token.id,
-        "org": org.name,
-        "scope": token.scope.word(),
-        "label": token.label,
-        "state": state(token, now),
-        "created": token.created.to_string(),
-        "expires": time_json(token.expires),
-        "revoked": time_json(token.revoked),
-        "last_used": time_json(token.last_used),
-        "expires_in_days": days_left(token, now),
-        "expires_soon": expires_soon(token, now),
-    })
-}
-
-fn time_json(time: Option<Timestamp>) -> Option<String> {
-    time.map(|it| it.to_string())
 }
 
 fn label(text: &str) -> Result<String, String> {

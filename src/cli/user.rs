@@ -3,12 +3,13 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::by_hand::login::USER;
 use crate::cli::arguments::{Why, limit, search};
 use crate::cli::erasure::{Erasure, Named, restore as bring_back};
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::people::{export, import};
-use crate::cli::person::{Summary, USER, UserArgs};
+use crate::cli::person::{Summary, UserArgs};
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table, time_cell};
 use crate::cli::user_login;

@@ -1,20 +1,16 @@
 //! `plumm user deactivate` and `plumm user activate`: login taken away or given back by hand.
 
-use serde_json::{Map, Value, json};
-
+use crate::by_hand::login::{self, Failed};
 use crate::cli::error::CliError;
-use crate::cli::person::{Summary, USER, UserArgs};
-use crate::cli::record::{Deed, record_because};
+use crate::cli::person::{Summary, UserArgs};
+use crate::cli::record::actor;
 use crate::cli::schema::definitions;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::quoted;
-use crate::scim::identity::Rules;
-use crate::scim::patch::message::PatchOp;
-use crate::scim::validate;
 use crate::store::Store;
 use crate::store::error::Error;
 use crate::store::tables::org::Org;
-use crate::store::tables::resource::{Kind, State, Stored};
+use crate::store::tables::resource::{State, Stored};
 use crate::store::transaction::Write;
 
 /// Takes login away from a person, or gives it back: the change is the one that a PATCH of `active`
@@ -35,45 +31,20 @@ pub fn set(
         let Some(stored) = who.find(write, &org, State::Present)? else {
             return Err(deleted_or_unknown(write, who, &org, active, session));
         };
-        let user = Summary::of(&stored)?;
-        if user.active == active {
-            return Ok((org, user, false));
-        }
-        let before = stored.parse()?;
-        let after = judged(write, &org, &before, active)?;
-        let kind = Kind { org: org.key, resource_type: USER, location_base: "" };
-        let stored = write.replace_resource(kind, &stored, &before, &after)?;
-        let method = if active { "activate" } else { "deactivate" };
-        let deed = Deed { method, resource_type: USER, resource: &stored.id };
-        record_because(write, session, org.key, deed, reason, &before, &after)?;
-        Ok((org, Summary::of(&stored)?, true))
+        let definitions = definitions(write, &org)?;
+        let actor = actor(session, reason);
+        let changed = login::set(write, &org, &definitions, &stored, active, &actor);
+        let changed = changed.map_err(|it| match it {
+            Failed::Refused(it) => CliError::Failed(it.detail),
+            Failed::Store(it) => it.into(),
+        })?;
+        let user = Summary::of(changed.as_ref().unwrap_or(&stored))?;
+        Ok((org, user, changed.is_some()))
     })?;
     let _ = store.checkpoint();
     let mut json = user.as_json();
     json["changed"] = changed.into();
     Ok(Answer { json, text: said(&org, &user, changed) })
-}
-
-/// The document with this value, as a PATCH with one operation makes and judges it.
-fn judged(
-    write: &Write,
-    org: &Org,
-    before: &Map<String, Value>,
-    active: bool,
-) -> Result<Map<String, Value>, CliError> {
-    let refused = |it: crate::scim::error::Error| CliError::Failed(it.detail);
-    let definitions = definitions(write, org)?;
-    let gone = || CliError::from(Error::Invalid("there is no resource type User".to_owned()));
-    let users = definitions.resource_type(USER).ok_or_else(gone)?;
-    let rules = Rules { deactivates: !active, ..org.settings.rules() };
-    let operation = json!({ "op": "replace", "path": "active", "value": active });
-    let urn = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-    let message = json!({ "schemas": [urn], "Operations": [operation] });
-    let message = message.as_object().cloned().unwrap_or_default();
-    let patch = PatchOp::parse(&message, org.settings.strict).map_err(refused)?;
-    let patched = patch.apply(before, users, rules, &mut 0).map_err(refused)?;
-    let judged = validate::judge_change(before, patched.document, users, rules);
-    Ok(judged.map_err(refused)?.document)
 }
 
 fn deleted_or_unknown(
@@ -119,15 +90,12 @@ fn said(org: &Org, user: &Summary, changed: bool) -> String {
         }
         (true, false) => format!(
             "User {named} of organisation {name} is deactivated: it may not log in from now on.\n\n\
-             The identity provider does not know of this. It gives login back when it next sends \
-             this person as active: at its next full sync, or at the next push of a change of this \
-             person. To make it last, unassign or deactivate the person there too."
+             {}",
+            login::warning(false)
         ),
         (true, true) => format!(
-            "User {named} of organisation {name} is activated: it may log in again.\n\n\
-             The identity provider does not know of this. It takes login away again when it next \
-             sends this person as inactive: at its next full sync, or at the next push of a change \
-             of this person. To make it last, assign or activate the person there too."
+            "User {named} of organisation {name} is activated: it may log in again.\n\n{}",
+            login::warning(true)
         ),
     }
 }

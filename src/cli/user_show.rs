@@ -3,16 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::activity::Entry;
+use crate::activity::login::Standing;
 use crate::activity::story;
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
-use crate::cli::person::{Summary, USER};
+use crate::cli::person::Summary;
 use crate::cli::session::{Answer, Session};
 use crate::cli::story::{LAST_MAX, under_a_head};
 use crate::cli::text::{printable, printable_json, quoted};
 use crate::scim::meta::version_tag;
-use crate::scim::schema::name::ACTIVE;
 use crate::store::error::Error;
-use crate::store::query::story::{About, Change, Wanted};
+use crate::store::query::story::{About, Wanted};
 use crate::store::tables::member::Linked;
 use crate::store::tables::org::Org;
 use crate::store::tables::resource::Stored;
@@ -25,8 +26,7 @@ pub struct Person {
     stored: Stored,
     summary: Summary,
     groups: Vec<Linked>,
-    /// What took login away, where that is so.
-    cause: Option<Entry>,
+    standing: Standing,
     /// The newest first.
     history: Vec<Entry>,
 }
@@ -39,18 +39,11 @@ impl Person {
     pub fn read(read: &Read, org: Org, stored: Stored) -> Result<Person, Error> {
         let summary = Summary::of(&stored)?;
         let groups = read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
-        let about = Some(About::resource(&stored.id, Some(&summary.user_name)));
-        let wanted = Wanted { org: Some(org.key), about };
-        let deletes = |it: &Change| it.method == "DELETE";
-        let deactivates =
-            |it: &Change| it.changes.get(ACTIVE).is_some_and(|it| it["after"] != true);
-        let cause = match (summary.deleted, summary.active) {
-            (Some(_), _) => story::newest_change(read, &wanted, deletes)?,
-            (None, false) => story::newest_change(read, &wanted, deactivates)?,
-            (None, true) => None,
-        };
+        let about = About::resource(&stored.id, Some(&summary.user_name));
+        let wanted = Wanted { org: Some(org.key), about: Some(about) };
+        let standing = Standing::read(read, &wanted, summary.active, stored.deleted)?;
         let history = story::last(read, &wanted, LAST_MAX)?;
-        Ok(Person { summary, groups, cause, history, org, stored })
+        Ok(Person { summary, groups, standing, history, org, stored })
     }
 
     /// What the command answers.
@@ -67,7 +60,7 @@ impl Person {
             "lastModified": stored.last_modified.to_string(),
             "version": version_tag(stored.version),
         });
-        let (may, because) = self.may_log_in();
+        let (may, because) = (self.standing.may, self.standing.because());
         json.insert("meta".to_owned(), meta);
         json.insert("deleted".to_owned(), stored.deleted.map(|it| it.to_string()).into());
         json.insert("groups".to_owned(), self.groups.iter().map(group).collect());
@@ -103,29 +96,6 @@ impl Person {
         }
         text += &under_a_head(&self.history);
         Ok(Answer { json: Value::Object(json), text: text + "\n" + &document })
-    }
-
-    /// Whether the person may log in, and the reason as the rest of a sentence.
-    fn may_log_in(&self) -> (bool, String) {
-        if let Some(at) = self.summary.deleted {
-            let by = self.cause.as_ref().map(|it| format!(" by {}", it.who())).unwrap_or_default();
-            return (false, format!("the account was deleted {at}{by}"));
-        }
-        if self.summary.active {
-            return (true, "the account is active".to_owned());
-        }
-        let because = match &self.cause {
-            Some(it) => {
-                let done = match it.action() {
-                    "created" => "created inactive",
-                    _ => "deactivated",
-                };
-                format!("the account was {done} {} by {}", it.happened.time(), it.who())
-            }
-            None => "the account is inactive; the record does not go back to when that was done"
-                .to_owned(),
-        };
-        (false, because)
     }
 
     fn groups_in_words(&self) -> String {

@@ -161,6 +161,20 @@ pub fn client_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// The path as the log may have it: who is asked about at login is personal data, and a token that
+/// someone pasted into the URL is a secret.
+#[must_use]
+pub fn shown_path(path: &str) -> &str {
+    let path = path.find("plm").map_or(path, |at| &path[..at + 3]);
+    let first = path.trim_start_matches('/');
+    match path.find("/users/") {
+        Some(at) if first.starts_with("access") => &path[..at + 7],
+        // Perhaps the same in other letters.
+        _ if !first.starts_with("scim") => &path[..path.find('%').unwrap_or(path.len())],
+        _ => path,
+    }
+}
+
 /// A percent-encoding that does not decode to UTF-8 text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadEncoding;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod activity;
+mod admin;
 mod attack;
 mod auth;
 mod backup;

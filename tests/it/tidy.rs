@@ -29,10 +29,13 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["clock", "definitions", "events", "id", "memory", "metrics", "outbox", "scim", "store"],
         &["rustls", "ureq"],
     ),
+    ("by_hand", &["activity", "events", "scim", "store", "webhooks"], &[]),
     (
         "api",
         &[
+            "activity",
             "auth",
+            "by_hand",
             "creation",
             "definitions",
             "http",
@@ -77,6 +80,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "activity",
             "app",
             "auth",
+            "by_hand",
             "clock",
             "config",
             "creation",

@@ -48,7 +48,7 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let org = context.principal.org.key;
     let waits = |after| {
         let time = Duration::from_secs(wait.unsigned_abs());
-        context.notes.wait.set((wait > 0).then_some(Wait { org, after, time }));
+        context.notes.wait.set((wait > 0).then_some(Wait { org, after, refusal: None, time }));
     };
     // Whoever is not far behind is told with the others who wait, of several changes at once.
     if newest <= after || (wait > 0 && !context.notes.waited && newest - after < limit) {

@@ -43,6 +43,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
     let outcomes = context.write(|tx| {
         let context = Context {
             store: context.store,
+            auth: context.auth,
             open: Cell::default(),
             change: Some(tx),
             bookmarks: context.bookmarks,

@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::people::judge::{BadRow, Creation, Judge, Verdict};
 use crate::cli::people::progress::Progress;
 use crate::cli::people::report::{BAD_ROWS_MAX, Report};
 use crate::cli::people::source::{Format, Row, Rows, Source};
-use crate::cli::person::USER;
 use crate::cli::session::Session;
 use crate::cli::text::{grouped, quoted};
 use crate::definitions::DefinitionsCache;

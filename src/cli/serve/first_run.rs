@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::auth;
+use crate::by_hand;
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
@@ -74,8 +75,7 @@ fn first_run(
         let org = write.add_org(name, true, OrgSettings::default())?;
         org::record_created(write, session, &org)?;
         let issued = auth::generate(now, org.key, Scope::Scim, INIT_LABEL, None)?;
-        write.add_token(&issued.token)?;
-        token::record_created(write, session, &issued.token)?;
+        by_hand::token::add(write, session.actor(), &issued.token)?;
         Ok((org, Some(issued)))
     })?;
     if let Some(issued) = issued {

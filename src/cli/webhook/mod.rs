@@ -1,6 +1,5 @@
 //! `plumm webhook`: endpoints of webhooks, made, looked at, tried and repaired.
 
-mod recorded;
 pub mod shown;
 
 use std::path::PathBuf;
@@ -11,13 +10,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::by_hand::webhook::{Shown, change, delivery_json, record_change};
 use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
 use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
-use crate::cli::webhook::recorded::record_deed;
-use crate::cli::webhook::shown::{Shown, delivery_cells, delivery_json, outcome_text};
+use crate::cli::webhook::shown::{HEAD, cells, delivery_cells, outcome_text, text as in_words};
 use crate::events::Kind;
 use crate::events::webhook::{Algorithm, Key, TEST, body, signatures, test_event};
 use crate::id;
@@ -193,7 +192,7 @@ fn add(args: &Add, session: &Session) -> Result<(), CliError> {
             progress: Progress { position, ..Progress::default() },
         };
         // The line of the command itself is nothing that the receiver has yet to be told.
-        record_deed(tx, session, "add", None, Some(&webhook))?;
+        record_change(tx, session.actor(), "add", None, Some(&webhook))?;
         webhook.progress.position.after = tx.last_change(org.key)?;
         tx.add_webhook(&webhook)?;
         Ok::<_, CliError>((org, webhook))
@@ -202,7 +201,7 @@ fn add(args: &Add, session: &Session) -> Result<(), CliError> {
     if is_plain_beyond_host(&url) {
         log::warn!("events go to {url} in plain HTTP: whoever is on the way can read them");
     }
-    let shown = Shown::read(&store, webhook, now)?;
+    let shown = shown_of(&store, webhook, now)?;
     let id = &shown.webhook.id;
     let text = format!(
         "Webhook {id} of organisation {} is told of every change behind number {}.\n\n{}\nTo try \
@@ -228,7 +227,7 @@ fn rotate(text: &str, session: &Session) -> Result<(), CliError> {
         Ok(())
     })?;
     let key = made.ok_or_else(|| CliError::Failed("no key was made".to_owned()))?;
-    let shown = Shown::read(&store, webhook, now)?;
+    let shown = shown_of(&store, webhook, now)?;
     let text = format!(
         "Webhook {} has a new key; until {} the former one signs too.\n\n{}",
         shown.webhook.id,
@@ -278,7 +277,7 @@ fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
         Ok::<_, CliError>(tx.webhooks(org.map(|it| it.key))?)
     })?;
     let now = session.now();
-    let webhooks = webhooks.into_iter().map(|it| Shown::read(&store, it, now));
+    let webhooks = webhooks.into_iter().map(|it| shown_of(&store, it, now));
     let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
     let json = webhooks.iter().map(Shown::as_json).collect();
     if webhooks.is_empty() {
@@ -286,14 +285,14 @@ fn list(name: Option<&str>, session: &Session) -> Result<Answer, CliError> {
             session.command(&format!("webhook add {} URL", name.map_or("ORG".into(), quoted)));
         return Ok(Answer { json, text: format!("There is no webhook. To make one:\n  {add}") });
     }
-    Ok(Answer { json, text: table(Shown::HEAD, webhooks.iter().map(Shown::cells)) })
+    Ok(Answer { json, text: table(HEAD, webhooks.iter().map(cells)) })
 }
 
 fn show(text: &str, session: &Session) -> Result<Answer, CliError> {
     let store = session.open()?;
     let webhook = store.read(|tx| find(tx, text, session))?;
-    let shown = Shown::read(&store, webhook, session.now())?;
-    Ok(Answer { json: shown.as_json(), text: shown.text(session) })
+    let shown = shown_of(&store, webhook, session.now())?;
+    Ok(Answer { json: shown.as_json(), text: in_words(&shown, session) })
 }
 
 fn test(text: &str, session: &Session) -> Result<(), CliError> {
@@ -390,7 +389,7 @@ fn replay(args: &Replay, session: &Session) -> Result<Answer, CliError> {
              event webhook.gap, and goes on behind them."
         );
     }
-    let shown = Shown::read(&store, webhook, session.now())?;
+    let shown = shown_of(&store, webhook, session.now())?;
     Ok(Answer { json: shown.as_json(), text })
 }
 
@@ -401,7 +400,7 @@ fn enable(text: &str, session: &Session) -> Result<Answer, CliError> {
         webhook.progress = Progress { position, ..Progress::default() };
         Ok(())
     })?;
-    let shown = Shown::read(&store, webhook, session.now())?;
+    let shown = shown_of(&store, webhook, session.now())?;
     let text = format!(
         "Webhook {} goes on behind number {}.{}",
         shown.webhook.id,
@@ -419,7 +418,7 @@ fn disable(text: &str, session: &Session) -> Result<Answer, CliError> {
         webhook.progress.reason = Some("a command has disabled it".to_owned());
         Ok(())
     })?;
-    let shown = Shown::read(&store, webhook, now)?;
+    let shown = shown_of(&store, webhook, now)?;
     let enable = session.command(&format!("webhook enable {}", shown.webhook.id));
     let text = format!(
         "Webhook {} is disabled. It goes on from where it is, for as long as changes are kept:\n  \
@@ -434,7 +433,7 @@ fn remove(text: &str, session: &Session) -> Result<Answer, CliError> {
     let webhook = store.write(session.now(), |tx| {
         let webhook = find(tx, text, session)?;
         tx.remove_webhook(&webhook.id)?;
-        record_deed(tx, session, "remove", Some(&webhook), None)?;
+        record_change(tx, session.actor(), "remove", Some(&webhook), None)?;
         Ok::<_, CliError>(webhook)
     })?;
     let _ = store.checkpoint();
@@ -443,21 +442,21 @@ fn remove(text: &str, session: &Session) -> Result<Answer, CliError> {
     Ok(Answer { json, text })
 }
 
+fn shown_of(store: &Store, webhook: Webhook, now: Timestamp) -> Result<Shown, CliError> {
+    store.read(|tx| Ok::<_, CliError>(Shown::read_in(tx, webhook, now)?))
+}
+
 /// Changes an endpoint; a running server goes on with what it is then within a second.
 fn changed(
     store: &Store,
     text: &str,
     method: &str,
     session: &Session,
-    change: impl FnOnce(&Read, &mut Webhook) -> Result<(), CliError>,
+    by: impl FnOnce(&Read, &mut Webhook) -> Result<(), CliError>,
 ) -> Result<Webhook, CliError> {
     let webhook = store.write(session.now(), |tx| {
         let before = find(tx, text, session)?;
-        let mut webhook = before.clone();
-        change(tx, &mut webhook)?;
-        tx.set_webhook(&webhook)?;
-        record_deed(tx, session, method, Some(&before), Some(&webhook))?;
-        find(tx, text, session)
+        change(tx, session.actor(), method, &before, by)
     })?;
     let _ = store.checkpoint();
     Ok(webhook)
@@ -501,13 +500,13 @@ fn algorithm() -> impl TypedValueParser<Value = Algorithm> {
 /// Failures of the store.
 pub fn of_org(tx: &Read, org: &Org, now: Timestamp) -> Result<Vec<Shown>, CliError> {
     let webhooks = tx.webhooks(Some(org.key))?.into_iter();
-    webhooks.map(|it| Shown::read_in(tx, it, now)).collect()
+    webhooks.map(|it| Ok(Shown::read_in(tx, it, now)?)).collect()
 }
 
 /// Endpoints under their heads.
 #[must_use]
 pub fn as_table(webhooks: &[Shown]) -> String {
-    table(Shown::HEAD, webhooks.iter().map(Shown::cells))
+    table(HEAD, webhooks.iter().map(cells))
 }
 
 /// Endpoints as JSON.

@@ -1,6 +1,8 @@
 //! Lists and filters as SQL.
 
 mod chain;
+pub mod days;
+pub mod directory;
 mod expression;
 pub mod filter_sql;
 pub mod fragment;
