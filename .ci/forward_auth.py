@@ -12,8 +12,6 @@ import http.client
 import http.server
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,9 +20,8 @@ import time
 
 sys.dont_write_bytecode = True
 from plumm import Client, Server, command, not_run, patch, user  # noqa: E402
+from proxy import SECONDS_MAX, Proxy, caddy_alone, configured, found, nginx_alone, write  # noqa: E402
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SECONDS_MAX = 30
 ANN, BOB, EVE = "ann@example.com", "bob@example.com", "eve@example.com"
 PASSWORD = "right"
 NAMES = ["X-Forwarded-User", "X-Auth-Request-User", "X-Auth-Request-Email", "Remote-User", "X-Plumm-User-Id"]
@@ -45,100 +42,43 @@ class Echo(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
-
-
-def configured(name, replaced):
-    """A file of deploy/, with these texts replaced, each of which must be there."""
-    with open(os.path.join(ROOT, "deploy", name)) as file:
-        text = file.read()
-    for old, new in replaced.items():
-        assert old in text, (name, old)
-        text = text.replace(old, new)
-    return text
-
-
-def write(folder, name, text):
-    path = os.path.join(folder, name)
-    with open(path, "w") as file:
-        file.write(text)
-    return path
-
-
-def nginx(program, folder, port, plumm, application, token):
+def nginx(program, plumm, application, token):
     hashed = subprocess.run(["openssl", "passwd", "-apr1", PASSWORD], capture_output=True, text=True, check=True)
-    people = write(folder, "people", "".join(f"{it}:{hashed.stdout.strip()}\n" for it in (ANN, BOB, EVE)))
-    site = write(folder, "site.conf", configured("nginx-auth.conf", {
-        "127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8080": plumm, "127.0.0.1:3000": application,
-        "plm_REPLACE_ME": token, "/etc/nginx/people.htpasswd": people}))
-    kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    temporary = "".join(f"{it}_temp_path {folder}/{it};\n" for it in kinds)
-    main = write(folder, "nginx.conf", f"daemon off; pid {folder}/pid; events {{}}\n"
-                 f"http {{ access_log off; {temporary} include {site}; }}\n")
-    return [program, "-e", "stderr", "-p", folder, "-c", main]
+
+    def make(folder, port):
+        people = write(folder, "people", "".join(f"{it}:{hashed.stdout.strip()}\n" for it in (ANN, BOB, EVE)))
+        site = write(folder, "site.conf", configured("nginx-auth.conf", {
+            "127.0.0.1:8000": f"127.0.0.1:{port}", "127.0.0.1:8080": plumm, "127.0.0.1:3000": application,
+            "plm_REPLACE_ME": token, "/etc/nginx/people.htpasswd": people}))
+        return nginx_alone(program, folder, site)
+
+    return make
 
 
-def caddy(program, folder, port, plumm, application, token):
+def caddy(program, plumm, application, token):
     hashed = subprocess.run([program, "hash-password", "--plaintext", PASSWORD], capture_output=True, text=True,
                             check=True).stdout.strip()
     people = "\n".join(f"\t\t{it} {hashed}" for it in (ANN, BOB, EVE))
-    site = configured("Caddyfile", {
-        "app.example.com {": f"http://127.0.0.1:{port} {{", "127.0.0.1:8080": plumm, "127.0.0.1:3000": application,
-        "\t\tmara.novak@example.com $2a$14$REPLACE_ME": people})
-    main = write(folder, "Caddyfile", "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n}\n" + site)
-    return [program, "run", "--config", main, "--adapter", "caddyfile"]
+
+    def make(folder, port):
+        return caddy_alone(program, folder, configured("Caddyfile", {
+            "app.example.com {": f"http://127.0.0.1:{port} {{", "127.0.0.1:8080": plumm,
+            "127.0.0.1:3000": application, "\t\tmara.novak@example.com $2a$14$REPLACE_ME": people}))
+
+    return make
 
 
-class Proxy:
-    """A proxy that runs, as nobody where this is root."""
-
-    def __init__(self, make, program, folder, plumm, application, token):
-        self.port = free_port()
-        os.mkdir(folder)
-        arguments = make(program, folder, self.port, plumm, application, token)
-        whose = {}
-        if os.getuid() == 0:
-            whose = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-            for path in [folder, *(os.path.join(folder, it) for it in os.listdir(folder))]:
-                shutil.chown(path, "nobody", "nogroup")
-        self.log = open(os.path.join(folder, "log"), "w+")
-        environment = {"PATH": os.environ["PATH"], "HOME": folder, "PLUMM_TOKEN": token}
-        self.process = subprocess.Popen(arguments, env=environment, cwd=folder, stdout=self.log,
-                                        stderr=subprocess.STDOUT, **whose)
-
-    def wait(self):
-        begun = time.monotonic()
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                self.log.seek(0)
-                assert self.process.poll() is None and time.monotonic() - begun < SECONDS_MAX, self.log.read()
-                time.sleep(0.02)
-
-    def ask(self, name, password=PASSWORD, fields=None):
-        """The answer to a request of this person: its status, and what the application was sent."""
-        fields = dict(fields or {})
-        if name:
-            fields["Authorization"] = "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS_MAX)
-        connection.request("GET", "/page", headers=fields)
-        answer = connection.getresponse()
-        body = answer.read()
-        connection.close()
-        return answer.status, {it.lower(): value for it, value in json.loads(body).items()} if answer.status == 200 else {}
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=SECONDS_MAX)
-        finally:
-            self.process.kill()
-            self.log.close()
+def ask(proxy, name, password=PASSWORD, fields=None):
+    """The answer to a request of this person: its status, and what the application was sent."""
+    fields = dict(fields or {})
+    if name:
+        fields["Authorization"] = "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=SECONDS_MAX)
+    connection.request("GET", "/page", headers=fields)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, {it.lower(): value for it, value in json.loads(body).items()} if answer.status == 200 else {}
 
 
 def play(proxy, application, client, revoke, server):
@@ -148,13 +88,13 @@ def play(proxy, application, client, revoke, server):
         client.call("POST", "/Users", user(BOB, "Boss", active=False), [201])
 
     def passes():
-        status, seen = proxy.ask(ANN)
+        status, seen = ask(proxy, ANN)
         assert status == 200 and seen["x-plumm-user-id"] == ann["id"] and seen["remote-user"] == ANN, (status, seen)
         assert "authorization" not in seen, seen
 
     def refused(expected, *arguments, **more):
         before = application.asked
-        status = proxy.ask(*arguments, **more)[0]
+        status = ask(proxy, *arguments, **more)[0]
         assert status in expected, (status, arguments, more)
         assert application.asked == before, "the application was asked"
 
@@ -169,7 +109,7 @@ def play(proxy, application, client, revoke, server):
         refused([403], BOB, fields=forged)
         refused([403], EVE, fields=forged)
         refused([401], None, fields=forged)
-        status, seen = proxy.ask(ANN, fields={it: BOB for it in names})
+        status, seen = ask(proxy, ANN, fields={it: BOB for it in names})
         assert status == 200 and BOB not in seen.values(), seen
         assert seen["x-plumm-user-id"] == ann["id"] and seen["remote-user"] == ANN, seen
     at = f"/Users/{ann['id']}"
@@ -185,13 +125,11 @@ def play(proxy, application, client, revoke, server):
 
 def main():
     binary, unpacked = (os.path.abspath(it) for it in sys.argv[1:])
-    paths = os.pathsep.join([os.path.join(unpacked, "usr", it) for it in ("bin", "sbin")]
-                            + [os.environ["PATH"], "/usr/sbin"])
     application = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     application.asked = 0
     threading.Thread(target=application.serve_forever, daemon=True).start()
     for name, make in [("nginx", nginx), ("caddy", caddy)]:
-        program = shutil.which(name, path=paths)
+        program = found(unpacked, name)
         if not program:
             not_run(f"the forward auth of {name}, as deploy/ has it: there is no {name} here")
             continue
@@ -204,8 +142,9 @@ def main():
             access = command(binary, database, "token", "create", "acme", "--scope", "access")
             server = Server(binary, database)
             try:
-                proxy = Proxy(make, program, os.path.join(folder, name), "{}:{}".format(*server.address),
-                              "{}:{}".format(*application.server_address), access["token"])
+                proxy = Proxy(make(program, "{}:{}".format(*server.address),
+                                   "{}:{}".format(*application.server_address), access["token"]),
+                              os.path.join(folder, name), {"PLUMM_TOKEN": access["token"]})
                 try:
                     proxy.wait()
                     play(proxy, application, Client(server.address, scim),

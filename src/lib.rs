@@ -273,6 +273,7 @@
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
 //! store/query/story.rs           the record and the refusals, for whoever asks what happened
+//! store/query/chain.rs           the lines of the record about one resource
 //! store/query/listing.rs         pages of lists
 //! store/query/search.rs          accounts and groups found by parts of their names
 //! store/query/near.rs            names that are near to one that nobody has
@@ -295,6 +296,7 @@
 //! store/copies/check.rs          whether a file is whole, and what it holds
 //! store/copies/glance.rs         a look at a file that costs little and changes nothing
 //! store/copies/last_backup.rs    what became of the last backups, in a file beside the database
+//! store/copies/chains.rs         whether the lines about each resource are chained
 //! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database

@@ -392,16 +392,36 @@ fn each_file_heading_and_test_that_the_documents_name_is_there() {
     }
 }
 
+/// Where a reader looks for a page: the list of the repository, and that of the site.
 #[test]
-fn the_table_of_contents_has_every_document() {
+fn both_tables_of_contents_have_every_document() {
     let pages = pages();
-    let contents = pages.iter().find(|it| it.name == "docs/README.md").unwrap();
-    let listed: Vec<String> = contents.links().into_iter().filter_map(|it| it.1).collect();
-    let missing =
-        pages.iter().filter(|it| it.name.starts_with("docs/") && it.name != contents.name);
-    let missing: Vec<_> =
-        missing.filter(|it| !listed.contains(&it.name)).map(|it| &it.name).collect();
-    assert!(missing.is_empty(), "docs/README.md does not list {missing:?}");
+    let contents = ["docs/README.md", "docs/SUMMARY.md"];
+    for name in contents {
+        let listed = pages.iter().find(|it| it.name == name).unwrap().links();
+        let listed: Vec<String> = listed.into_iter().filter_map(|it| it.1).collect();
+        let written = pages.iter().map(|it| &it.name).filter(|it| !contents.contains(&it.as_str()));
+        let missing: Vec<_> =
+            written.filter(|it| it.starts_with("docs/") && !listed.contains(it)).collect();
+        assert!(missing.is_empty(), "{name} does not list {missing:?}");
+        let twice =
+            listed.iter().filter(|it| listed.iter().filter(|other| other == it).count() > 1);
+        assert_eq!(twice.collect::<Vec<_>>(), Vec::<&String>::new(), "{name} lists twice");
+    }
+    // The site has a page for whatever Markdown its pages lead to.
+    let summary = pages.iter().find(|it| it.name == "docs/SUMMARY.md").unwrap();
+    let listed: Vec<String> = summary.links().into_iter().filter_map(|it| it.1).collect();
+    for page in pages.iter().filter(|it| it.name.starts_with("docs/")) {
+        for (target, path, _) in page.links() {
+            let path = path.unwrap();
+            let shown = listed.contains(&path) || path == summary.name || !path.ends_with(".md");
+            assert!(
+                shown,
+                "{}: {target} is no page of the site: add it to docs/SUMMARY.md",
+                page.name
+            );
+        }
+    }
 }
 
 /// The checker is itself checked: each fault is found, and nothing else is one.

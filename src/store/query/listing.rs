@@ -12,7 +12,7 @@ use crate::store::query::fragment::Fragment;
 use crate::store::query::selective::{is_part_of_text, is_selective};
 use crate::store::query::sort_sql::sort_key;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::resource::{COLUMNS, Stored, from_row};
+use crate::store::tables::resource::{COLUMNS, COLUMNS_COUNT, Stored, from_row};
 use crate::store::transaction::Read;
 
 /// One resource type's part in a list.
@@ -378,14 +378,14 @@ fn place(listing: &Listing) -> Fragment {
 
 fn listed(row: &Row) -> rusqlite::Result<Listed> {
     let stored = from_row(row)?;
-    let key = match row.get::<_, SqlValue>(8)? {
+    let key = match row.get::<_, SqlValue>(COLUMNS_COUNT + 1)? {
         SqlValue::Integer(it) => it.into(),
         SqlValue::Real(it) => it.into(),
         SqlValue::Text(it) => it.into(),
         SqlValue::Null | SqlValue::Blob(_) => Value::Null,
     };
     let position = Position { key, seq: stored.seq };
-    Ok(Listed { resource_type: row.get(7)?, stored, position })
+    Ok(Listed { resource_type: row.get(COLUMNS_COUNT)?, stored, position })
 }
 
 #[cfg(test)]
