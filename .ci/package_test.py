@@ -183,6 +183,11 @@ def test_deb(package):
         ("/var/lib/plumm", f"0700 {owner}"),
     ]:
         ok(f"{name} is {mode}", root.mode(name) == mode)
+    for name in (
+        "man/man1/plumm.1.gz", "man/man1/plumm-user-purge.1.gz", "bash-completion/completions/plumm",
+        "zsh/vendor-completions/_plumm", "fish/vendor_completions.d/plumm.fish",
+    ):
+        ok(f"/usr/share/{name} is there", root.mode(f"/usr/share/{name}") == "0644 0:0")
     enabled = root.path("/etc/systemd/system/multi-user.target.wants/plumm.service")
     ok("the service is enabled for when systemd runs", enabled.is_symlink())
 
