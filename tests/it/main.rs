@@ -39,6 +39,7 @@ mod product_rules;
 mod properties;
 mod purge;
 mod record;
+mod reference;
 mod refusals;
 mod request_ids;
 mod requirements;
