@@ -298,3 +298,78 @@ CREATE TABLE refusal (
     detail TEXT NOT NULL          -- what the client was told, cut
 ) STRICT;
 CREATE INDEX refusal_org ON refusal (org);
+
+-- v 7
+
+-- What happened to one resource is found without an index, which each change would have to write: the
+-- resource's row, which is written anyway, has the number of the last line about it, and each line has the
+-- number of the line before. 0 is no line; one that is not there was removed for its age. Both tables are
+-- copied, so that rows that grow leave no pages half empty, and short columns stand before long ones.
+CREATE TABLE resource_7 (
+    seq INTEGER PRIMARY KEY,
+    org INTEGER NOT NULL REFERENCES org (id),
+    type TEXT NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    user_name TEXT,               -- folded
+    external_id TEXT,
+    display_name TEXT,            -- folded
+    display TEXT,                 -- the displayName as it is written: what members and groups are called
+    active INTEGER,
+    created INTEGER NOT NULL,
+    last_modified INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    deleted INTEGER,
+    last_line INTEGER NOT NULL DEFAULT 0,
+    document TEXT NOT NULL
+) STRICT;
+INSERT INTO resource_7
+    SELECT seq, org, type, id, user_name, external_id, display_name, display, active, created,
+        last_modified, version, deleted,
+        coalesce((SELECT max(log.seq) FROM provisioning_log AS log
+            WHERE log.resource = resource.id), 0),
+        document
+    FROM resource ORDER BY seq;
+DROP TABLE resource;
+ALTER TABLE resource_7 RENAME TO resource;
+CREATE UNIQUE INDEX resource_user_name ON resource (org, type, user_name)
+    WHERE deleted IS NULL AND user_name IS NOT NULL;
+CREATE INDEX resource_external_id ON resource (org, type, external_id)
+    WHERE deleted IS NULL AND external_id IS NOT NULL;
+CREATE INDEX resource_display_name ON resource (org, type, display_name)
+    WHERE deleted IS NULL AND display_name IS NOT NULL;
+CREATE INDEX resource_list ON resource (org, type, seq) WHERE deleted IS NULL;
+CREATE INDEX resource_last_modified ON resource (org, type, last_modified) WHERE deleted IS NULL;
+CREATE INDEX resource_deleted ON resource (org, type, deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX resource_inactive ON resource (org, active, deleted, user_name)
+    WHERE deleted IS NULL AND user_name IS NOT NULL AND active IS NOT 1;
+
+CREATE TABLE provisioning_log_7 (
+    seq INTEGER PRIMARY KEY,
+    time INTEGER NOT NULL,
+    org INTEGER NOT NULL REFERENCES org (id),
+    actor TEXT NOT NULL,          -- a token's id, or "cli"
+    client TEXT,                  -- the client's address
+    method TEXT NOT NULL,
+    type TEXT NOT NULL,
+    resource TEXT NOT NULL,       -- the resource's id
+    previous INTEGER,             -- the line before about the same resource; none of what is no resource
+    outcome INTEGER NOT NULL,     -- the HTTP status
+    request TEXT,                 -- the id of the request
+    reason TEXT,                  -- what a person gave as the reason of a command
+    changes TEXT NOT NULL         -- JSON: {"attribute": {"before": …, "after": …}}
+) STRICT;
+INSERT INTO provisioning_log_7
+    SELECT log.seq, time, org, actor, client, method, type, resource, chain.previous, outcome, request,
+        reason, changes
+    FROM provisioning_log AS log LEFT JOIN (
+        SELECT seq, lag(seq, 1, 0) OVER (PARTITION BY resource ORDER BY seq) AS previous
+        FROM provisioning_log
+        WHERE type NOT IN ('Organization', 'Token', 'Schema', 'ResourceType', 'Webhook')
+    ) AS chain ON chain.seq = log.seq
+    ORDER BY log.seq;
+DROP TABLE provisioning_log;
+ALTER TABLE provisioning_log_7 RENAME TO provisioning_log;
+CREATE INDEX provisioning_log_org ON provisioning_log (org);
+-- Lines that no resource's row leads to: about what is no resource, and the end of one that was purged.
+CREATE INDEX provisioning_log_apart ON provisioning_log (resource)
+    WHERE previous IS NULL OR method = 'purge';

@@ -18,6 +18,9 @@
 //! cli/serve/permissions.rs       who else on the host can read the database
 //! cli/serve/note.rs              what a running server tells commands of itself
 //! cli/serve/periodic.rs          a thread that does something again and again
+//! cli/serve/listener.rs          where it listens
+//! cli/serve/notify.rs            what systemd is told: ready, ends, lives
+//! cli/serve/watchdog.rs          whether it really lives
 //! cli/org.rs                     `plumm org`
 //! cli/org_show.rs                `plumm org show`
 //! cli/org_deletion.rs            `plumm org delete`
@@ -77,6 +80,12 @@
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
 //!
+//! idp/mod.rs                     the client that speaks as an identity provider
+//! idp/client.rs                  one request over the network, and its answer
+//! idp/provider.rs                what each provider sends, in its own forms
+//! idp/person.rs                  a person of a provider, and as which attributes it is sent
+//! idp/message.rs                 a request and its answer as values
+//!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
 //! server/protocol.rs             plain HTTP or TLS, served or turned away
@@ -111,7 +120,10 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         what every request goes through
+//! app/mod.rs                     what every request goes through
+//! app/answer.rs                  an answer with the memory that it takes
+//! app/parts.rs                   further parts of an answer that is longer than memory
+//! app/refused.rs                 what is kept of requests that were refused
 //! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
@@ -144,6 +156,8 @@
 //! api/scim/members.rs            the members of a group as a request changes them
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
+//! api/scim/page.rs               a page of a list: judged, read and printed
+//! api/scim/long_page.rs          the rest of a page that is longer than what is read at once
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
 //! api/scim/cursor.rs             where a page ended, as text for the client
 //! api/scim/render.rs             resources as answers
@@ -259,6 +273,7 @@
 //! store/tables/census.rs         how many accounts and groups there are
 //! store/query/mod.rs             lists and filters as SQL
 //! store/query/story.rs           the record and the refusals, for whoever asks what happened
+//! store/query/chain.rs           the lines of the record about one resource
 //! store/query/listing.rs         pages of lists
 //! store/query/search.rs          accounts and groups found by parts of their names
 //! store/query/near.rs            names that are near to one that nobody has
@@ -281,6 +296,7 @@
 //! store/copies/check.rs          whether a file is whole, and what it holds
 //! store/copies/glance.rs         a look at a file that costs little and changes nothing
 //! store/copies/last_backup.rs    what became of the last backups, in a file beside the database
+//! store/copies/chains.rs         whether the lines about each resource are chained
 //! store/copies/columns.rs        what each column of a file must hold
 //! store/copies/backup.rs         a whole copy in one file, at any moment
 //! store/copies/restore.rs        a copy in the place of the database
@@ -298,6 +314,7 @@ pub mod definitions;
 pub mod events;
 pub mod http;
 pub mod id;
+pub mod idp;
 pub mod memory;
 pub mod metrics;
 pub mod outbox;

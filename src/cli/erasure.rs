@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::cli::error::CliError;
 use crate::cli::org;
-use crate::cli::record::{Deed, record_because};
+use crate::cli::record::{Deed, record_because, record_purge};
 use crate::cli::session::Session;
 use crate::store::Store;
 use crate::store::error::Error;
@@ -72,7 +72,9 @@ impl Erasure<'_> {
                 )));
             }
             write.purge_resource(org.key, self.resource_type, &stored, &lines)?;
-            record_deed(write, &org, session, PURGE, self.resource_type, &stored, self.reason)?;
+            let deed =
+                Deed { method: PURGE, resource_type: self.resource_type, resource: &stored.id };
+            record_purge(write, session, org.key, deed, self.reason, &stored)?;
             Ok((org, stored))
         })?;
         session.fold_in_erasure(store);
@@ -102,19 +104,7 @@ pub fn restore(
     reason: Option<&str>,
 ) -> Result<(), Error> {
     write.restore_resource(org.key, resource_type, stored)?;
-    record_deed(write, org, session, "restore", resource_type, stored, reason)
-}
-
-/// The line names nothing of a person but the account's id.
-fn record_deed(
-    write: &Write,
-    org: &Org,
-    session: &Session,
-    method: &str,
-    resource_type: &str,
-    stored: &Stored,
-    reason: Option<&str>,
-) -> Result<(), Error> {
-    let deed = Deed { method, resource_type, resource: &stored.id };
+    // The line names nothing of a person but the account's id.
+    let deed = Deed { method: "restore", resource_type, resource: &stored.id };
     record_because(write, session, org.key, deed, reason, &Map::new(), &Map::new())
 }

@@ -106,11 +106,13 @@ pub struct NotReady {
     pub words: String,
     /// What to do for whoever has chosen the address.
     advice: Option<&'static str>,
+    /// Whether there was no answer at all.
+    pub silent: bool,
 }
 
 impl NotReady {
     fn new(words: String, advice: &'static str) -> NotReady {
-        NotReady { words, advice: Some(advice) }
+        NotReady { words, advice: Some(advice), silent: false }
     }
 
     fn with_advice(self) -> String {
@@ -123,7 +125,7 @@ impl NotReady {
 
 impl From<String> for NotReady {
     fn from(words: String) -> NotReady {
-        NotReady { words, advice: None }
+        NotReady { words, advice: None, silent: false }
     }
 }
 
@@ -173,7 +175,8 @@ fn no_answer(url: &str, patience: Duration, error: &Error) -> NotReady {
         Error::ConnectionFailed => nobody_listens(url),
         Error::Io(it) if refused(it) => nobody_listens(url),
         Error::Timeout(_) => {
-            format!("no answer from {url} within {} seconds", patience.as_secs()).into()
+            let words = format!("no answer from {url} within {} seconds", patience.as_secs());
+            NotReady { silent: true, ..words.into() }
         }
         Error::HostNotFound => format!("no address is known of the host of {url}").into(),
         // What is no TLS record is said to be a message with a wrong type of content.
@@ -194,8 +197,6 @@ fn no_tls(url: &str) -> NotReady {
 }
 
 fn nobody_listens(url: &str) -> NotReady {
-    NotReady::new(
-        format!("nothing listens at {url}"),
-        "start the server with `plumm serve`, or give its address with --url",
-    )
+    let advice = "start the server with `plumm serve`, or give its address with --url";
+    NotReady { silent: true, ..NotReady::new(format!("nothing listens at {url}"), advice) }
 }

@@ -1,6 +1,6 @@
 //! The lines that commands leave in the record of changes: who ran which, and what it changed.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::activity::deeds;
 use crate::cli::session::Session;
@@ -8,6 +8,7 @@ use crate::scim::changes::Changes;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::{Actor, LogLine};
+use crate::store::tables::resource::Stored;
 use crate::store::transaction::Write;
 
 /// What a command does to one thing of an organisation.
@@ -56,6 +57,26 @@ pub fn record_because(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
 ) -> Result<(), Error> {
+    let changes = Changes::between(before, after).to_value();
+    write.log(&line(org, &actor(session, reason), deed, &changes))
+}
+
+/// The line of a resource that was erased for good; it names nothing but the id.
+///
+/// # Errors
+/// Failures of the store.
+pub fn record_purge(
+    write: &Write,
+    session: &Session,
+    org: OrgKey,
+    deed: Deed,
+    reason: Option<&str>,
+    erased: &Stored,
+) -> Result<(), Error> {
+    write.log_purge(&line(org, &actor(session, reason), deed, &json!({})), erased.last_line)
+}
+
+fn line<'a>(org: OrgKey, actor: &'a Actor, deed: Deed<'a>, changes: &'a Value) -> LogLine<'a> {
     let has_words = deeds::find(deed.method, deed.resource_type).is_some();
     debug_assert!(has_words, "{deed:?} has no words in src/activity/deeds.rs");
     let outcome = match deed.method {
@@ -63,13 +84,6 @@ pub fn record_because(
         "purge" | "remove" | "delete" => 204,
         _ => 200,
     };
-    write.log(&LogLine {
-        org,
-        actor: &actor(session, reason),
-        method: deed.method,
-        resource_type: deed.resource_type,
-        resource: deed.resource,
-        outcome,
-        changes: &Changes::between(before, after).to_value(),
-    })
+    let Deed { method, resource_type, resource } = deed;
+    LogLine { org, actor, method, resource_type, resource, outcome, changes }
 }

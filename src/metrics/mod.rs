@@ -74,6 +74,8 @@ pub struct Metrics {
     pub proxied_without_token: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
+    /// Answers that ended in the middle, since a further part could not be made.
+    pub answers_cut_off: Counter,
     budgets: Budgets,
     routes: Vec<RouteMetrics>,
     unread: [Counter; STATUSES.len()],
@@ -107,6 +109,7 @@ impl Metrics {
             proxied_with_token: Counter::default(),
             proxied_without_token: Counter::default(),
             panics: Counter::default(),
+            answers_cut_off: Counter::default(),
             budgets: Budgets::default(),
             routes: routes.iter().map(of_route).collect(),
             unread: Default::default(),
@@ -127,6 +130,13 @@ impl Metrics {
     /// Counts an answer with this status to what could not be read as a request.
     pub fn count_unread(&self, status: u16) {
         self.unread[status_index(status)].add();
+    }
+
+    /// How many requests were answered, whatever the answer was.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        let routes = self.routes.iter().flat_map(|it| it.requests.iter().flatten());
+        routes.chain(&self.unread).map(Counter::get).sum()
     }
 
     /// Sets whom to ask for what the limits of the server have left.
@@ -223,6 +233,12 @@ impl Metrics {
                 self.rate_limited.get(),
             ),
             ("plumm_panics_total", "counter", "Requests that panicked.", self.panics.get()),
+            (
+                "plumm_answers_cut_off_total",
+                "counter",
+                "Long answers that ended in the middle.",
+                self.answers_cut_off.get(),
+            ),
         ] {
             text.family(name, kind, help);
             text.sample(&[], value);

@@ -259,6 +259,11 @@ impl Store {
         Ok(connection)
     }
 
+    /// Returns when the writer had a turn for the caller, which shows that turns come and go.
+    pub fn wait_for_turn(&self) {
+        drop(self.writer.exclusive());
+    }
+
     /// Folds the write-ahead log into the file and cuts it to nothing. Returns whether that could
     /// be done now: a long read may still need the log, and where another program makes the
     /// checkpoints this one makes none.

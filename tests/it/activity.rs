@@ -313,22 +313,195 @@ fn pages_of_the_story_joined_are_the_story_and_of_one_organisation_alone() {
 }
 
 #[test]
-fn the_lines_of_one_person_are_found_by_their_index() {
+fn a_person_is_known_by_name_and_id() {
     let harness = Harness::new();
     let mara = text(&harness.user("mara@example.com")["id"]);
     let person = harness.store.read(|tx| tx.person(harness.org.key, "User", "MARA@example.com"));
     let expected = About { ids: vec![mara], user_names: vec!["mara@example.com".to_owned()] };
     assert_eq!(person.unwrap(), expected);
-    let database = Connection::open(harness.folder.database()).unwrap();
-    let sql = "EXPLAIN QUERY PLAN SELECT log.changes FROM provisioning_log AS log WHERE log.seq < 9
-        AND log.seq IN (SELECT seq FROM provisioning_log WHERE resource IN
-            (SELECT value FROM json_each('[]')) AND seq < 9 ORDER BY seq DESC LIMIT 5)
-        AND +log.org = 1 ORDER BY log.seq DESC LIMIT 5";
-    let mut statement = database.prepare(sql).unwrap();
-    let plan: Vec<String> =
-        statement.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect();
-    let plan = plan.join("\n");
-    assert!(plan.contains("COVERING INDEX provisioning_log_resource"), "{plan}");
-    assert!(plan.contains("SEARCH log USING INTEGER PRIMARY KEY"), "{plan}");
-    assert!(!plan.contains("SCAN log") && !plan.contains("SCAN provisioning_log"), "{plan}");
+}
+
+/// The story of several resources, which everything that is done to resources is done to.
+#[test]
+fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
+    let harness = Harness::new();
+    let token = harness.token().to_owned();
+    let path = harness.folder.database();
+    let command = |line: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_plumm"));
+        command.env("PLUMM_ENV_FILE", "").arg("--db").arg(&path).args(line.split(' '));
+        let run = command.output().unwrap();
+        assert!(run.status.success(), "{line}: {run:?}");
+    };
+    let mut ids: Vec<String> = Vec::new();
+    for i in 0..6 {
+        ids.push(text(&harness.user(&format!("u{i}@example.com"))["id"]));
+    }
+    let team = json!({"displayName": "Team", "members": [{"value": ids[0]}, {"value": ids[1]}],
+        "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"]});
+    ids.push(text(&harness.post("/Groups", &team).expect(201).json()["id"]));
+    let titled = |title: &str| json!([{"op": "replace", "path": "title", "value": title}]);
+    for round in 0..4 {
+        for (i, id) in ids[..6].iter().enumerate() {
+            let title = format!("{round} {i}");
+            if round < 2 || i % 2 == 0 {
+                harness.patch(&format!("/Users/{id}"), &titled(&title)).expect(200);
+            }
+        }
+        let some = [&ids[round], &ids[(round + 3) % 6]];
+        let operations: Vec<Value> = some
+            .iter()
+            .map(|id| {
+                let data = json!({"Operations": titled(&format!("bulk {round}"))});
+                json!({"method": "PATCH", "path": format!("/Users/{id}"), "data": data})
+            })
+            .collect();
+        let bulk = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
+            "Operations": operations});
+        harness.post("/Bulk", &bulk).expect(200);
+        let member =
+            json!([{"op": "add", "path": "members", "value": [{"value": ids[2 + round]}]}]);
+        harness.patch(&format!("/Groups/{}", ids[6]), &member).expect(200);
+        command(&format!("org set acme --rate 10000{round}"));
+    }
+    for id in [&ids[1], &ids[2], &ids[3], &ids[6]] {
+        let of = if *id == ids[6] { "Groups" } else { "Users" };
+        harness.call("DELETE", &format!("/{of}/{id}"), "").expect(204);
+    }
+    command(&format!("user restore acme {}", ids[1]));
+    command(&format!("user purge acme {} --yes", ids[2]));
+    command(&format!("user deactivate acme {} --reason left", ids[4]));
+    harness.patch(&format!("/Users/{}", ids[1]), &titled("back")).expect(200);
+    // A name that two accounts have had.
+    ids.push(text(&harness.user("u3@example.com")["id"]));
+
+    // Commands have a clock of their own.
+    let database = Connection::open(&path).unwrap();
+    database.execute("UPDATE provisioning_log SET time = 1769846400000000000 + seq", []).unwrap();
+    let whole = |wanted: &Wanted| {
+        let filter = Filter { wanted: wanted.clone(), ..Filter::default() };
+        harness.store.read(|tx| story::page(tx, &filter, At::END, 10_000)).unwrap().entries
+    };
+    let all = whole(&Wanted { org: Some(harness.org.key), about: None });
+    let token_id = token.split('_').nth(1).unwrap().to_owned();
+    let several = vec![ids[1].clone(), ids[2].clone(), "acme".to_owned(), ids[6].clone()];
+    let abouts = ids.iter().map(|it| vec![it.clone()]).chain([
+        vec!["acme".to_owned()],
+        vec![token_id],
+        vec!["00000000-0000-7000-8000-000000000000".to_owned()],
+        several,
+        vec![ids[3].clone(), ids[7].clone()],
+    ]);
+    let compare = |all: &[plumm::activity::Entry], about: &[String]| {
+        let about = About { ids: about.to_vec(), user_names: Vec::new() };
+        let is_about = |it: &&plumm::activity::Entry| {
+            it.happened.resource().is_some_and(|it| about.ids.iter().any(|id| id == it))
+        };
+        let expected: Vec<_> = all.iter().filter(is_about).cloned().collect();
+        let wanted = Wanted { org: Some(harness.org.key), about: Some(about.clone()) };
+        assert_eq!(whole(&wanted), expected, "{about:?}");
+        let filter = Filter { wanted, ..Filter::default() };
+        for most in [1, 2, 3, 5] {
+            let (mut joined, mut before) = (Vec::new(), Some(At::END));
+            while let Some(at) = before {
+                let page = harness.store.read(|tx| story::page(tx, &filter, at, most)).unwrap();
+                joined.extend(page.entries);
+                before = page.next;
+            }
+            assert_eq!(joined, expected, "{about:?}, {most}");
+            let (mut joined, mut place) = (Vec::new(), At { change: 0, refusal: 0 });
+            loop {
+                let found = harness.store.read(|tx| story::after(tx, &filter, place, most));
+                let (entries, next) = found.unwrap();
+                if entries.is_empty() {
+                    break;
+                }
+                place = next;
+                joined.extend(entries);
+            }
+            assert!(joined.iter().eq(expected.iter().rev()), "{about:?}, {most}");
+        }
+        expected.len()
+    };
+    let counts: Vec<usize> = abouts.clone().map(|it| compare(&all, &it)).collect();
+    assert!(counts[..7].iter().all(|it| *it >= 4), "{counts:?}");
+    assert_eq!((counts[8], counts[10]), (4, 0), "{counts:?}");
+    command("check");
+
+    // The oldest lines go. Those that a clock set back has left in between are found, too.
+    let newest: i64 =
+        database.query_row("SELECT max(seq) FROM provisioning_log", [], |row| row.get(0)).unwrap();
+    for gone in [
+        "seq < 12".to_owned(),
+        "seq BETWEEN 16 AND 24".to_owned(),
+        format!("seq < {newest} AND resource <> '{}'", ids[0]),
+        format!("seq < {newest}"),
+    ] {
+        database.execute(&format!("DELETE FROM provisioning_log WHERE {gone}"), []).unwrap();
+        let all = whole(&Wanted { org: Some(harness.org.key), about: None });
+        for about in abouts.clone() {
+            compare(&all, &about);
+        }
+        command("check");
+    }
+}
+
+#[test]
+fn a_chain_of_lines_that_is_broken_is_found() {
+    let place = Place::with_acme();
+    let serving = place.serve(&[]);
+    let token = text(&place.json(&["token", "create", "acme"])["token"]);
+    let send = |method: &str, target: &str, body: &Value| {
+        serving.send(method, &format!("/scim/v2{target}"), &token, &body.to_string())
+    };
+    for name in ["a@example.com", "b@example.com"] {
+        let id = text(&send("POST", "/Users", &user(name)).1["id"]);
+        for title in ["x", "y"] {
+            let body = json!({"Operations": [{"op": "add", "path": "title", "value": title}]});
+            assert_eq!(send("PATCH", &format!("/Users/{id}"), &body).0, 200);
+        }
+    }
+    assert_eq!(serving.stop("TERM").0, Some(0));
+    let database = Connection::open(place.folder.database()).unwrap();
+    let lines =
+        "SELECT group_concat(seq || ' ' || previous, ', ' ORDER BY seq) FROM provisioning_log
+        WHERE type = 'User'";
+    let lines: String = database.query_row(lines, [], |row| row.get(0)).unwrap();
+    assert_eq!(lines, "3 0, 4 3, 5 4, 6 0, 7 6, 8 7");
+    let last = "SELECT group_concat(last_line, ' ' ORDER BY seq) FROM resource";
+    let last: String = database.query_row(last, [], |row| row.get(0)).unwrap();
+    assert_eq!(last, "5 8");
+    let of_line = |row: i64| {
+        format!(
+            "table provisioning_log, row {row}, column previous: it is not the number of the line \
+             before about the same resource"
+        )
+    };
+    let of_resource = |row: i64| {
+        format!(
+            "table resource, row {row}, column last_line: it is not the number of the last line \
+             about the resource"
+        )
+    };
+    let unsaid = "table provisioning_log, row 5, column previous: a line about a resource says \
+                  nothing of the line before";
+    for (spoil, fault) in [
+        ("UPDATE provisioning_log SET previous = 3 WHERE seq = 5", of_line(5)),
+        ("UPDATE provisioning_log SET previous = 0 WHERE seq = 8", of_line(8)),
+        ("UPDATE provisioning_log SET previous = 5 WHERE seq = 7", of_line(7)),
+        ("UPDATE provisioning_log SET previous = 8 WHERE seq = 3", of_line(3)),
+        ("UPDATE provisioning_log SET previous = NULL WHERE seq = 5", unsaid.to_owned()),
+        ("UPDATE resource SET last_line = 4 WHERE seq = 1", of_resource(1)),
+        ("UPDATE resource SET last_line = 8 WHERE seq = 1", of_resource(1)),
+        ("UPDATE resource SET last_line = 0 WHERE seq = 2", of_resource(2)),
+    ] {
+        fs::copy(place.folder.database(), place.folder.path().join("bad.db")).unwrap();
+        let bad = Connection::open(place.folder.path().join("bad.db")).unwrap();
+        bad.execute(spoil, []).unwrap();
+        drop(bad);
+        let run = place.plumm(&["--json", "check", "bad.db"]);
+        let report: Value = serde_json::from_str(&run.out).unwrap();
+        assert_eq!(report["faults"][0], fault, "{spoil}: {report}");
+    }
+    assert_eq!(place.json(&["check"])["whole"], true);
 }

@@ -70,6 +70,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["app", "config", "http", "metrics", "scim"],
         &["httparse", "rustls", "socket2", "tiny_http"],
     ),
+    ("idp", &["id", "scim", "server"], &["rustls", "ureq"]),
     (
         "cli",
         &[
@@ -83,6 +84,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
             "events",
             "http",
             "id",
+            "idp",
             "metrics",
             "scim",
             "server",

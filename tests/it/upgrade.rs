@@ -153,6 +153,24 @@ fn every_former_database_is_brought_to_today_with_all_it_holds() {
             assert_eq!(&after[table], rows, "table {table} of schema {number}");
         }
 
+        // What happened to each is found, also to one that is deleted or purged.
+        let told = |of: &[&str]| -> Vec<i64> {
+            let told = place.json(&[&["log", "acme"], of].concat());
+            let entries = told["entries"].as_array().unwrap().iter();
+            let changes = entries.filter(|it| it["kind"] == "change");
+            let mut numbers: Vec<i64> = changes.map(|it| it["number"].as_i64().unwrap()).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        let (mara, gone) = (["--user", "mara.novak@example.com"], ["--user", "gone@example.com"]);
+        assert_eq!(told(&mara), if number < 6 { vec![1, 5] } else { vec![1, 5, 12, 14] });
+        assert_eq!(told(&gone), [3, 8, 9], "schema {number}");
+        if number == 6 {
+            let purged = ["--user", "01a20a2b-9b00-7000-8000-000000000001"];
+            assert_eq!(told(&purged), [11, 13, 15]);
+            assert_eq!(told(&["--about", "acme"]), [10, 16]);
+        }
+
         let serving = place.serve(&[]);
         assert_eq!(serving.test_credentials(token), 200, "a token of schema {number}");
         let (_, list) = serving.get("/scim/v2/Users?sortBy=userName", token);

@@ -12,8 +12,9 @@ use crate::cli::text::quoted;
 const ENVIRONMENT_FILE: &str = "/etc/plumm/plumm.env";
 /// The unit of deploy/, when no server runs.
 const UNIT: &str = "plumm.service";
-/// Where it is installed.
-const UNIT_FILE: &str = "/etc/systemd/system/plumm.service";
+/// Where it is installed: by hand, or by a package.
+const UNIT_FILES: [&str; 2] =
+    ["/etc/systemd/system/plumm.service", "/usr/lib/systemd/system/plumm.service"];
 
 /// What commands must name.
 #[derive(Clone, Debug)]
@@ -40,7 +41,8 @@ impl Remedy {
         process: Option<u32>,
         settings: Settings,
     ) -> Remedy {
-        let installed = || Path::new(UNIT_FILE).exists().then(|| UNIT.to_owned());
+        let is_installed = || UNIT_FILES.iter().any(|it| Path::new(it).exists());
+        let installed = || is_installed().then(|| UNIT.to_owned());
         Remedy {
             database: quoted(&database.to_string_lossy()),
             other_owner: owner

@@ -3,13 +3,15 @@
 pub mod allocator;
 pub mod args;
 mod first_run;
+mod listener;
 pub mod note;
+mod notify;
 mod periodic;
 mod permissions;
 pub mod scheduled_backups;
+mod watchdog;
 
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -23,6 +25,7 @@ use crate::app::App;
 use crate::cli::error::CliError;
 use crate::cli::serve::args::{Args, local_url};
 use crate::cli::serve::note::{Note, NoteKeeper, Settings};
+use crate::cli::serve::notify::Supervisor;
 use crate::cli::serve::periodic::Periodic;
 use crate::cli::session::Session;
 use crate::clock::Clock;
@@ -55,7 +58,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let store = Arc::new(Store::open(session.db(), open)?);
     let checkpointer =
         if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
-    let listener = bind(args.address.listen)?;
+    let listener = listener::listener(args.address.listen)?;
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
     permissions::warn(session.db());
@@ -120,8 +123,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let backups = backup_dir.map(|it| scheduled_backups::start(&args.backups, session.db(), it));
     let backups = backups.transpose().map_err(no_thread)?;
 
+    let supervisor = Arc::new(Supervisor::of_process());
+    supervisor.ready(&format!("listening on {scheme}://{address}"));
+    let own_url = local_url(scheme, address);
+    let watchdog = watchdog::start(&supervisor, &store, app.metrics(), &own_url);
+    let watchdog = watchdog.map_err(no_thread)?;
+
     let name = wait_for_stop_signal(&mut signals, certificates.as_deref(), session);
     log::info!("{name} received: finishing the requests in hand");
+    supervisor.stopping("finishing the requests in hand");
+    drop(watchdog);
     webhooks.begin_stop();
     server.stop();
     webhooks.stop();
@@ -195,25 +206,6 @@ fn watch_signals() -> io::Result<Signals> {
     // A file that may not grow any further is a failed write, and no reason to end the program.
     flag::register(SIGXFSZ, Arc::default())?;
     Signals::new([SIGTERM, SIGINT, SIGHUP])
-}
-
-fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
-    TcpListener::bind(address).map_err(|error| {
-        let what_to_do = match error.kind() {
-            ErrorKind::AddrInUse => {
-                "the port is in use, perhaps by another plumm: stop that program, or choose \
-                 another port with --listen ADDR:PORT"
-            }
-            ErrorKind::AddrNotAvailable => {
-                "this host does not have the address: choose one of its own with --listen ADDR:PORT"
-            }
-            ErrorKind::PermissionDenied => {
-                "that is not allowed: choose a port from 1024 on with --listen ADDR:PORT"
-            }
-            _ => return failed(&format!("cannot listen on {address}"), &error),
-        };
-        CliError::Failed(format!("cannot listen on {address}: {what_to_do}"))
-    })
 }
 
 fn failed(what: &str, error: &io::Error) -> CliError {

@@ -7,6 +7,9 @@ use crate::cli::text::printable;
 pub const STARTED_AGAIN: &str = "PLUMM_STARTED_AGAIN";
 /// What the examples of applications read, which may share an environment with plumm.
 const OF_EXAMPLES: [&str; 3] = ["PLUMM_URL", "PLUMM_TOKEN", "PLUMM_WEBHOOK_SECRET"];
+/// How other programs call a variable that names the file in which a secret stands. No setting of
+/// plumm holds a secret: those about one name its file already.
+const OF_FILE: &str = "_FILE";
 
 /// A variable that nothing knows. Its value is shown nowhere: it may be secret.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub fn unknown(surroundings: &Surroundings, table: &[Setting]) -> Vec<Unknown> {
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // Nobody types the prefix wrong who got here.
     let rest = |it: &str| it.strip_prefix("PLUMM_").unwrap_or(it).to_ascii_uppercase();
-    let name = rest(name);
+    let name = rest(name.strip_suffix(OF_FILE).unwrap_or(name));
     let near = known.iter().map(|it| (distance(&name, &rest(it)), *it));
     let (distance, nearest) = near.min_by_key(|(distance, _)| *distance)?;
     (distance <= name.len().div_ceil(3)).then_some(nearest)
@@ -93,6 +96,7 @@ mod tests {
             ("PLUMM_listen", Some("PLUMM_LISTEN")),
             ("PLUMM_LOGDAYS", Some("PLUMM_LOG_DAYS")),
             ("PLUMM_PUBLICURL", Some("PLUMM_PUBLIC_URL")),
+            ("PLUMM_LISTEN_FILE", Some("PLUMM_LISTEN")),
             ("PLUMM_SOMETHING_ELSE", None),
             ("PLUMM_", None),
         ] {

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::scim::datetime::Timestamp;
 use crate::scim::identity::IdentityChanges;
 use crate::scim::schema::definitions::Definitions;
+use crate::store::copies::chains;
 use crate::store::copies::columns::{self, Known, Rules};
 use crate::store::copies::view::{LOG_SUFFIXES, with_view};
 use crate::store::database_file::DatabaseFile;
@@ -159,9 +160,11 @@ fn examine(connection: &Connection, path: &Path) -> Result<Report, Error> {
     let mut report = Report { schema, known: migrate::newest(), ..Report::default() };
     // A damaged page or another form of a table has further faults as its consequence, which a
     // report leaves out.
-    for checks in
-        [&[pages as Check][..], &[tables], &[rows, references, counts, types, documents, members]]
-    {
+    for checks in [
+        &[pages as Check][..],
+        &[tables],
+        &[rows, references, counts, types, documents, members, chains],
+    ] {
         for check in checks {
             match check(connection, schema) {
                 Ok(faults) => report.add(faults),
@@ -341,9 +344,10 @@ fn types(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
 /// Compares the columns and the email rows with the documents, which they repeat.
 fn documents(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
     let display = if schema >= 2 { "display" } else { "NULL" };
+    let last_line = if schema >= 7 { "last_line" } else { "0" };
     let sql = format!(
         "SELECT seq, org, id, document, user_name, external_id, display_name, active, {display},
-            type, created, last_modified, version, deleted
+            type, created, last_modified, version, deleted, {last_line}
          FROM resource ORDER BY seq"
     );
     let known = known(connection, schema)?;
@@ -468,6 +472,10 @@ fn members(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
         ))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn chains(connection: &Connection, schema: i64) -> Result<Vec<String>, Error> {
+    chains::check(connection, schema, FAULTS_MAX)
 }
 
 fn content(connection: &Connection) -> Result<Vec<OrgContent>, Error> {

@@ -160,6 +160,10 @@ const RULES: &[Rule] = &[
         Some(WEBHOOK) => is_webhook_id(it.text()),
         _ => is_resource_id(it.text()),
     }),
+    rule("provisioning_log", "previous", NUMBER, |it| match it.number() {
+        None => it.value == ValueRef::Null,
+        Some(number) => number >= 0,
+    }),
     rule("provisioning_log", "outcome", "it is no status of HTTP", |it| {
         it.number().is_some_and(|it| (100..600).contains(&it))
     }),
@@ -241,6 +245,7 @@ const RULES: &[Rule] = &[
     }),
     rule("resource", "version", NUMBER, |it| it.is_positive()),
     rule("resource", "deleted", TIME, |it| it.is_time_or_null()),
+    rule("resource", "last_line", NUMBER, |it| it.is_count()),
 ];
 
 impl Cell<'_> {

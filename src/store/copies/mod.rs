@@ -1,6 +1,7 @@
 //! Copies of the database file: making, checking, reading and restoring them.
 
 pub mod backup;
+mod chains;
 pub mod check;
 pub mod columns;
 pub mod glance;

@@ -1,5 +1,6 @@
 //! Lists and filters as SQL.
 
+mod chain;
 mod expression;
 pub mod filter_sql;
 pub mod fragment;

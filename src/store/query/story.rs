@@ -111,23 +111,17 @@ impl Read<'_> {
             LEFT JOIN token ON token.id = log.actor AND token.org = log.org
             WHERE log.seq {compared} ?1"
         );
-        let limit = Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX));
         if let Some(about) = &wanted.about {
-            // Which lines these are is in the index; only those that are shown are read.
-            values.push(Sql::Text(json!(about.ids).to_string()));
-            values.push(limit.clone());
-            sql += &format!(
-                " AND log.seq IN (SELECT seq FROM provisioning_log
-                    WHERE resource IN (SELECT value FROM json_each(?2)) AND seq {compared} ?1
-                    ORDER BY seq {order} LIMIT ?3)"
-            );
+            let numbers = self.lines_of(&about.ids, from, most)?;
+            values.push(Sql::Text(json!(numbers).to_string()));
+            sql += " AND log.seq IN (SELECT value FROM json_each(?2))";
         }
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
             let column = if wanted.about.is_some() { "+log.org" } else { "log.org" };
             sql += &format!(" AND {column} = ?{}", values.len());
         }
-        values.push(limit);
+        values.push(Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
         sql += &format!(" ORDER BY log.seq {order} LIMIT ?{}", values.len());
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
@@ -249,7 +243,15 @@ impl Read<'_> {
 }
 
 impl From {
-    fn as_sql(self) -> (i64, &'static str, &'static str) {
+    /// Whether it leads to this number.
+    pub(super) fn has(self, number: i64) -> bool {
+        match self {
+            From::Before(end) => number < end,
+            From::After(end) => number > end,
+        }
+    }
+
+    pub(super) fn as_sql(self) -> (i64, &'static str, &'static str) {
         match self {
             From::Before(number) => (number, "<", "DESC"),
             From::After(number) => (number, ">", "ASC"),

@@ -51,8 +51,15 @@ impl Change {
         {
             return Ok(Outcome::Outdated);
         }
-        Ok(match write.put(&self.draft)? {
-            Put::Written(_) => Outcome::Made(write.add_line(&self.line)?),
+        // The row has the number of the line, so that it is written once.
+        let number = write.next_line()?;
+        Ok(match write.put(&self.draft, number)? {
+            Put::Written(_) => {
+                // The row still has the version that was judged, and so the last line from then.
+                let previous = self.draft.stored().last_line;
+                write.insert_line(&self.line, number, Some(previous))?;
+                Outcome::Made(number)
+            }
             Put::Outdated => Outcome::Outdated,
             Put::Conflict(_) => Outcome::Conflict,
         })

@@ -63,6 +63,7 @@ impl Draft {
             last_modified: now,
             version: 1,
             deleted: None,
+            last_line: 0,
         };
         Ok(Draft::of(kind, stored, How::Add(Columns::of(document))))
     }
@@ -92,6 +93,7 @@ impl Draft {
             last_modified: now.max(stored.last_modified),
             version: stored.version + 1,
             deleted: stored.deleted,
+            last_line: stored.last_line,
         };
         Ok(Draft::of(kind, stored, How::Replace { set, emails }))
     }
@@ -101,7 +103,7 @@ impl Draft {
         Draft { org: kind.org, resource_type, stored, how }
     }
 
-    /// The resource as it will be.
+    /// The resource as it will be, but for the number of its last line in the record.
     #[must_use]
     pub fn stored(&self) -> &Stored {
         &self.stored
@@ -137,7 +139,8 @@ impl Write<'_> {
     }
 
     fn put_now(&self, draft: Draft) -> Result<Stored, Error> {
-        match self.put(&draft)? {
+        let line = draft.stored.last_line;
+        match self.put(&draft, line)? {
             Put::Written(seq) => Ok(Stored { seq, ..draft.stored }),
             Put::Conflict(index) => Err(Error::Conflict(index)),
             Put::Outdated => {
@@ -146,17 +149,19 @@ impl Write<'_> {
         }
     }
 
-    /// Writes a draft; what is not written leaves no trace.
+    /// Writes a draft whose last line in the record has this number; what is not written leaves no
+    /// trace.
     ///
     /// # Errors
     /// Failures of the store; then a part may be written.
-    pub fn put(&self, draft: &Draft) -> Result<Put, Error> {
+    pub fn put(&self, draft: &Draft, line: i64) -> Result<Put, Error> {
         let Draft { org, resource_type, stored, how } = draft;
         match how {
             How::Add(columns) => {
                 let sql = "INSERT INTO resource (org, type, id, user_name, external_id,
-                        display_name, active, created, last_modified, version, document, display)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                        display_name, active, created, last_modified, version, document, display,
+                        last_line)
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
                 let added = self.connection.prepare_cached(sql)?.execute(params![
                     org.0,
                     resource_type,
@@ -170,6 +175,7 @@ impl Write<'_> {
                     stored.version,
                     stored.document,
                     columns.display,
+                    line,
                 ]);
                 if let Err(error) = added.map_err(Error::from) {
                     return refused(error);
@@ -180,8 +186,9 @@ impl Write<'_> {
                 Ok(Put::Written(seq))
             }
             How::Replace { set, emails } => {
-                let mut sql =
-                    "UPDATE resource SET last_modified = ?, version = ?, document = ?".to_owned();
+                let mut sql = "UPDATE resource
+                    SET last_modified = ?, version = ?, last_line = ?, document = ?"
+                    .to_owned();
                 for (column, _) in set {
                     sql = sql + ", " + column + " = ?";
                 }
@@ -189,10 +196,11 @@ impl Write<'_> {
                 // still the same resource.
                 sql += " WHERE seq = ? AND id = ? AND version = ? AND deleted IS NULL";
                 let mut statement = self.connection.prepare_cached(&sql)?;
-                let mut at = 4;
+                let mut at = 5;
                 statement.raw_bind_parameter(1, stored.last_modified.nanoseconds())?;
                 statement.raw_bind_parameter(2, stored.version)?;
-                statement.raw_bind_parameter(3, &stored.document)?;
+                statement.raw_bind_parameter(3, line)?;
+                statement.raw_bind_parameter(4, &stored.document)?;
                 for (_, value) in set {
                     statement.raw_bind_parameter(at, value)?;
                     at += 1;

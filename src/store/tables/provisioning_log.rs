@@ -90,6 +90,20 @@ pub struct LogLine<'a> {
     pub changes: &'a Value,
 }
 
+impl LogLine<'_> {
+    fn to_owned(&self) -> OwnedLine {
+        OwnedLine {
+            org: self.org,
+            actor: self.actor.clone(),
+            method: self.method.to_owned(),
+            resource_type: self.resource_type.to_owned(),
+            resource: self.resource.to_owned(),
+            outcome: self.outcome,
+            changes: bounded(self.changes.to_string()),
+        }
+    }
+}
+
 /// A line as it was read.
 #[derive(Clone, Debug)]
 pub struct Logged {
@@ -329,27 +343,57 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn log(&self, line: &LogLine) -> Result<(), Error> {
-        self.add_line(&OwnedLine {
-            org: line.org,
-            actor: line.actor.clone(),
-            method: line.method.to_owned(),
-            resource_type: line.resource_type.to_owned(),
-            resource: line.resource.to_owned(),
-            outcome: line.outcome,
-            changes: bounded(line.changes.to_string()),
-        })?;
+        self.add_line(&line.to_owned())?;
         Ok(())
     }
 
-    /// Adds a line that was printed before; returns its number.
+    /// Adds the line that says that a resource was purged; `previous` is the last line about it.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn log_purge(&self, line: &LogLine, previous: i64) -> Result<(), Error> {
+        let number = self.next_line()?;
+        self.insert_line(&line.to_owned(), number, Some(previous))
+    }
+
+    /// Adds a line that was printed before; returns its number. The row of the resource has it from
+    /// then on.
     ///
     /// # Errors
     /// Failures of the store.
     pub fn add_line(&self, line: &OwnedLine) -> Result<i64, Error> {
-        let sql = "INSERT INTO provisioning_log
-            (time, org, actor, client, method, type, resource, outcome, changes, request, reason)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let number = self.next_line()?;
+        let sql = "SELECT last_line FROM resource WHERE id = ? AND type = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let of = params![line.resource, line.resource_type];
+        let previous = statement.query_row(of, |row| row.get(0)).optional()?;
+        if previous.is_some() {
+            let sql = "UPDATE resource SET last_line = ? WHERE id = ?";
+            self.connection.prepare_cached(sql)?.execute(params![number, line.resource])?;
+        }
+        self.insert_line(line, number, previous)?;
+        Ok(number)
+    }
+
+    /// The number of the next line. Nobody else adds one in this transaction.
+    pub(super) fn next_line(&self) -> Result<i64, Error> {
+        let sql = "SELECT coalesce(max(seq), 0) + 1 FROM provisioning_log";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Adds a line with this number, and with that of the line before about the same resource: 0
+    /// where it is the first, none of what is no resource.
+    pub(super) fn insert_line(
+        &self,
+        line: &OwnedLine,
+        number: i64,
+        previous: Option<i64>,
+    ) -> Result<(), Error> {
+        let sql = "INSERT INTO provisioning_log (seq, time, org, actor, client, method, type,
+                resource, previous, outcome, request, reason, changes)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         self.connection.prepare_cached(sql)?.execute(params![
+            number,
             self.now.nanoseconds(),
             line.org.0,
             line.actor.name,
@@ -357,12 +401,13 @@ impl Write<'_> {
             line.method,
             line.resource_type,
             line.resource,
+            previous,
             line.outcome,
-            line.changes,
             line.actor.request,
             line.actor.reason,
+            line.changes,
         ])?;
-        Ok(self.connection.last_insert_rowid())
+        Ok(())
     }
 
     /// Erases the values of a resource from the log, and reasons, which may name a person: in the

@@ -29,6 +29,8 @@ pub struct Stored {
     pub version: i64,
     /// When it was deleted, if it was.
     pub deleted: Option<Timestamp>,
+    /// The number of the last line of the record about it, or 0.
+    pub last_line: i64,
 }
 
 impl Stored {
@@ -100,7 +102,8 @@ pub enum State {
 
 /// The columns of a resource, as [`from_row`] reads them.
 pub(crate) const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
-    resource.last_modified, resource.version, resource.deleted";
+    resource.last_modified, resource.version, resource.deleted, resource.last_line";
+pub(crate) const COLUMNS_COUNT: usize = 8;
 
 /// Whether a text has the form of an id: a UUID, as plumm gives them.
 #[must_use]
@@ -417,5 +420,6 @@ pub(crate) fn from_row(row: &Row) -> rusqlite::Result<Stored> {
         last_modified: time(4)?,
         version: row.get(5)?,
         deleted: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_nanoseconds),
+        last_line: row.get(7)?,
     })
 }

@@ -149,9 +149,9 @@ impl Write<'_> {
             self.connection.prepare_cached(sql)?.execute(params![org.0, name])?;
         }
         let sql = "INSERT INTO provisioning_log
-                (time, org, actor, client, request, reason, method, type, resource, outcome,
-                changes)
-            SELECT ?, org, ?, ?, ?, ?, 'purge', type, id, 204, '{}' FROM resource
+                (time, org, actor, client, request, reason, method, type, resource, previous,
+                outcome, changes)
+            SELECT ?, org, ?, ?, ?, ?, 'purge', type, id, last_line, 204, '{}' FROM resource
             WHERE org = ? AND type = ? AND deleted IS NOT NULL ORDER BY seq";
         let Actor { name: who, client, request, reason } = actor;
         let values = params![self.now.nanoseconds(), who, client, request, reason, org.0, name];

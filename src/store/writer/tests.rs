@@ -295,6 +295,17 @@ fn a_queued_change_that_fails_after_it_has_written_leaves_the_others_there() {
     assert_eq!(plain.names(), ["a", "c"]);
     let counted = plain.store.read(|tx| tx.resource_count(plain.org, "User")).unwrap();
     assert_eq!(counted, 2);
+    // Each row has the number of its own line.
+    let led: String = plain
+        .store
+        .read(|tx| {
+            let sql = "SELECT group_concat(resource.id || ' ' || log.previous, ', ')
+                FROM resource JOIN provisioning_log AS log ON log.seq = resource.last_line
+                WHERE log.resource = resource.id";
+            Ok::<_, Error>(tx.connection.query_row(sql, [], |row| row.get(0))?)
+        })
+        .unwrap();
+    assert_eq!(led, "id-a 0, id-c 0");
 }
 
 #[test]
