@@ -42,6 +42,7 @@ mod product_rules;
 mod properties;
 mod purge;
 mod record;
+mod reference;
 mod refusals;
 mod request_ids;
 mod requirements;
