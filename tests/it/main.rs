@@ -14,6 +14,7 @@ mod cli;
 mod client_quirks;
 mod columns;
 mod corpus;
+mod demo;
 mod docs;
 mod doctor;
 mod durability;

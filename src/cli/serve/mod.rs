@@ -68,6 +68,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         public_url: args.public_url.clone(),
         log_days: args.log_days,
         trusted_proxies: args.trusted_proxies.clone(),
+        demonstration: args.demonstration,
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
     let note = Note {
@@ -197,7 +198,11 @@ fn watch_signals() -> io::Result<Signals> {
     Signals::new([SIGTERM, SIGINT, SIGHUP])
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+/// Listens at this address.
+///
+/// # Errors
+/// Why it cannot, and what to do.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).map_err(|error| {
         let what_to_do = match error.kind() {
             ErrorKind::AddrInUse => {
