@@ -12,10 +12,17 @@ pub struct Config {
     pub log_days: u32,
     /// The reverse proxies that are trusted to name the client of a request.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the people are invented and go when the server ends, which every view should say.
+    pub demonstration: bool,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { public_url: None, log_days: 365, trusted_proxies: Vec::new() }
+        Config {
+            public_url: None,
+            log_days: 365,
+            trusted_proxies: Vec::new(),
+            demonstration: false,
+        }
     }
 }

@@ -62,6 +62,7 @@
 //! cli/doctor/certificate.rs      the check of the TLS certificate
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/okta_check.rs              `plumm okta-check`
+//! cli/demo.rs                    `plumm demo`
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
 //! cli/erasure.rs                 how commands erase a resource for good
@@ -84,6 +85,8 @@
 //! idp/client.rs                  one request over the network, and its answer
 //! idp/provider.rs                what each provider sends, in its own forms
 //! idp/person.rs                  a person of a provider, and as which attributes it is sent
+//! idp/company/mod.rs             an invented company whose people come, move and go
+//! idp/company/names.rs           what they are called
 //! idp/message.rs                 a request and its answer as values
 //! idp/step.rs                    the steps of a check: what was sent, what was seen, what to do
 //! idp/address.rs                 the base URL that an admin types

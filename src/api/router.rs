@@ -495,7 +495,7 @@ mod tests {
             let definitions = Definitions::builtin(IdentityChanges::Refuse);
             let fit = fit(located.room, segments, Some(&definitions)).unwrap();
             assert_eq!(fit.pattern, route.path, "{path}");
-            let open = matches!(route.handler, Handler::Open(_));
+            let open = matches!(route.handler, Handler::Open(_) | Handler::File(_));
             assert_eq!(route.scopes.is_empty(), open, "{path}");
             let scopes = located.scopes(&method).unwrap();
             assert_eq!(scopes, route.scopes, "{path}");

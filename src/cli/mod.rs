@@ -4,6 +4,7 @@ mod arguments;
 pub mod backup;
 pub mod completions;
 pub mod config;
+pub mod demo;
 pub mod doctor;
 pub mod erasure;
 pub mod error;
@@ -100,6 +101,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Play Okta or Entra ID against any SCIM 2.0 server, and say step by step what works
     OktaCheck(okta_check::Args),
+    /// Run a server with invented people and a provider that keeps changing them, to look at
+    Demo(demo::Args),
     /// Organisations: who has provisioning, and by which rules
     #[command(subcommand)]
     Org(org::Command),
@@ -156,6 +159,7 @@ impl Command {
             // What a service is started with has the settings from systemd already.
             Command::Serve(_) => false,
             Command::Config(_)
+            | Command::Demo(_)
             | Command::Healthcheck(_)
             | Command::OktaCheck(_)
             | Command::Tls(_)
@@ -288,6 +292,7 @@ pub fn run(invocation: &Invocation) -> u8 {
         Command::Man(args) => man::run(&args, Cli::command()).and_then(|it| session.print(&it)),
         Command::Status(args) => status::run(&args, &session).and_then(|it| session.print(&it)),
         Command::Doctor(args) => doctor::run(&args, environment(invocation), &session),
+        Command::Demo(args) => demo::run(&args, &session),
         Command::OktaCheck(args) => okta_check::run(&args, &session),
         Command::Org(command) => {
             org::run(&command, &session, org_show::show).and_then(|it| session.print(&it))

@@ -8,6 +8,7 @@ pub mod address;
 pub mod chain;
 pub mod check;
 pub mod client;
+pub mod company;
 pub mod credential;
 pub mod message;
 pub mod person;

@@ -157,6 +157,13 @@ impl Serving {
         }
     }
 
+    /// The next line that it prints.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.out.read_line(&mut line).unwrap() > 0, "it prints nothing more");
+        line
+    }
+
     /// The lines of its log that were waited for, and those before.
     pub fn seen(&self) -> &[String] {
         &self.seen

@@ -15,6 +15,7 @@ mod cli;
 mod client_quirks;
 mod columns;
 mod corpus;
+mod demo;
 mod docs;
 mod doctor;
 mod durability;

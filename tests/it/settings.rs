@@ -304,7 +304,7 @@ fn the_documented_settings_are_those_of_the_program() {
         let variable = row.iter().find(|it| it.starts_with("PLUMM_")).unwrap();
         assert!(known.iter().any(|it| *it == variable), "the program has no {variable}");
     }
-    for other in ["PLUMM_STARTED_AGAIN", "PLUMM_TOKEN"] {
+    for other in ["PLUMM_STARTED_AGAIN", "PLUMM_CHECK_TOKEN", "PLUMM_TOKEN"] {
         assert!(document.contains(other), "docs/settings.md does not tell of {other}");
     }
 }

@@ -92,6 +92,9 @@ pub struct Args {
         value_parser = Format::parse
     )]
     pub log_format: Format,
+    /// Whether it serves a demonstration; no flag says so.
+    #[arg(skip)]
+    pub demonstration: bool,
 }
 
 /// Where a server listens, and whether under TLS.

@@ -63,7 +63,11 @@ fn of_this_address(listener: TcpListener, address: SocketAddr) -> Result<TcpList
     )))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+/// Listens at this address.
+///
+/// # Errors
+/// Why it cannot, and what to do.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).map_err(|error| {
         let what_to_do = match error.kind() {
             ErrorKind::AddrInUse => {

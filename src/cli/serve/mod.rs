@@ -3,7 +3,7 @@
 pub mod allocator;
 pub mod args;
 mod first_run;
-mod listener;
+pub mod listener;
 pub mod note;
 mod notify;
 mod periodic;
@@ -71,6 +71,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         public_url: args.public_url.clone(),
         log_days: args.log_days,
         trusted_proxies: args.trusted_proxies.clone(),
+        demonstration: args.demonstration,
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
     let note = Note {
