@@ -201,7 +201,7 @@ fn complete(
             None => return Err(required_missing(&attribute.name)),
         }
     }
-    let mut ordered = Map::new();
+    let mut ordered = Map::with_capacity(document.len() + 1);
     let mut schemas = vec![Value::from(resource_type.core.id.as_str())];
     ordered.insert("schemas".to_owned(), Value::Null);
     ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));

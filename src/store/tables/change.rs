@@ -3,7 +3,7 @@
 
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::tables::draft::{Draft, Put};
+use crate::store::tables::draft::{Draft, LastLine, Put};
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::OwnedLine;
 use crate::store::transaction::Write;
@@ -51,14 +51,11 @@ impl Change {
         {
             return Ok(Outcome::Outdated);
         }
-        // The row has the number of the line, so that it is written once.
-        let number = write.next_line()?;
-        Ok(match write.put(&self.draft, number)? {
+        Ok(match write.put(&self.draft, LastLine::Next)? {
+            // The row had the version that was judged, and so the last line from then.
             Put::Written(_) => {
-                // The row still has the version that was judged, and so the last line from then.
                 let previous = self.draft.stored().last_line;
-                write.insert_line(&self.line, number, Some(previous))?;
-                Outcome::Made(number)
+                Outcome::Made(write.insert_line(&self.line, Some(previous))?)
             }
             Put::Outdated => Outcome::Outdated,
             Put::Conflict(_) => Outcome::Conflict,

@@ -5,6 +5,7 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::schema::name::ACTIVE;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::resource::{Columns, Kind, Stored};
@@ -30,6 +31,34 @@ enum How {
         emails: Option<(Vec<String>, Vec<String>)>,
     },
 }
+
+/// Which number the row has as that of the last line about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastLine {
+    /// The same as before; the line that is added later changes it (`add_line`).
+    AsItIs,
+    /// The number of the next line of the record, which is added right after it.
+    Next,
+}
+
+/// The number of the next line: SQLite gives it the one after the greatest.
+macro_rules! next_line {
+    () => {
+        "(SELECT coalesce(max(seq), 0) + 1 FROM provisioning_log)"
+    };
+}
+
+/// A new row, but for the number of its last line.
+macro_rules! insert {
+    () => {
+        "INSERT INTO resource (org, type, id, user_name, external_id, display_name, active, created,
+            last_modified, version, document, display, last_line)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    };
+}
+
+/// Longer than the longest statement that replaces a row.
+const STATEMENT_BYTES: usize = 384;
 
 /// What became of a draft.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,11 +108,15 @@ impl Draft {
         document: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Draft, Error> {
-        let (old, new) = (Columns::of(before), Columns::of(document));
         // SQLite writes the index of every column that the statement names, even when the value
-        // stays the same; so the statement names those that change.
-        let set = new.changed_from(&old);
-        let emails = (old.emails != new.emails).then_some((old.emails, new.emails));
+        // stays the same; so the statement names those that change. Most changes are of none.
+        let (set, emails) = if Columns::may_differ(before, document) {
+            let (old, new) = (Columns::of(before), Columns::of(document));
+            let set = new.changed_from(&old);
+            (set, (old.emails != new.emails).then_some((old.emails, new.emails)))
+        } else {
+            (Columns::changed_active(before, document).into_iter().collect(), None)
+        };
         let stored = Stored {
             seq: stored.seq,
             id: stored.id.clone(),
@@ -139,8 +172,7 @@ impl Write<'_> {
     }
 
     fn put_now(&self, draft: Draft) -> Result<Stored, Error> {
-        let line = draft.stored.last_line;
-        match self.put(&draft, line)? {
+        match self.put(&draft, LastLine::AsItIs)? {
             Put::Written(seq) => Ok(Stored { seq, ..draft.stored }),
             Put::Conflict(index) => Err(Error::Conflict(index)),
             Put::Outdated => {
@@ -149,19 +181,18 @@ impl Write<'_> {
         }
     }
 
-    /// Writes a draft whose last line in the record has this number; what is not written leaves no
-    /// trace.
+    /// Writes a draft; what is not written leaves no trace.
     ///
     /// # Errors
     /// Failures of the store; then a part may be written.
-    pub fn put(&self, draft: &Draft, line: i64) -> Result<Put, Error> {
+    pub fn put(&self, draft: &Draft, line: LastLine) -> Result<Put, Error> {
         let Draft { org, resource_type, stored, how } = draft;
         match how {
             How::Add(columns) => {
-                let sql = "INSERT INTO resource (org, type, id, user_name, external_id,
-                        display_name, active, created, last_modified, version, document, display,
-                        last_line)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                let sql = match line {
+                    LastLine::AsItIs => concat!(insert!(), "0)"),
+                    LastLine::Next => concat!(insert!(), next_line!(), ")"),
+                };
                 let added = self.connection.prepare_cached(sql)?.execute(params![
                     org.0,
                     resource_type,
@@ -175,7 +206,6 @@ impl Write<'_> {
                     stored.version,
                     stored.document,
                     columns.display,
-                    line,
                 ]);
                 if let Err(error) = added.map_err(Error::from) {
                     return refused(error);
@@ -186,21 +216,24 @@ impl Write<'_> {
                 Ok(Put::Written(seq))
             }
             How::Replace { set, emails } => {
-                let mut sql = "UPDATE resource
-                    SET last_modified = ?, version = ?, last_line = ?, document = ?"
-                    .to_owned();
+                let mut sql = String::with_capacity(STATEMENT_BYTES);
+                sql += "UPDATE resource SET last_modified = ?, version = ?, document = ?";
                 for (column, _) in set {
-                    sql = sql + ", " + column + " = ?";
+                    sql += ", ";
+                    sql += column;
+                    sql += " = ?";
+                }
+                if line == LastLine::Next {
+                    sql += concat!(", last_line = ", next_line!());
                 }
                 // SQLite gives the number of a purged row to another one: `id` says that it is
                 // still the same resource.
                 sql += " WHERE seq = ? AND id = ? AND version = ? AND deleted IS NULL";
                 let mut statement = self.connection.prepare_cached(&sql)?;
-                let mut at = 5;
+                let mut at = 4;
                 statement.raw_bind_parameter(1, stored.last_modified.nanoseconds())?;
                 statement.raw_bind_parameter(2, stored.version)?;
-                statement.raw_bind_parameter(3, line)?;
-                statement.raw_bind_parameter(4, &stored.document)?;
+                statement.raw_bind_parameter(3, &stored.document)?;
                 for (_, value) in set {
                     statement.raw_bind_parameter(at, value)?;
                     at += 1;
@@ -247,6 +280,22 @@ impl Write<'_> {
 }
 
 impl Columns {
+    /// Whether a column other than `active` may have another value than before.
+    fn may_differ(before: &Map<String, Value>, after: &Map<String, Value>) -> bool {
+        ["userName", "externalId", "displayName", "emails"]
+            .iter()
+            .any(|it| before.get(*it) != after.get(*it))
+    }
+
+    fn changed_active(
+        before: &Map<String, Value>,
+        after: &Map<String, Value>,
+    ) -> Option<(&'static str, SqlValue)> {
+        let active = |it: &Map<String, Value>| it.get(ACTIVE).and_then(Value::as_bool);
+        let (old, new) = (active(before), active(after));
+        (old != new).then(|| ("active", new.into()))
+    }
+
     /// The columns of the row whose value differs from the one in `other`.
     fn changed_from(self: &Columns, other: &Columns) -> Vec<(&'static str, SqlValue)> {
         let text = |name, new: &Option<String>, old: &Option<String>| {

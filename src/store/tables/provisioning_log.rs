@@ -352,8 +352,8 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn log_purge(&self, line: &LogLine, previous: i64) -> Result<(), Error> {
-        let number = self.next_line()?;
-        self.insert_line(&line.to_owned(), number, Some(previous))
+        self.insert_line(&line.to_owned(), Some(previous))?;
+        Ok(())
     }
 
     /// Adds a line that was printed before; returns its number. The row of the resource has it from
@@ -362,38 +362,30 @@ impl Write<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn add_line(&self, line: &OwnedLine) -> Result<i64, Error> {
-        let number = self.next_line()?;
-        let sql = "SELECT last_line FROM resource WHERE id = ? AND type = ?";
+        let sql = "SELECT seq, last_line FROM resource WHERE id = ? AND type = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         let of = params![line.resource, line.resource_type];
-        let previous = statement.query_row(of, |row| row.get(0)).optional()?;
-        if previous.is_some() {
-            let sql = "UPDATE resource SET last_line = ? WHERE id = ?";
-            self.connection.prepare_cached(sql)?.execute(params![number, line.resource])?;
+        let found = statement.query_row(of, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let (row, previous): (Option<i64>, Option<i64>) = found.unzip();
+        let number = self.insert_line(line, previous)?;
+        if let Some(row) = row {
+            let sql = "UPDATE resource SET last_line = ? WHERE seq = ?";
+            self.connection.prepare_cached(sql)?.execute([number, row])?;
         }
-        self.insert_line(line, number, previous)?;
         Ok(number)
     }
 
-    /// The number of the next line. Nobody else adds one in this transaction.
-    pub(super) fn next_line(&self) -> Result<i64, Error> {
-        let sql = "SELECT coalesce(max(seq), 0) + 1 FROM provisioning_log";
-        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-    }
-
-    /// Adds a line with this number, and with that of the line before about the same resource: 0
-    /// where it is the first, none of what is no resource.
+    /// Adds a line with the number of the line before about the same resource: 0 where it is the
+    /// first, none of what is no resource. Returns its own number, which is the next one.
     pub(super) fn insert_line(
         &self,
         line: &OwnedLine,
-        number: i64,
         previous: Option<i64>,
-    ) -> Result<(), Error> {
-        let sql = "INSERT INTO provisioning_log (seq, time, org, actor, client, method, type,
-                resource, previous, outcome, request, reason, changes)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    ) -> Result<i64, Error> {
+        let sql = "INSERT INTO provisioning_log (time, org, actor, client, method, type, resource,
+                previous, outcome, request, reason, changes)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         self.connection.prepare_cached(sql)?.execute(params![
-            number,
             self.now.nanoseconds(),
             line.org.0,
             line.actor.name,
@@ -407,7 +399,7 @@ impl Write<'_> {
             line.actor.reason,
             line.changes,
         ])?;
-        Ok(())
+        Ok(self.connection.last_insert_rowid())
     }
 
     /// Erases the values of a resource from the log, and reasons, which may name a person: in the

@@ -100,9 +100,16 @@ pub enum State {
     Deleted,
 }
 
-/// The columns of a resource, as [`from_row`] reads them.
-pub(crate) const COLUMNS: &str = "resource.seq, resource.id, resource.document, resource.created,
-    resource.last_modified, resource.version, resource.deleted, resource.last_line";
+/// The columns of a resource, as [`from_row`] reads them; a macro, so that the compiler puts the
+/// statements together that most requests need.
+macro_rules! columns {
+    () => {
+        "resource.seq, resource.id, resource.document, resource.created, resource.last_modified,
+        resource.version, resource.deleted, resource.last_line"
+    };
+}
+
+pub(crate) const COLUMNS: &str = columns!();
 pub(crate) const COLUMNS_COUNT: usize = 8;
 
 /// Whether a text has the form of an id: a UUID, as plumm gives them.
@@ -121,11 +128,12 @@ impl Read<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn resource(&self, kind: Kind, id: &str) -> Result<Option<Stored>, Error> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM resource
-             WHERE id = ? AND org = ? AND type = ? AND deleted IS NULL"
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM resource WHERE id = ? AND org = ? AND type = ? AND deleted IS NULL"
         );
-        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut statement = self.connection.prepare_cached(sql)?;
         let values = params![id, kind.org.0, kind.resource_type];
         Ok(statement.query_row(values, from_row).optional()?)
     }
