@@ -369,6 +369,10 @@ fn each_command_that_is_named_somewhere_is_there_with_its_flags() {
     let (mut faults, mut count) = (Vec::new(), 0);
     for path in texts() {
         let text = fs::read_to_string(&path).unwrap();
+        // Comments are read by whoever changes plumm; those with three strokes are help too.
+        let is_comment = |it: &&str| it.starts_with("//!") || it.starts_with("// ");
+        let lines = text.lines().filter(|it| !is_comment(&it.trim_start()));
+        let text = lines.collect::<Vec<_>>().join("\n");
         for mention in mentions(&text, path.extension().is_some_and(|it| it == "md")) {
             count += 1;
             if let Some(what) = fault(&mention, &grammars) {
@@ -377,7 +381,7 @@ fn each_command_that_is_named_somewhere_is_there_with_its_flags() {
         }
     }
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
-    assert!(count > 400, "{count}");
+    assert!(count > 300, "{count}");
 }
 
 /// The checker is itself checked.
