@@ -66,7 +66,7 @@ impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoAnswer::TimedOut(patience) => {
-                write!(f, "no whole answer came within {} seconds", patience.as_secs())
+                write!(f, "no whole answer came within {} s", patience.as_secs())
             }
             NoAnswer::Refused => f.write_str("the connection was refused"),
             NoAnswer::Closed => f.write_str("the connection was closed before an answer had come"),

@@ -1,8 +1,10 @@
 //! The client that speaks as an identity provider: what Okta and Entra ID send, as values.
 //!
-//! `provider` makes the requests of each, `message` is a request and its answer, `client` sends one
-//! over the network. `tests/it/idp` plays conversations with them inside one process, `plumm
-//! okta-check` with any server.
+//! `provider` makes the requests of each for a `person`, `message` is a request and its answer,
+//! `client` sends one over the network. `check` is the conversation of `plumm okta-check` with any
+//! server, in `step`s, after `address`, `credential`, `reach` and `chain` have found the way to it;
+//! `company` is that of `plumm demo`. `tests/it/idp` replays others with the same parts, inside one
+//! process.
 
 pub mod address;
 pub mod chain;

@@ -22,7 +22,7 @@ pub struct Person {
     pub family_name: String,
     /// `title`.
     pub title: String,
-    /// `department` of the extension for enterprises.
+    /// `department` of the extension for enterprises; without one nothing of the extension is sent.
     pub department: String,
     /// The provider's own id of the person.
     pub external_id: String,
@@ -56,31 +56,35 @@ impl Person {
     #[must_use]
     pub fn mapped(&self) -> Vec<Mapped> {
         let mapped = |path, pointer, value: &str| Mapped { path, pointer, value: value.to_owned() };
-        vec![
+        let mut all = vec![
             mapped("name.givenName", "/name/givenName", &self.given_name),
             mapped("name.familyName", "/name/familyName", &self.family_name),
             mapped("displayName", "/displayName", &self.display_name()),
             mapped("title", "/title", &self.title),
-            mapped(DEPARTMENT, DEPARTMENT_POINTER, &self.department),
-        ]
+        ];
+        if !self.department.is_empty() {
+            all.push(mapped(DEPARTMENT, DEPARTMENT_POINTER, &self.department));
+        }
+        all
     }
 
     /// The attributes of a new account that all providers send.
     pub(crate) fn attributes(&self) -> Map<String, Value> {
         let attributes = json!({
-            "schemas": [USER, ENTERPRISE],
+            "schemas": [USER],
             "userName": self.user_name,
             "name": {"givenName": self.given_name, "familyName": self.family_name},
             "emails": [{"primary": true, "value": self.user_name, "type": "work"}],
             "displayName": self.display_name(),
             "title": self.title,
             "externalId": self.external_id,
-            ENTERPRISE: {"department": self.department},
         });
-        match attributes {
-            Value::Object(members) => members,
-            _ => Map::new(),
+        let Value::Object(mut members) = attributes else { return Map::new() };
+        if !self.department.is_empty() {
+            members.insert("schemas".to_owned(), json!([USER, ENTERPRISE]));
+            members.insert(ENTERPRISE.to_owned(), json!({"department": self.department}));
         }
+        members
     }
 
     /// The object that a server has answered, with what the provider knows laid over it.

@@ -394,7 +394,7 @@ fn a_server_that_hangs_costs_one_time_of_patience_and_is_cleaned_up() {
     let stub = Stub::new(|_, _| Some(Reply::Silence));
     let began = Instant::now();
     let ran = stub.check(&["--timeout", "1"]);
-    let seen = "no whole answer came within 1 seconds";
+    let seen = "no whole answer came within 1 s";
     fails(&ran, "credentials", seen, "look at what the server does meanwhile");
     assert!(began.elapsed() < PATIENCE);
     // Once it hangs in the middle, nothing more is asked, but what was made is taken away.
@@ -402,7 +402,7 @@ fn a_server_that_hangs_costs_one_time_of_patience_and_is_cleaned_up() {
     let ran = stub.check(&["--timeout", "1"]);
     fails(&ran, "update", seen, "look at what the server does meanwhile");
     assert!(ran.out.contains("16  deactivate     skipped  nothing more is asked after step 14"));
-    assert!(ran.out.contains("27  clean-up       ok       1 resources"), "{}", ran.out);
+    assert!(ran.out.contains("27  clean-up       ok       1 made by this check"), "{}", ran.out);
     assert_eq!(stub.left(), 0);
 }
 
@@ -541,6 +541,21 @@ fn what_is_not_to_the_letter_is_a_warning_said_once() {
 }
 
 #[test]
+fn a_server_without_the_extension_for_enterprises_passes_with_a_warning() {
+    let stub = Stub::new(|_, asked| {
+        let refused = asked.body.contains("extension:enterprise");
+        let body = r#"{"detail":"unknown schema","status":"400","schemas":["urn:ietf:params:scim:api:messages:2.0:Error"]}"#;
+        refused.then(|| Reply::of(400, "application/scim+json", body))
+    });
+    for provider in ["okta", "entra"] {
+        let ran = stub.check(&["--as", provider]);
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+        assert_eq!(ran.out.matches("the extension for enterprises").count(), 1, "{}", ran.out);
+    }
+    assert_eq!(stub.left(), 0);
+}
+
+#[test]
 fn what_cannot_be_deleted_is_deactivated_and_named() {
     let stub = Stub::new(|_, asked| {
         (asked.method == "DELETE").then(|| Reply::of(501, "application/scim+json", "{}"))
@@ -577,7 +592,7 @@ fn an_interrupted_check_cleans_up() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{out}");
     assert!(out.contains("16  deactivate     skipped  the check was interrupted"), "{out}");
-    assert!(out.contains("1 resources of this check were deleted, nothing is left"), "{out}");
+    assert!(out.contains("1 made by this check and deleted, nothing is left"), "{out}");
     assert_eq!(stub.left(), 0);
     assert!(String::from_utf8(output.stderr).unwrap().contains("the check was interrupted"));
 }

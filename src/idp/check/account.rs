@@ -75,10 +75,24 @@ fn someone(name: &str) -> Fault {
 
 /// A new account. What the server does not keep is noted.
 pub fn create(talk: &mut Talk<'_>, notes: &mut Notes, n: usize) -> Result<Account, Fault> {
-    let person = person(&talk.mark, n);
+    let mut person = person(&talk.mark, n);
     let at = talk.made.len();
     talk.made.push(Made::user(&person.user_name));
-    let answer = talk.ask(notes, &talk.provider.create(&person))?;
+    let mut answer = talk.ask(notes, &talk.provider.create(&person))?;
+    if answer.status == 400 {
+        // A provider leaves out what is not mapped.
+        person.department.clear();
+        let plainer = talk.ask(notes, &talk.provider.create(&person))?;
+        if (200..300).contains(&plainer.status) {
+            talk.tell_once(
+                notes,
+                "the server refuses accounts with attributes of the extension for enterprises \
+                 (department): map none of them"
+                    .to_owned(),
+            );
+            answer = plainer;
+        }
+    }
     if !(200..300).contains(&answer.status) {
         talk.made.remove(at);
         return Err(unexpected(&answer));

@@ -26,7 +26,7 @@ pub fn clean_up(talk: &mut Talk<'_>, notes: &mut Notes) -> Result<String, Fault>
     if talk.made.is_empty() {
         return Ok(match gone {
             0 => "nothing is left".to_owned(),
-            _ => format!("{gone} resources of this check were deleted, nothing is left"),
+            _ => format!("{gone} made by this check and deleted, nothing is left"),
         });
     }
     let left: Vec<String> = talk.made.iter().map(Made::in_words).collect();
