@@ -75,6 +75,20 @@
 //! cli/text.rs                    tables, and words that neither terminal nor shell obeys
 //! cli/error.rs                   why a command failed, and its exit code
 //!
+//! acme/mod.rs                    certificates by ACME: a thread that sees to it that there is one
+//! acme/settings.rs               what is asked for, and of whom
+//! acme/account.rs                the account with a directory
+//! acme/order.rs                  one order, to its certificate
+//! acme/challenges.rs             what a server shows so that it is seen to have the name
+//! acme/client.rs                 requests to a directory, and what it answered
+//! acme/jws.rs                    the key of the account, and what it signs
+//! acme/issued.rs                 what a certificate says of itself
+//! acme/storage.rs                what is kept beside the database
+//! acme/schedule.rs               when a certificate is renewed, and what failed tried again
+//! acme/renewal_info.rs           when the directory suggests to renew
+//! acme/problem.rs                what a directory refuses, in words
+//! acme/failure.rs                why no certificate came
+//!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
 //! server/protocol.rs             plain HTTP or TLS, served or turned away
@@ -284,6 +298,7 @@
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 
+pub mod acme;
 pub mod activity;
 pub mod api;
 pub mod app;

@@ -65,14 +65,16 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
+    ("acme", &["clock", "id", "scim", "store"], &["rcgen", "rustls", "ureq"]),
     (
         "server",
-        &["app", "config", "http", "metrics", "scim"],
+        &["acme", "app", "config", "http", "metrics", "scim"],
         &["httparse", "rustls", "socket2", "tiny_http"],
     ),
     (
         "cli",
         &[
+            "acme",
             "activity",
             "app",
             "auth",
