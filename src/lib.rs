@@ -13,6 +13,8 @@
 //! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
 //! cli/serve/allocator.rs         what its threads keep of freed memory
 //! cli/serve/args.rs              its arguments, and what each must be
+//! cli/serve/acme.rs              certificates by ACME, as a part of a running server
+//! cli/serve/acme_args.rs         the arguments for them
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
 //! cli/serve/permissions.rs       who else on the host can read the database
@@ -58,6 +60,7 @@
 //! cli/doctor/server.rs           checks of the server and its host
 //! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
+//! cli/doctor/acme.rs             the same for one by ACME
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/backup.rs                  `plumm backup`, `plumm restore`, `plumm check`
 //! cli/person.rs                  the person that a command names
@@ -93,6 +96,7 @@
 //! server/acceptor.rs             the accept loop
 //! server/protocol.rs             plain HTTP or TLS, served or turned away
 //! server/connection.rs           one connection: request, response, and again
+//! server/front.rs                what is answered before the application, and on port 80 alone
 //! server/render.rs               a response as the bytes of its head
 //! server/stream.rs               what a connection reads and writes
 //! server/socket.rs               a TCP socket whose reads and writes share one deadline
@@ -134,6 +138,7 @@
 //! refusals/lines.rs              what the log says of them
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
+//! metrics/acme.rs                how it stands with certificates by ACME
 //! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/events.rs              events that applications were told

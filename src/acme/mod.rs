@@ -59,7 +59,7 @@ pub struct Status {
 /// The thread, until it is stopped.
 pub struct Acme {
     shared: Arc<Shared>,
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
 }
 
 struct Shared {
@@ -124,7 +124,13 @@ impl Acme {
             runs.run();
         };
         thread::Builder::new().name("acme".to_owned()).spawn(run)?;
-        Ok(Acme { shared, ended })
+        Ok(Acme { shared, ended: Mutex::new(ended) })
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
     }
 
     /// How it stands.
@@ -139,9 +145,10 @@ impl Acme {
     }
 
     /// Ends the thread, or leaves it to end with the process when a request is under way.
-    pub fn stop(self) {
+    pub fn stop(&self) {
         self.shared.signal(|it| it.stopping = true);
-        let _ = self.ended.recv_timeout(STOP_TIME_MAX);
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(STOP_TIME_MAX);
     }
 }
 
