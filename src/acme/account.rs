@@ -49,7 +49,8 @@ pub fn known(
     Ok(known)
 }
 
-/// Makes an account (RFC 8555 section 7.3). A key that the directory knows already gets its account.
+/// Makes an account (RFC 8555 section 7.3). A key that the directory knows already gets the one it
+/// has.
 fn registered(
     settings: &Settings,
     client: &mut Client<'_>,

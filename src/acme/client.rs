@@ -122,8 +122,8 @@ impl Answer {
             300..=399 => {
                 let to = shown(self.header("location").unwrap_or("elsewhere"));
                 Err(Failure::refused(format!(
-                    "it redirects to {to}, and redirects are not followed: give the URL itself with \
-                     --acme-directory"
+                    "it redirects to {to}, and redirects are not followed: give the URL itself \
+                     with --acme-directory"
                 )))
             }
             status => Err(match self.problem() {
@@ -271,8 +271,8 @@ fn system_roots() -> Vec<Certificate<'static>> {
 fn permitted(url: &str) -> Result<(), Failure> {
     let refused = || {
         Failure::refused(format!(
-            "its URL {} is not https, so that anyone on the way could answer: give one that is with \
-             --acme-directory",
+            "its URL {} is not https, so that anyone on the way could answer: give one that is \
+             with --acme-directory",
             shown(url)
         ))
     };

@@ -2,8 +2,8 @@
 //! renewed in time.
 //!
 //! `order` obtains a certificate with a `client` of the directory, whose requests `jws` signs for
-//! the `account`; `challenges` are what the server shows meanwhile. `storage` keeps what must not be
-//! lost, and `schedule` says when. `problem` and `failure` put into words what went wrong.
+//! the `account`; `challenges` are what the server shows meanwhile. `storage` keeps what must not
+//! be lost, and `schedule` says when. `problem` and `failure` put into words what went wrong.
 
 pub mod account;
 pub mod challenges;
@@ -19,6 +19,7 @@ pub mod settings;
 pub mod storage;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -121,7 +122,13 @@ impl Acme {
         let runs = Arc::clone(&shared);
         let run = move || {
             let _end = end;
-            runs.run();
+            // Without this thread, the certificate would end unnoticed some day.
+            while catch_unwind(AssertUnwindSafe(|| runs.run())).is_err() {
+                log::error!("ACME: a fault of plumm ended an attempt: please report it");
+                if !runs.pause(WAIT_MAX) {
+                    return;
+                }
+            }
         };
         thread::Builder::new().name("acme".to_owned()).spawn(run)?;
         Ok(Acme { shared, ended: Mutex::new(ended) })

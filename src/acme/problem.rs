@@ -82,8 +82,8 @@ impl Problem {
                 "it gives no certificate for such a name: is it spelt as in DNS, and public?"
             }
             "caa" => {
-                "the CAA records of the domain name the authorities that may issue for it: add this \
-                 one"
+                "the CAA records of the domain name the authorities that may issue for it: add \
+                 this one"
             }
             "dns" => "let an A or AAAA record of the domain name this host",
             "unauthorized" => "the directory does not allow that to this account",

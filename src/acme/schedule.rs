@@ -67,7 +67,7 @@ pub fn due(validity: Validity, window: Option<Window>, random: u32) -> Timestamp
         i64::try_from(part).unwrap_or(0)
     };
     let own = expires - life / LEFT_PART - chance(life / JITTER_PART);
-    // One that ends before it begins is none (section 4.2), and one that ends too late is a mistake.
+    // One that ends before it begins is none (section 4.2); one that ends too late is a mistake.
     let window = window.filter(|it| it.start < it.end);
     let latest = expires - life / LEFT_PART_MIN;
     let at = window.map_or(own, |it| {

@@ -81,7 +81,8 @@ pub fn prepare(
 ) -> Result<Option<Prepared>, CliError> {
     let acme = &args.address.acme;
     let address = args.address.listen;
-    let Some(own_url) = acme.public_url(address) else { return Ok(None) };
+    let Some(domain) = acme.domains.first() else { return Ok(None) };
+    let own_url = acme.public_url(address).unwrap_or_else(|| format!("https://{domain}"));
     let at = acme.http_listen(address);
     let http = match bind(at) {
         Ok(it) => Some(it),
@@ -115,8 +116,8 @@ impl Prepared {
         let certificates = certificates.map_err(|it| CliError::Failed(it.to_string()))?;
         if certificates.expires().is_none() {
             log::warn!(
-                "there is no certificate for {} yet, and it is asked for now: until it is there, no \
-                 client gets through the TLS handshake",
+                "there is no certificate for {} yet, and it is asked for now: until it is there, \
+                 no client gets through the TLS handshake",
                 self.settings.domains.join(", ")
             );
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::acme::challenges::Kind;
 use crate::acme::client::is_permitted;
 use crate::acme::settings::{LETS_ENCRYPT, Settings};
-use crate::cli::serve::args::listen;
+use crate::cli::arguments::listen;
 
 /// How many names a certificate may be for.
 pub const DOMAINS_MAX: usize = 20;
@@ -95,6 +95,8 @@ impl AcmeArgs {
     pub fn public_url(&self, address: SocketAddr) -> Option<String> {
         let domain = self.domains.first()?;
         Some(match address.port() {
+            // The system chooses one.
+            0 => return None,
             443 => format!("https://{domain}"),
             port => format!("https://{domain}:{port}"),
         })

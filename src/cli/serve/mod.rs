@@ -96,6 +96,9 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let no_thread = |it: io::Error| failed("no thread is left", &it);
     let by_acme = by_acme.zip(certificates.as_ref()).map(|(it, of)| it.start(&app, of));
     let by_acme = by_acme.transpose().map_err(no_thread)?;
+    if let Some(it) = &by_acme {
+        keeper.publish(certificates.as_deref(), Some(&it.acme))?;
+    }
     let (metrics, memory) = (Arc::clone(app.metrics()), app.memory().clone());
     let webhooks = Webhooks::start(Arc::clone(&store), metrics, memory).map_err(no_thread)?;
     let housekeeper = {

@@ -189,8 +189,8 @@ impl Certificates {
         if let Some(Err(error)) = &news {
             match self.current().expires {
                 Some(expires) => log::error!(
-                    "the TLS certificate cannot be renewed, and the old one stays, until {expires}: \
-                     {error}"
+                    "the TLS certificate cannot be renewed, and the old one stays, until \
+                     {expires}: {error}"
                 ),
                 None => log::warn!("there is no TLS certificate yet"),
             }
