@@ -59,9 +59,8 @@ pub fn check(args: &Args, session: &Session) -> Result<(), CliError> {
     if acme.domains.len() > DOMAINS_MAX {
         return misused("--acme names more than 20 domains: a certificate has room for those");
     }
-    if args.address.listen.port() == acme.http_listen(args.address.listen).port()
-        && args.address.listen.port() != 0
-    {
+    let address = args.address.listen;
+    if address == acme.http_listen(address) && address.port() != 0 {
         return misused(
             "--listen is the port of HTTPS, and --acme-http-listen that of plain HTTP: they cannot \
              be the same",
