@@ -13,6 +13,8 @@
 //! cli/serve/mod.rs               `plumm serve`: starts the server, ends it on a signal
 //! cli/serve/allocator.rs         what its threads keep of freed memory
 //! cli/serve/args.rs              its arguments, and what each must be
+//! cli/serve/acme.rs              certificates by ACME, as a part of a running server
+//! cli/serve/acme_args.rs         the arguments for them
 //! cli/serve/first_run.rs         what it prints at the start, and what `--init` makes
 //! cli/serve/scheduled_backups.rs backups that a running server makes by itself
 //! cli/serve/permissions.rs       who else on the host can read the database
@@ -60,6 +62,7 @@
 //! cli/doctor/server.rs           checks of the server and its host
 //! cli/doctor/settings.rs         the check of the settings
 //! cli/doctor/certificate.rs      the check of the TLS certificate
+//! cli/doctor/acme.rs             the same for one by ACME
 //! cli/doctor/orgs.rs             checks of each organisation
 //! cli/okta_check.rs              `plumm okta-check`
 //! cli/demo.rs                    `plumm demo`
@@ -100,11 +103,25 @@
 //! idp/check/group.rs             the life of a group
 //! idp/check/made.rs              what the check has made at the server
 //! idp/check/left.rs              it is taken away again
+//! acme/mod.rs                    certificates by ACME: a thread that sees to it that there is one
+//! acme/settings.rs               what is asked for, and of whom
+//! acme/account.rs                the account with a directory
+//! acme/order.rs                  one order, to its certificate
+//! acme/challenges.rs             what a server shows so that it is seen to have the name
+//! acme/client.rs                 requests to a directory, and what it answered
+//! acme/jws.rs                    the key of the account, and what it signs
+//! acme/issued.rs                 what a certificate says of itself
+//! acme/storage.rs                what is kept beside the database
+//! acme/schedule.rs               when a certificate is renewed, and what failed tried again
+//! acme/renewal_info.rs           when the directory suggests to renew
+//! acme/problem.rs                what a directory refuses, in words
+//! acme/failure.rs                why no certificate came
 //!
 //! server/mod.rs                  a listener, a thread for each connection, the end of service
 //! server/acceptor.rs             the accept loop
 //! server/protocol.rs             plain HTTP or TLS, served or turned away
 //! server/connection.rs           one connection: request, response, and again
+//! server/front.rs                what is answered before the application, and on port 80 alone
 //! server/render.rs               a response as the bytes of its head
 //! server/stream.rs               what a connection reads and writes
 //! server/socket.rs               a TCP socket whose reads and writes share one deadline
@@ -149,6 +166,7 @@
 //! refusals/lines.rs              what the log says of them
 //! memory.rs                      how much memory requests may take together
 //! metrics/mod.rs                 what the server counts
+//! metrics/acme.rs                how it stands with certificates by ACME
 //! metrics/budget.rs              the numbers of a budget, which its owner is asked for
 //! metrics/counter.rs             counters and gauges
 //! metrics/events.rs              events that applications were told
@@ -335,6 +353,7 @@
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 
+pub mod acme;
 pub mod activity;
 pub mod api;
 pub mod app;

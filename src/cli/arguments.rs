@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
@@ -101,4 +102,28 @@ pub fn text_of(file: &Path, bytes_max: usize) -> Result<String, CliError> {
         let what = if file.as_os_str() == STDIN { "" } else { "the file " };
         CliError::Failed(format!("{what}{} cannot be read: {it}", file_named(file)))
     })
+}
+
+/// Reads where to listen.
+///
+/// # Errors
+/// What it must be.
+pub fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "it must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listen_addresses() {
+        assert!(listen("127.0.0.1:0").is_ok());
+        assert!(listen("[::1]:8080").is_ok());
+        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:8080", "127.0.0.1:99999"] {
+            assert!(listen(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use serde_json::{Value, json};
 use ureq::config::Config;
 use ureq::tls::TlsConfig;
@@ -28,6 +29,10 @@ const BODY_BYTES_MAX: u64 = 16 * 1024;
     mut_arg("listen", |it| it.hide(true)),
     mut_arg("tls_cert", |it| it.hide(true)),
     mut_arg("tls_key", |it| it.hide(true)),
+    mut_arg("acme", |it| it.hide(true)),
+    mut_arg("acme_email", |it| it.hide(true)),
+    mut_arg("acme_directory", |it| it.hide(true)),
+    mut_arg("acme_http_listen", |it| it.hide(true)),
     after_help = "Example, here and in a Dockerfile:\n  \
                   plumm healthcheck\n  HEALTHCHECK CMD [\"plumm\", \"healthcheck\"]\n\n\
                   Without --url it asks where the settings have the server listen: with --listen, \
@@ -71,10 +76,7 @@ pub fn run(args: &Args, session: &Session, hidden: Option<String>) -> Result<(),
                             with --url";
             return Err(CliError::Failed(sentence.to_owned()));
         }
-        None => {
-            let scheme = if args.address.tls_cert.is_some() { "https" } else { "http" };
-            local_url(scheme, args.address.listen)
-        }
+        None => local_url(args.address.scheme(), args.address.listen),
     };
     let asked = format!("{url}{PATH}");
     let reason = ask(&asked, Duration::from_secs(args.timeout)).err();
@@ -181,8 +183,14 @@ fn no_answer(url: &str, patience: Duration, error: &Error) -> NotReady {
         Error::HostNotFound => format!("no address is known of the host of {url}").into(),
         // What is no TLS record is said to be a message with a wrong type of content.
         Error::Rustls(rustls::Error::InvalidMessage(_)) => no_tls(url),
+        Error::Rustls(rustls::Error::AlertReceived(AlertDescription::AccessDenied)) => {
+            no_certificate(url)
+        }
         Error::Io(it) => match it.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>()) {
             Some(rustls::Error::InvalidMessage(_)) => no_tls(url),
+            Some(rustls::Error::AlertReceived(AlertDescription::AccessDenied)) => {
+                no_certificate(url)
+            }
             _ => format!("{url} cannot be asked: {it}").into(),
         },
         other => format!("{url} cannot be asked: {other}").into(),
@@ -193,6 +201,13 @@ fn no_tls(url: &str) -> NotReady {
     NotReady::new(
         format!("what answers at {url} speaks no TLS"),
         "if it is a plumm without a certificate, give its address with --url http://…",
+    )
+}
+
+fn no_certificate(url: &str) -> NotReady {
+    NotReady::new(
+        format!("what answers at {url} has no TLS certificate yet"),
+        "it may be asking for one (--acme): its log and `plumm doctor` say how far it is",
     )
 }
 

@@ -75,6 +75,7 @@ pub fn run(_: &Args, session: &Session) -> Result<Answer, CliError> {
     if let Some(at) = server["certificate_expires"].as_str() {
         text += &format!("Certificate  expires {}\n", printable(at));
     }
+    text += &acme_in_lines(&server);
     text.push('\n');
     text += &if orgs.is_empty() {
         let create = session.command("org create acme");
@@ -181,7 +182,28 @@ fn server(database: &Path) -> Result<Value, CliError> {
         "url": noted["url"],
         "started": noted["started"],
         "certificate_expires": noted["certificate_expires"],
+        "acme": noted["acme"],
     }))
+}
+
+/// How it stands with a certificate by ACME, as lines of text; nothing without one.
+fn acme_in_lines(server: &Value) -> String {
+    let (noted, has_one) = (&server["acme"], !server["certificate_expires"].is_null());
+    if noted.is_null() {
+        return String::new();
+    }
+    let mut text = String::new();
+    if !has_one {
+        text += "Certificate  there is none yet, and no client gets through the TLS handshake\n";
+    }
+    if let Some(error) = noted["error"].as_str() {
+        text += &format!("             FAILED: {}\n", printable(error));
+    }
+    if let Some(next) = noted["next"].as_str() {
+        let deed = if has_one { "renewed" } else { "asked for again" };
+        text += &format!("             {deed} {}\n", printable(next));
+    }
+    text
 }
 
 fn in_words(server: &Value) -> String {

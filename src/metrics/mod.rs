@@ -3,6 +3,7 @@
 //! A request that is counted takes no lock and allocates nothing. No label tells of a person, a
 //! token or an organisation.
 
+pub mod acme;
 pub mod budget;
 mod counter;
 pub mod events;
@@ -15,6 +16,7 @@ pub mod webhooks;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use crate::metrics::acme::AcmeMetrics;
 use crate::metrics::budget::{BudgetMetric, Budgets};
 use crate::metrics::counter::{Counter, Gauge};
 use crate::metrics::events::EventMetrics;
@@ -76,6 +78,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// Answers that ended in the middle, since a further part could not be made.
     pub answers_cut_off: Counter,
+    /// Certificates by ACME.
+    pub acme: AcmeMetrics,
     budgets: Budgets,
     routes: Vec<RouteMetrics>,
     unread: [Counter; STATUSES.len()],
@@ -114,6 +118,7 @@ impl Metrics {
             routes: routes.iter().map(of_route).collect(),
             unread: Default::default(),
             started,
+            acme: AcmeMetrics::default(),
             certificate_expires: AtomicI64::new(UNSET),
         }
     }
@@ -257,6 +262,7 @@ impl Metrics {
             text.family(name, "gauge", "When the TLS certificate expires, since the epoch.");
             text.sample(&[], seconds);
         }
+        self.acme.add_to(&mut text);
         let name = "process_start_time_seconds";
         text.family(name, "gauge", "When the server was started, since the epoch.");
         text.sample(&[], self.started);

@@ -94,6 +94,19 @@ impl Timestamp {
     }
 }
 
+/// The time that `Retry-After` asks for, as a number of seconds or a date (RFC 9110 section
+/// 10.2.3); `None` for a date that has passed.
+#[must_use]
+pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = Timestamp::parse_http_date(text)?;
+    let pause = at.nanoseconds().saturating_sub(now.nanoseconds());
+    u64::try_from(pause).ok().map(Duration::from_nanos)
+}
+
 /// RFC 3339 in UTC with milliseconds, the one form this server prints.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,5 +203,22 @@ mod tests {
         let earlier = Timestamp::parse("2020-01-01T01:00:00+02:00").unwrap();
         let later = Timestamp::parse("2020-01-01T00:00:00Z").unwrap();
         assert!(earlier < later);
+    }
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now = Timestamp::parse("2026-01-31T08:00:00Z").unwrap();
+        for (text, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sat, 31 Jan 2026 08:02:00 GMT", Some(120)),
+            ("Sat, 31 Jan 2026 07:00:00 GMT", None),
+            ("-5", None),
+            ("soon", None),
+            ("99999999999999999999999", None),
+        ] {
+            let found = retry_after(text, now);
+            assert_eq!(found, expected.map(Duration::from_secs), "{text}");
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::http::request::Method;
 use crate::http::request_id::RequestId;
 use crate::http::response::Response;
 use crate::server::budget::{BODY_BYTES_FREE, Budget};
+use crate::server::front::Front;
 use crate::server::limits::Deadlines;
 use crate::server::permits::Permits;
 use crate::server::render::{self, InvalidResponse, Length, Options};
@@ -56,6 +57,8 @@ pub struct Service {
     pub deadlines: Deadlines,
     /// The certificate for connections under TLS; without one, they are plain HTTP.
     pub certificates: Option<Arc<Certificates>>,
+    /// What is answered before the application.
+    pub front: Option<Front>,
 }
 
 /// The client at the other end.
@@ -110,8 +113,15 @@ impl<'a, S: Stream> Connection<'a, S> {
         self.answer_and_close(response);
     }
 
-    /// Tells a client that speaks plain HTTP to a port for HTTPS what to do.
-    pub fn refuse_plain_http(self) {
+    /// Tells a client that speaks plain HTTP to a port for HTTPS what to do. An authority, or a
+    /// proxy that passes on what it asks, gets the answer to its challenge.
+    pub fn refuse_plain_http(mut self) {
+        if let Some(front) = &self.service.front
+            && let Ok(head) = self.reader.read_head(&mut self.stream)
+            && let Some(response) = front.answer(&head.request)
+        {
+            return self.answer_and_close(response);
+        }
         let response = self.service.app.refuse(400, PLAIN_HTTP);
         self.answer_and_close(response);
     }
@@ -152,6 +162,11 @@ impl<'a, S: Stream> Connection<'a, S> {
             head_only: head.request.method == Method::Head,
             ..LAST_ANSWER
         };
+        if let Some(front) = &self.service.front
+            && let Some(response) = front.answer(&head.request)
+        {
+            return self.answer(response, options, &id);
+        }
         self.socket.set_deadline_in(self.service.deadlines.body);
         // Before a token is checked, a request takes little more than its head.
         let large = !matches!(head.framing, Framing::Length(it) if it <= BODY_BYTES_FREE as u64);
@@ -434,6 +449,7 @@ mod tests {
             anonymous_budget: Budget::new(0),
             deadlines: Limits::default().deadlines,
             certificates: None,
+            front: None,
         };
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let tcp = Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap());

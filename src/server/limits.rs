@@ -59,6 +59,29 @@ pub struct Limits {
     pub stop: Duration,
 }
 
+/// Connections open at once on the port that only answers challenges and leads to HTTPS,
+pub const FRONT_CONNECTIONS_MAX: usize = 32;
+/// those of one address,
+pub const FRONT_CONNECTIONS_PER_ADDRESS_MAX: usize = 8;
+/// and how long each part of one may take, in seconds.
+pub const FRONT_SECONDS_MAX: u64 = 5;
+
+impl Limits {
+    /// Those of the port that only answers challenges and leads to HTTPS.
+    #[must_use]
+    pub fn of_front() -> Limits {
+        let time = Duration::from_secs(FRONT_SECONDS_MAX);
+        let linger = Duration::from_secs(LINGER_SECONDS_MAX);
+        Limits {
+            connections: FRONT_CONNECTIONS_MAX,
+            connections_per_address: FRONT_CONNECTIONS_PER_ADDRESS_MAX,
+            deadlines: Deadlines { head: time, body: time, write: time, idle: time, linger },
+            stop: linger,
+            ..Limits::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

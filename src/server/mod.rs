@@ -4,11 +4,13 @@
 //! them: `request` makes requests of its bytes, `render` makes bytes of the responses. A connection
 //! reads and writes a `stream`, which is a `socket` or, under `tls`, what lies over it. `limits`
 //! names the caps and deadlines; `slots` enforces the cap on connections, `permits` the one on
-//! requests that are handled at once and `budget` the one on the memory of their bodies.
+//! requests that are handled at once and `budget` the one on the memory of their bodies. `front` is
+//! what is answered before the application, and on a port of its own the only thing.
 
 mod acceptor;
 pub mod budget;
 mod connection;
+pub mod front;
 pub mod limits;
 mod permits;
 pub mod probe;
@@ -33,6 +35,7 @@ use crate::metrics::budget::BudgetMetric;
 use crate::server::acceptor::Acceptor;
 use crate::server::budget::Budget;
 use crate::server::connection::Service;
+use crate::server::front::Front;
 use crate::server::limits::{
     ANONYMOUS_BODIES_BYTES_MAX, Limits, QUICK_REQUESTS_MAX, descriptors_max,
 };
@@ -54,6 +57,17 @@ pub struct Server {
     app: Arc<App>,
     slots: Arc<Slots>,
     stop: Duration,
+    /// Whether the application answers here.
+    is_main: bool,
+}
+
+/// What is served on a listener.
+struct Served {
+    app: Arc<App>,
+    certificates: Option<Arc<Certificates>>,
+    front: Option<Front>,
+    /// Whether the application answers there.
+    is_main: bool,
 }
 
 impl Server {
@@ -76,7 +90,8 @@ impl Server {
         listener: TcpListener,
         app: Arc<App>,
     ) -> io::Result<Server> {
-        Server::start_service(limits, listener, app, None)
+        let served = Served { app, certificates: None, front: None, is_main: true };
+        Server::start_service(limits, listener, served)
     }
 
     /// Serves the application under TLS on this listener, within these limits.
@@ -90,15 +105,24 @@ impl Server {
         app: Arc<App>,
         certificates: Arc<Certificates>,
     ) -> io::Result<Server> {
-        Server::start_service(limits, listener, app, Some(certificates))
+        let front = certificates.challenges().map(Front::new);
+        let certificates = Some(certificates);
+        Server::start_service(limits, listener, Served { app, certificates, front, is_main: true })
     }
 
-    fn start_service(
-        limits: Limits,
-        listener: TcpListener,
-        app: Arc<App>,
-        certificates: Option<Arc<Certificates>>,
-    ) -> io::Result<Server> {
+    /// Serves nothing but this on this listener, in plain HTTP. The application words what is
+    /// refused, and counts.
+    ///
+    /// # Errors
+    ///
+    /// When the listener has no address or no thread can be started.
+    pub fn start_front(listener: TcpListener, app: Arc<App>, front: Front) -> io::Result<Server> {
+        let served = Served { app, certificates: None, front: Some(front), is_main: false };
+        Server::start_service(Limits::of_front(), listener, served)
+    }
+
+    fn start_service(limits: Limits, listener: TcpListener, served: Served) -> io::Result<Server> {
+        let Served { app, certificates, front, is_main } = served;
         let address = listener.local_addr()?;
         listener.set_nonblocking(false)?;
         // A burst uses up the backlog that the standard library asks for, and a client that finds
@@ -108,7 +132,9 @@ impl Server {
             Some(descriptors) => limits.within(descriptors),
             None => limits,
         };
-        app.bound_waits(limits.connections);
+        if is_main {
+            app.bound_waits(limits.connections);
+        }
         let slots = Arc::new(Slots::new(&limits));
         let permits = Permits::new(limits.requests_at_work);
         let quick_permits = Permits::new(QUICK_REQUESTS_MAX);
@@ -123,13 +149,16 @@ impl Server {
             anonymous_budget,
             deadlines,
             certificates,
+            front,
         });
-        watch_budgets(&service, &slots);
+        if is_main {
+            watch_budgets(&service, &slots);
+        }
         let acceptor = Acceptor::new(service, Arc::clone(&slots));
         let acceptor = thread::Builder::new()
             .name("accept".to_owned())
             .spawn(move || acceptor.run(&listener))?;
-        Ok(Server { address, acceptor, app, slots, stop: limits.stop })
+        Ok(Server { address, acceptor, app, slots, stop: limits.stop, is_main })
     }
 
     /// The address it listens on.
@@ -142,7 +171,9 @@ impl Server {
     /// that are being handled are answered or their time is over.
     pub fn stop(self) {
         self.slots.stop();
-        self.app.end_waits();
+        if self.is_main {
+            self.app.end_waits();
+        }
         // `accept` has no timeout, and a timeout on the listener would end it for other reasons
         // too: a connection from ourselves wakes it.
         while !self.acceptor.is_finished() {

@@ -81,6 +81,11 @@ fn handshake(
     let plain = || Connection::new(service, socket.clone(), socket.clone());
     match protocol {
         Protocol::Tls => match TlsStream::accept(certificates.config(), socket.clone()) {
+            // RFC 8737 section 3: nothing follows.
+            Ok(stream) if stream.is_challenge() => {
+                log::info!("ACME: {address} has looked for the answer to a challenge");
+                Connection::new(service, stream, socket.clone()).linger();
+            }
             Ok(stream) => return Some(stream),
             Err(error) => {
                 log::debug!(client:% = address; "no TLS with {address}: {error}");

@@ -1090,7 +1090,8 @@ fn the_status_says_what_runs_and_what_there_is() {
     let before = fs::read(place.folder.database()).unwrap();
     let idle = place.json(&["status"]);
     let nothing = json!({
-        "running": false, "pid": null, "url": null, "started": null, "certificate_expires": null
+        "running": false, "pid": null, "url": null, "started": null, "certificate_expires": null,
+        "acme": null
     });
     assert_eq!(idle["server"], nothing);
     assert_eq!(idle["database"]["path"], "./plumm.db");

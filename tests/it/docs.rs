@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use plumm::acme::client::{self as acme, REQUEST_SECONDS_MAX};
 use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX};
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::waiting;
@@ -23,7 +24,8 @@ use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MA
 use plumm::server::budget::BODY_BYTES_FREE;
 use plumm::server::limits::{
     BODIES_BYTES_MAX, BODY_SECONDS_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
-    HEAD_SECONDS_MAX, IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, STOP_SECONDS_MAX, WRITE_SECONDS_MAX,
+    FRONT_CONNECTIONS_MAX, FRONT_CONNECTIONS_PER_ADDRESS_MAX, FRONT_SECONDS_MAX, HEAD_SECONDS_MAX,
+    IDLE_SECONDS_MAX, REQUESTS_AT_WORK_MAX, STOP_SECONDS_MAX, WRITE_SECONDS_MAX,
 };
 use plumm::server::request::body::BODY_BYTES_MAX;
 use plumm::server::request::head::HEADERS_MAX;
@@ -101,6 +103,14 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| {}, the first {} of", size(BODIES_BYTES_MAX), size(BODY_BYTES_FREE)),
         format!("| {HEAD_SECONDS_MAX} seconds for its head, {BODY_SECONDS_MAX} for its body |"),
         format!("| time for a TLS handshake | {HEAD_SECONDS_MAX} seconds |"),
+        format!(
+            "`--acme` | {FRONT_CONNECTIONS_MAX}, {FRONT_CONNECTIONS_PER_ADDRESS_MAX} of one \
+             address; {FRONT_SECONDS_MAX} seconds for each step |"
+        ),
+        format!(
+            "| an answer of an ACME directory | {}, {REQUEST_SECONDS_MAX} seconds |",
+            size(usize::try_from(acme::ANSWER_BYTES_MAX).unwrap())
+        ),
     ] {
         assert!(limits.contains(&row), "docs/limits.md has no \"{row}\"");
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod acme;
+mod acme_directory;
 mod activity;
 mod admin;
 mod attack;

@@ -295,6 +295,7 @@ fn the_documented_settings_are_those_of_the_program() {
             (_, "PLUMM_LOG") => "info",
             (_, "PLUMM_ENV_FILE") => "/etc/plumm/plumm.env",
             (None, "PLUMM_PUBLIC_URL") => "the `Host` of each request",
+            (None, "PLUMM_ACME_HTTP_LISTEN") => "port 80",
             (value, _) => value.unwrap_or("none"),
         };
         assert_eq!(default, expected, "{variable}");

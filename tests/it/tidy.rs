@@ -68,15 +68,17 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         ],
         &[],
     ),
+    ("acme", &["clock", "id", "scim", "store"], &["rcgen", "rustls", "ureq"]),
     (
         "server",
-        &["app", "config", "http", "metrics", "scim"],
+        &["acme", "app", "config", "http", "metrics", "scim"],
         &["httparse", "rustls", "socket2", "tiny_http"],
     ),
     ("idp", &["id", "scim", "server"], &["rustls", "ureq"]),
     (
         "cli",
         &[
+            "acme",
             "activity",
             "app",
             "auth",

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::cli::doctor::acme;
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::server::host_of;
@@ -23,6 +24,14 @@ const DAYS_NOTE: i64 = 30;
 /// The certificate of the server.
 pub fn certificate(facts: &Facts) -> Finding {
     let settings = &facts.settings;
+    if !settings.acme.is_empty() {
+        let files = Files::together(acme::file(facts));
+        let examined = examine(&files, facts.now).ok();
+        let names = examined.as_ref().and_then(|it| of_names(facts, it));
+        let served = examined.as_ref().and_then(|it| of_served(facts, it));
+        let each = [Some(acme::certificate(facts)), of_key(facts, &files.key), names, served];
+        return Finding::all(each.into_iter().flatten(), Finding::well("it is in order"));
+    }
     let (Some(certificate), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
         return match settings.insecure_http {
             true => Finding::note("there is none, and plain HTTP is allowed on the network", []),

@@ -1,5 +1,6 @@
 //! `plumm doctor`: numbered checks, each with what it found and the command that mends it.
 
+mod acme;
 mod backups;
 mod certificate;
 pub mod facts;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::acme::settings::LETS_ENCRYPT;
 use crate::cli::serve::note::Settings;
 use crate::cli::text::quoted;
 
@@ -133,6 +134,16 @@ impl Remedy {
         }
     }
 
+    /// Has the server read its files again, and try again what failed.
+    #[must_use]
+    pub fn reload(&self) -> Option<String> {
+        Some(match (&self.unit, self.process) {
+            (Some(unit), Some(_)) => self.as_root(&format!("systemctl reload {unit}")),
+            (_, Some(process)) => self.for_file(&format!("kill -HUP {process}")),
+            (_, None) => return None,
+        })
+    }
+
     /// Shows what the server has logged.
     #[must_use]
     pub fn server_log(&self) -> Option<String> {
@@ -156,7 +167,16 @@ impl Remedy {
                 let _ = write!(line, " {flag} {}", quoted(value));
             }
         };
-        add("--listen", Some(&it.listen).filter(|it| !it.is_empty() && *it != "127.0.0.1:8080"));
+        let by_acme = !it.acme.is_empty();
+        let usual = if by_acme { "0.0.0.0:443" } else { "127.0.0.1:8080" };
+        add("--listen", Some(&it.listen).filter(|it| !it.is_empty() && *it != usual));
+        if by_acme {
+            add("--acme", Some(&it.acme.join(",")));
+            add("--acme-email", it.acme_email.as_ref());
+            let directory = Some(&it.acme_directory).filter(|it| *it != LETS_ENCRYPT);
+            add("--acme-directory", directory);
+            add("--acme-http-listen", it.acme_http_listen.as_ref());
+        }
         add("--tls-cert", it.tls_cert.as_ref());
         add("--tls-key", it.tls_key.as_ref());
         add("--public-url", it.public_url.as_ref());

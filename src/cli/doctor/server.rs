@@ -74,7 +74,7 @@ pub fn public_url(facts: &Facts) -> Finding {
         return Finding::unknown(format!("{url} names no host"));
     };
     if url.get(..8).is_some_and(|it| it.eq_ignore_ascii_case("https://")) {
-        let plain = facts.settings.tls_cert.is_none();
+        let plain = facts.settings.tls_cert.is_none() && facts.settings.acme.is_empty();
         let proxy = if plain { ", by a proxy that speaks TLS" } else { "" };
         return Finding::well(format!("{url}{proxy}"));
     }

@@ -3,11 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::ArgPredicate;
 use ipnet::IpNet;
 
-use crate::cli::arguments::days;
+use crate::cli::arguments::{days, listen};
 use crate::cli::logging::Format;
 use crate::cli::org;
+use crate::cli::serve::acme_args::AcmeArgs;
 use crate::cli::serve::scheduled_backups::Schedule;
 
 /// The longest time that the log of changes can be kept, in days: ten years.
@@ -100,13 +102,14 @@ pub struct Args {
 /// Where a server listens, and whether under TLS.
 #[derive(Debug, clap::Args)]
 pub struct Address {
-    /// Where to listen
+    /// Where to listen; with --acme, 0.0.0.0:443 where nothing is given
     #[arg(
         long,
         value_name = "ADDR:PORT",
         env = "PLUMM_LISTEN",
         hide_env_values = true,
         default_value = "127.0.0.1:8080",
+        default_value_if("acme", ArgPredicate::IsPresent, "0.0.0.0:443"),
         value_parser = listen
     )]
     pub listen: SocketAddr,
@@ -128,6 +131,26 @@ pub struct Address {
         requires = "tls_cert"
     )]
     pub tls_key: Option<PathBuf>,
+    /// A certificate that the server gets by itself.
+    #[command(flatten)]
+    pub acme: AcmeArgs,
+}
+
+impl Address {
+    /// The scheme of its URLs.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls_cert.is_some() || self.acme.is_on() { "https" } else { "http" }
+    }
+}
+
+impl Args {
+    /// The address that clients use, where the settings tell.
+    #[must_use]
+    pub fn outside_url(&self) -> Option<String> {
+        let by_acme = || self.address.acme.public_url(self.address.listen);
+        self.public_url.clone().or_else(by_acme)
+    }
 }
 
 /// The URL by which this host reaches a listener.
@@ -139,12 +162,6 @@ pub fn local_url(scheme: &str, address: SocketAddr) -> String {
         other => other,
     };
     format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
-}
-
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "it must be an IP address with a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned()
-    })
 }
 
 /// Reads the outside address: scheme, host and port. Nothing is normalised but a slash at the end.
@@ -259,15 +276,6 @@ mod tests {
         ] {
             let read = network(text).ok().map(|it| it.to_string());
             assert_eq!(read.as_deref(), expected, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn listen_addresses() {
-        assert!(listen("127.0.0.1:0").is_ok());
-        assert!(listen("[::1]:8080").is_ok());
-        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:8080", "127.0.0.1:99999"] {
-            assert!(listen(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -78,7 +78,8 @@ pub fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
                 "this host does not have the address: choose one of its own with --listen ADDR:PORT"
             }
             ErrorKind::PermissionDenied => {
-                "that is not allowed: choose a port from 1024 on with --listen ADDR:PORT"
+                "that is not allowed: choose a port from 1024 on with --listen ADDR:PORT, or give \
+                 the program the capability CAP_NET_BIND_SERVICE (deploy/plumm.service)"
             }
             _ => return failed(address, &error),
         };

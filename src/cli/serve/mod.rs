@@ -1,5 +1,7 @@
 //! `plumm serve`: starts the server, and ends it on a signal.
 
+mod acme;
+pub mod acme_args;
 pub mod allocator;
 pub mod args;
 mod first_run;
@@ -50,8 +52,9 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(3);
 /// # Errors
 /// Why it could not start.
 pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
+    acme::check(args, session)?;
     refuse_plain_http_on_network(args, session)?;
-    let certificates = certificates(args, session)?;
+    let given = certificates(args, session)?;
     let mut signals = watch_signals().map_err(|it| failed("signals cannot be received", &it))?;
     let backup_dir = args.backups.checked_dir()?;
     let open = if args.external_checkpoint { Open::ServeReplicated } else { Open::Serve };
@@ -62,13 +65,16 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let address = listener.local_addr().map_err(|it| failed("the listener has no address", &it))?;
     log::info!("the database is {}", session.db().display());
     permissions::warn(session.db());
+    let by_acme = acme::prepare(args, session, listener::bind)?;
+    let obtained = by_acme.as_ref().map(|it| it.certificates(session)).transpose()?;
+    let certificates = given.or(obtained);
 
-    let scheme = if certificates.is_some() { "https" } else { "http" };
-    let base = args.public_url.clone().unwrap_or_else(|| local_url(scheme, address)) + "/scim/v2";
+    let scheme = args.address.scheme();
+    let base = args.outside_url().unwrap_or_else(|| local_url(scheme, address)) + "/scim/v2";
     first_run::print_start(args.init.as_deref(), &base, &store, session)?;
 
     let config = Config {
-        public_url: args.public_url.clone(),
+        public_url: args.outside_url(),
         log_days: args.log_days,
         trusted_proxies: args.trusted_proxies.clone(),
         demonstration: args.demonstration,
@@ -83,7 +89,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         ..Note::default()
     };
     let keeper = NoteKeeper::new(Arc::clone(&store), Arc::clone(&app), note);
-    keeper.publish(certificates.as_deref())?;
+    keeper.publish(certificates.as_deref(), None)?;
     let limits = Limits { trusted_proxies: args.trusted_proxies.clone(), ..Limits::default() };
     let server = match &certificates {
         Some(it) => Server::start_tls(limits, listener, Arc::clone(&app), Arc::clone(it)),
@@ -92,6 +98,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let server = server.map_err(|it| failed("the server cannot be started", &it))?;
     log::info!("listening on {scheme}://{}", server.local_addr());
     let no_thread = |it: io::Error| failed("no thread is left", &it);
+    let by_acme = by_acme.zip(certificates.as_ref()).map(|(it, of)| it.start(&app, of));
+    let by_acme = by_acme.transpose().map_err(no_thread)?;
+    if let Some(it) = &by_acme {
+        keeper.publish(certificates.as_deref(), Some(&it.acme))?;
+    }
     let (metrics, memory) = (Arc::clone(app.metrics()), app.memory().clone());
     let webhooks = Webhooks::start(Arc::clone(&store), metrics, memory).map_err(no_thread)?;
     let housekeeper = {
@@ -109,12 +120,13 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     };
     let notes = {
         let certificates = certificates.clone();
+        let acme = by_acme.as_ref().map(|it| Arc::clone(&it.acme));
         let work = move || {
             let now = Clock::System.now();
             if let Some(it) = &certificates {
                 it.check_for_renewal(now);
             }
-            if let Err(error) = keeper.publish(certificates.as_deref()) {
+            if let Err(error) = keeper.publish(certificates.as_deref(), acme.as_deref()) {
                 log::warn!("`plumm status` and `plumm doctor` cannot be told what is new: {error}");
             }
             NOTE_INTERVAL
@@ -130,11 +142,18 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let watchdog = watchdog::start(&supervisor, &store, app.metrics(), &own_url);
     let watchdog = watchdog.map_err(no_thread)?;
 
-    let name = wait_for_stop_signal(&mut signals, certificates.as_deref(), session);
+    let read_again = || {
+        let now = session.now();
+        certificates.iter().for_each(|it| it.reload(now));
+        by_acme.iter().for_each(|it| it.acme.ask());
+        certificates.is_some()
+    };
+    let name = wait_for_stop_signal(&mut signals, read_again);
     log::info!("{name} received: finishing the requests in hand");
     supervisor.stopping("finishing the requests in hand");
     drop(watchdog);
     webhooks.begin_stop();
+    by_acme.into_iter().for_each(acme::Running::stop);
     server.stop();
     webhooks.stop();
     drop((notes, housekeeper));
@@ -160,16 +179,12 @@ fn certificates(args: &Args, session: &Session) -> Result<Option<Arc<Certificate
 }
 
 /// Waits for SIGTERM or SIGINT, whose name is returned. SIGHUP, by custom, reads files again.
-fn wait_for_stop_signal(
-    signals: &mut Signals,
-    certificates: Option<&Certificates>,
-    session: &Session,
-) -> &'static str {
+fn wait_for_stop_signal(signals: &mut Signals, read_again: impl Fn() -> bool) -> &'static str {
     for signal in signals.forever() {
-        match (signal, certificates) {
-            (SIGHUP, Some(it)) => it.reload(session.now()),
-            (SIGHUP, None) => log::info!("SIGHUP received: there is no file to be read again"),
-            (SIGINT, _) => return "SIGINT",
+        match signal {
+            SIGHUP if read_again() => {}
+            SIGHUP => log::info!("SIGHUP received: there is no file to be read again"),
+            SIGINT => return "SIGINT",
             _ => break,
         }
     }
@@ -179,7 +194,7 @@ fn wait_for_stop_signal(
 /// Refuses plain HTTP on a network: anyone on the way could read the API token.
 fn refuse_plain_http_on_network(args: &Args, session: &Session) -> Result<(), CliError> {
     let address = args.address.listen;
-    let secure = args.address.tls_cert.is_some() || args.insecure_http;
+    let secure = args.address.scheme() == "https" || args.insecure_http;
     if secure || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::acme::Acme;
 use crate::app::App;
 use crate::cli::serve::args::Args;
 use crate::scim::datetime::Timestamp;
@@ -32,8 +33,27 @@ pub struct Note {
     /// How it is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Settings>,
+    /// How it stands with its certificate by ACME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeNote>,
     /// What came through proxies.
     pub proxied: Proxied,
+}
+
+/// How it stands with a certificate by ACME.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AcmeNote {
+    /// The names that it is for.
+    pub domains: Vec<String>,
+    /// Who is asked.
+    pub directory: String,
+    /// When it is renewed, or asked for again.
+    pub next: Option<String>,
+    /// How many attempts failed since the last certificate.
+    pub failed: u32,
+    /// Why the last one failed.
+    pub error: Option<String>,
 }
 
 /// The requests of identity providers that proxies have passed on since the start.
@@ -56,6 +76,14 @@ pub struct Settings {
     pub tls_cert: Option<String>,
     /// `--tls-key`.
     pub tls_key: Option<String>,
+    /// `--acme`.
+    pub acme: Vec<String>,
+    /// `--acme-email`.
+    pub acme_email: Option<String>,
+    /// `--acme-directory`.
+    pub acme_directory: String,
+    /// `--acme-http-listen`.
+    pub acme_http_listen: Option<String>,
     /// `--insecure-http`.
     pub insecure_http: bool,
     /// `--public-url`.
@@ -86,8 +114,12 @@ impl Settings {
             listen: args.address.listen.to_string(),
             tls_cert: args.address.tls_cert.as_deref().map(path),
             tls_key: args.address.tls_key.as_deref().map(path),
+            acme: args.address.acme.domains.clone(),
+            acme_email: args.address.acme.acme_email.clone(),
+            acme_directory: args.address.acme.acme_directory.clone(),
+            acme_http_listen: args.address.acme.acme_http_listen.map(|it| it.to_string()),
             insecure_http: args.insecure_http,
-            public_url: args.public_url.clone(),
+            public_url: args.outside_url(),
             trusted_proxies: args.trusted_proxies.iter().map(ToString::to_string).collect(),
             log_days: args.log_days,
             backup_dir: args.backups.dir().map(path),
@@ -118,17 +150,34 @@ impl NoteKeeper {
     ///
     /// # Errors
     /// Failures of the disk.
-    pub fn publish(&self, certificates: Option<&Certificates>) -> Result<(), Error> {
+    pub fn publish(
+        &self,
+        certificates: Option<&Certificates>,
+        acme: Option<&Acme>,
+    ) -> Result<(), Error> {
         let metrics = self.app.metrics();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let expires = certificates.map(Certificates::expires);
+        let expires = certificates.and_then(Certificates::expires);
         if let Some(seconds) = expires {
             metrics.set_certificate_expiry(seconds);
         }
         let at = |seconds: i64| {
             Timestamp::from_nanoseconds(seconds.saturating_mul(1_000_000_000)).to_string()
         };
+        let acme = acme.map(|it| (it.settings(), it.status()));
+        if let Some((_, status)) = &acme {
+            let seconds = |it: Timestamp| it.nanoseconds().div_euclid(1_000_000_000);
+            metrics.acme.set(status.failed, status.next.map(seconds));
+        }
+        let acme = acme.map(|(settings, status)| AcmeNote {
+            domains: settings.domains.clone(),
+            directory: settings.directory.clone(),
+            next: status.next.map(|it| it.to_string()),
+            failed: status.failed,
+            error: status.error,
+        });
         let note = Note {
+            acme,
             certificate_expires: expires.map(at),
             proxied: Proxied {
                 with_token: metrics.proxied_with_token.get(),

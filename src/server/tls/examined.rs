@@ -81,7 +81,7 @@ impl Examined {
 /// Why a server could not use them.
 pub fn examine(files: &Files, now: Timestamp) -> Result<Examined, CertificateError> {
     let expires = Certificates::checked(files, now)?;
-    let chain = pem::chain(&pem::read(&files.certificate, "certificate")?, &files.certificate)?;
+    let chain = files.chain(&pem::read(&files.certificate, "certificate")?)?;
     let unreadable = || unreadable(&files.certificate);
     let read = chain.iter().map(|it| Certificate::from_der(it)).collect::<Result<Vec<_>, _>>();
     let read = read.map_err(|_| unreadable())?;
@@ -105,7 +105,8 @@ pub fn of_shown(chain: &[Vec<u8>]) -> Option<Examined> {
 /// Whether the first certificate of a file vouches for itself; `None` when it cannot be read.
 #[must_use]
 pub fn is_self_signed(certificate: &Path) -> Option<bool> {
-    let chain = pem::chain(&pem::read(certificate, "certificate").ok()?, certificate).ok()?;
+    let chain =
+        pem::chain(&pem::read(certificate, "certificate").ok()?, certificate, false).ok()?;
     let own = Certificate::from_der(chain.first()?).ok()?;
     Some(own.tbs_certificate().issuer() == own.tbs_certificate().subject())
 }

@@ -65,10 +65,14 @@ fn option(what: &str) -> &str {
     if what == "key" { "key" } else { "cert" }
 }
 
-/// The certificates of a file, in their order.
-pub fn chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+/// The certificates of a file, in their order. `with_key`: whether their key may stand there too.
+pub fn chain(
+    pem: &[u8],
+    path: &Path,
+    with_key: bool,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let sections = sections(pem, path)?;
-    let holds_key = sections.iter().any(|(kind, _)| is_key(*kind));
+    let holds_key = !with_key && sections.iter().any(|(kind, _)| is_key(*kind));
     let chain: Vec<_> = sections
         .into_iter()
         .filter(|(kind, _)| *kind == SectionKind::Certificate)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use crate::acme::challenges::ALPN;
 use crate::server::socket::Socket;
 use crate::server::stream::Stream;
 
@@ -36,6 +37,11 @@ impl TlsStream {
             }
         }
         Ok(TlsStream { rustls })
+    }
+
+    /// Whether an authority has looked for the answer to its challenge, which was the handshake.
+    pub fn is_challenge(&self) -> bool {
+        self.rustls.conn.alpn_protocol() == Some(ALPN)
     }
 }
 
