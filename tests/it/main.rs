@@ -4,6 +4,7 @@
 
 mod activity;
 mod admin;
+mod admin_long;
 mod attack;
 mod auth;
 mod backup;
