@@ -1,5 +1,7 @@
 //! The settings that an operator gives when the server is started.
 
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 
 /// The settings of a running server.
@@ -14,6 +16,19 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the people are invented and go when the server ends, which every view should say.
     pub demonstration: bool,
+    /// The backups that the server makes by itself, if it does.
+    pub backups: Option<Backups>,
+}
+
+/// The backups that a server makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backups {
+    /// The folder that they are in.
+    pub dir: PathBuf,
+    /// How many hours lie between two of them.
+    pub every: u32,
+    /// How many are kept.
+    pub keep: u32,
 }
 
 impl Default for Config {
@@ -23,6 +38,7 @@ impl Default for Config {
             log_days: 365,
             trusted_proxies: Vec::new(),
             demonstration: false,
+            backups: None,
         }
     }
 }

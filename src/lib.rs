@@ -206,8 +206,11 @@
 //! api/admin/people.rs            people found, one person, login by hand
 //! api/admin/groups.rs            groups found, and one with its members
 //! api/admin/activity.rs          changes and refusals, page by page and as they come
+//! api/admin/export.rs            the same as a table for spreadsheets
 //! api/admin/tokens.rs            API tokens listed, made and revoked
 //! api/admin/webhooks.rs          endpoints of webhooks, their deliveries, replay
+//! api/admin/backup.rs            what became of backups, and a snapshot to take away
+//! api/admin/host.rs              backups of the host, and places for what takes long
 //! api/admin/setup.rs             how far the identity provider is set up
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
@@ -349,7 +352,9 @@
 //! store/copies/last_backup.rs    what became of the last backups, in a file beside the database
 //! store/copies/chains.rs         whether the lines about each resource are chained
 //! store/copies/columns.rs        what each column of a file must hold
+//! store/copies/rotated.rs        the backups that a server makes by itself, by their names
 //! store/copies/backup.rs         a whole copy in one file, at any moment
+//! store/copies/snapshot.rs       a whole copy for somebody else, without a name on the disk
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 

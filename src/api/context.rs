@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::api::admin::host::Host;
 use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::pages::Pages;
@@ -107,6 +108,8 @@ pub struct Context<'a> {
     pub metrics: &'a Metrics,
     /// Pages of the change feed that were made a moment ago.
     pub pages: &'a Pages,
+    /// What the page needs beside the database.
+    pub host: &'a Host,
     /// What is told beside the answer.
     pub notes: &'a Notes,
     /// How an operation of a Bulk request is answered: as a request by itself would be.

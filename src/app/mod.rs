@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::access::changes;
+use crate::api::admin::host::{Host, Rotation};
 use crate::api::context::{Context, Notes, Rest};
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
@@ -24,7 +25,7 @@ use crate::api::waiting::{End, Wait, Waiting};
 use crate::app::answer::{Answer, SLOW_READERS};
 use crate::auth::{Auth, Opened, Principal, Refusal};
 use crate::clock::{Clock, Steadiness};
-use crate::config::Config;
+use crate::config::{Backups, Config};
 use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request, shown_path};
@@ -59,6 +60,7 @@ pub struct App {
     waiting: Waiting,
     pages: Pages,
     refusals: Refusals,
+    host: Host,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -97,6 +99,9 @@ impl App {
     pub fn new(store: Arc<Store>, config: Config, clock: Clock) -> App {
         let definitions = DefinitionsCache::default();
         let router = Router::new(definitions.builtin());
+        let rotation =
+            |it: &Backups| Rotation { dir: it.dir.clone(), every: it.every, keep: it.keep };
+        let backups = config.backups.as_ref().map(rotation);
         let started = clock.now().nanoseconds() / 1_000_000_000;
         App {
             store,
@@ -111,6 +116,7 @@ impl App {
             waiting: Waiting::default(),
             pages: Pages::default(),
             refusals: Refusals::default(),
+            host: Host::new(backups),
             definitions,
             router,
         }
@@ -396,6 +402,7 @@ impl App {
             request_id: call.id,
             metrics: &self.metrics,
             pages: &self.pages,
+            host: &self.host,
             notes: call.notes,
             dispatch: router::dispatch,
             memory: &self.memory,

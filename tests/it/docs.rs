@@ -7,6 +7,9 @@ use std::path::Path;
 
 use plumm::acme::client::{self as acme, REQUEST_SECONDS_MAX};
 use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX};
+use plumm::api::admin::activity::LINES_LOOKED_AT_MAX;
+use plumm::api::admin::host::TESTS_MAX;
+use plumm::api::admin::parameters;
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::waiting;
 use plumm::creation::DOCUMENT_BYTES_MAX;
@@ -98,6 +101,9 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
             size(ANSWER_BYTES_MAX)
         ),
         format!("| {} at once, {WAIT_SECONDS_MAX} seconds each;", waiting::WAITING_MAX),
+        format!("looks through for a kind | {};", number(LINES_LOOKED_AT_MAX)),
+        format!("| one of an organisation at a time, {TESTS_MAX} in all |"),
+        format!("| entries of one answer of the page | {} |", parameters::LIMIT_MAX),
         format!("| connections | {CONNECTIONS_MAX}, or what "),
         format!("; {CONNECTIONS_PER_ADDRESS_MAX} of one address "),
         format!("| {}, the first {} of", size(BODIES_BYTES_MAX), size(BODY_BYTES_FREE)),

@@ -6,6 +6,7 @@ mod acme;
 mod acme_directory;
 mod activity;
 mod admin;
+mod admin_long;
 mod attack;
 mod auth;
 mod backup;

@@ -31,11 +31,12 @@ use crate::cli::serve::notify::Supervisor;
 use crate::cli::serve::periodic::Periodic;
 use crate::cli::session::Session;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Backups, Config};
 use crate::server::Server;
 use crate::server::limits::Limits;
 use crate::server::tls::certificates::{Certificates, Files};
 use crate::store::Store;
+use crate::store::copies::snapshot;
 use crate::store::open::Open;
 use crate::webhooks::Webhooks;
 
@@ -59,6 +60,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let backup_dir = args.backups.checked_dir()?;
     let open = if args.external_checkpoint { Open::ServeReplicated } else { Open::Serve };
     let store = Arc::new(Store::open(session.db(), open)?);
+    snapshot::remove_leftovers(session.db());
     let checkpointer =
         if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
     let listener = listener::listener(args.address.listen)?;
@@ -78,6 +80,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         log_days: args.log_days,
         trusted_proxies: args.trusted_proxies.clone(),
         demonstration: args.demonstration,
+        backups: backup_dir.map(|it| Backups {
+            dir: it.to_owned(),
+            every: args.backups.every(),
+            keep: args.backups.keep(),
+        }),
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
     let note = Note {
