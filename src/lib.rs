@@ -108,7 +108,10 @@
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on
 //!
-//! app.rs                         what every request goes through
+//! app/mod.rs                     what every request goes through
+//! app/answer.rs                  an answer with the memory that it takes
+//! app/parts.rs                   further parts of an answer that is longer than memory
+//! app/refused.rs                 what is kept of requests that were refused
 //! config.rs                      the settings that an operator gives when the server is started
 //! clock.rs                       the only reader of time
 //! id.rs                          the only source of random bytes
@@ -141,6 +144,8 @@
 //! api/scim/members.rs            the members of a group as a request changes them
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
+//! api/scim/page.rs               a page of a list: judged, read and printed
+//! api/scim/long_page.rs          the rest of a page that is longer than what is read at once
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
 //! api/scim/cursor.rs             where a page ended, as text for the client
 //! api/scim/render.rs             resources as answers
@@ -156,8 +161,11 @@
 //! api/admin/people.rs            people found, one person, login by hand
 //! api/admin/groups.rs            groups found, and one with its members
 //! api/admin/activity.rs          changes and refusals, page by page and as they come
+//! api/admin/export.rs            the same as a table for spreadsheets
 //! api/admin/tokens.rs            API tokens listed, made and revoked
 //! api/admin/webhooks.rs          endpoints of webhooks, their deliveries, replay
+//! api/admin/backup.rs            what became of backups, and a snapshot to take away
+//! api/admin/host.rs              backups of the host, and places for what takes long
 //! api/admin/setup.rs             how far the identity provider is set up
 //! api/operations/mod.rs          whoever runs the server
 //! api/operations/health.rs       /healthz and /readyz
@@ -297,7 +305,9 @@
 //! store/copies/glance.rs         a look at a file that costs little and changes nothing
 //! store/copies/last_backup.rs    what became of the last backups, in a file beside the database
 //! store/copies/columns.rs        what each column of a file must hold
+//! store/copies/rotated.rs        the backups that a server makes by itself, by their names
 //! store/copies/backup.rs         a whole copy in one file, at any moment
+//! store/copies/snapshot.rs       a whole copy for somebody else, without a name on the disk
 //! store/copies/restore.rs        a copy in the place of the database
 //! ```
 

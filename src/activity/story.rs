@@ -19,10 +19,19 @@ const LINES_AT_ONCE_MAX: usize = 500;
 pub struct Filter {
     /// Of which organisation, and about whom.
     pub wanted: Wanted,
-    /// Whether only refusals are.
-    pub refused_only: bool,
+    /// Whether only what was done is, or only what was refused.
+    pub only: Option<Only>,
     /// Since when.
     pub since: Option<Timestamp>,
+}
+
+/// A part of what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Only {
+    /// Changes.
+    Done,
+    /// Refused requests.
+    Refused,
 }
 
 /// A place in the story: changes and refusals are numbered apart.
@@ -46,6 +55,14 @@ pub struct Page {
 impl Place {
     /// Behind everything.
     pub const END: Place = Place { change: i64::MAX, refusal: i64::MAX };
+
+    /// The place before this one, and before that.
+    fn before(self, it: &Happened) -> Place {
+        match it {
+            Happened::Change(it) => Place { change: it.seq.min(self.change), ..self },
+            Happened::Refusal(it) => Place { refusal: it.seq.min(self.refusal), ..self },
+        }
+    }
 }
 
 /// The newest place of the story.
@@ -63,11 +80,14 @@ pub fn newest(read: &Read) -> Result<Place, Error> {
 /// Failures of the store.
 pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<Page, Error> {
     let one_more = most.saturating_add(1);
-    let changes = match filter.refused_only {
-        true => Vec::new(),
-        false => read.changes(&filter.wanted, From::Before(before.change), one_more)?,
+    let changes = match filter.only {
+        Some(Only::Refused) => Vec::new(),
+        _ => read.changes(&filter.wanted, From::Before(before.change), one_more)?,
     };
-    let refusals = read.refusals(&filter.wanted, From::Before(before.refusal), one_more)?;
+    let refusals = match filter.only {
+        Some(Only::Done) => Vec::new(),
+        _ => read.refusals(&filter.wanted, From::Before(before.refusal), one_more)?,
+    };
     // The numbers are in the order of time, unless the clock was set back.
     let mut all: Vec<Happened> = changes.into_iter().map(Happened::Change).collect();
     all.extend(refusals.into_iter().map(Happened::Refusal));
@@ -75,14 +95,40 @@ pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<
     let is_wanted = |it: &Happened| filter.since.is_none_or(|since| it.time() >= since);
     let is_more = all.get(most).is_some_and(is_wanted);
     all.truncate(most);
-    let next = is_more.then(|| {
-        all.iter().fold(before, |place, it| match it {
-            Happened::Change(it) => Place { change: it.seq.min(place.change), ..place },
-            Happened::Refusal(it) => Place { refusal: it.seq.min(place.refusal), ..place },
-        })
-    });
+    let next = is_more.then(|| all.iter().fold(before, Place::before));
     all.retain(is_wanted);
     Ok(Page { entries: named(read, all)?, next })
+}
+
+/// The same where few of very many lines may fit: no more than so many are looked at. Returns how
+/// far back that was, too, unless it was to the beginning.
+///
+/// # Errors
+/// Failures of the store.
+pub fn search(
+    read: &Read,
+    filter: &Filter,
+    before: Place,
+    most: usize,
+    lines: usize,
+) -> Result<(Page, Option<Timestamp>), Error> {
+    let floor = match (filter.wanted.org, &filter.wanted.about, filter.only) {
+        // What is about one resource has an index, and there are few refusals.
+        (_, Some(_), _) | (_, _, Some(Only::Refused)) | (None, ..) => None,
+        (Some(org), None, _) => read.line_back(org, before.change, lines)?,
+    };
+    let Some((least, time)) = floor else { return Ok((page(read, filter, before, most)?, None)) };
+    let since = Some(filter.since.map_or(time, |it| it.max(time)));
+    let wanted = Wanted { least, ..filter.wanted.clone() };
+    let part = Filter { wanted, since, only: filter.only };
+    let mut page = page(read, &part, before, most)?;
+    if page.next.is_some() {
+        let reached = page.entries.last().map(|it| it.happened.time());
+        return Ok((page, reached));
+    }
+    let place = page.entries.iter().map(|it| &it.happened).fold(before, Place::before);
+    page.next = Some(Place { change: least, ..place });
+    Ok((page, Some(time)))
 }
 
 /// What has happened behind a place, the oldest first, and the place behind that.
@@ -97,14 +143,16 @@ pub fn after(
 ) -> Result<(Vec<Entry>, Place), Error> {
     let mut place = after;
     let mut all = Vec::new();
-    if !filter.refused_only {
+    if filter.only != Some(Only::Refused) {
         let changes = read.changes(&filter.wanted, From::After(after.change), most)?;
         place.change = changes.last().map_or(place.change, |it| it.seq);
         all.extend(changes.into_iter().map(Happened::Change));
     }
-    let refusals = read.refusals(&filter.wanted, From::After(after.refusal), most)?;
-    place.refusal = refusals.last().map_or(place.refusal, |it| it.seq);
-    all.extend(refusals.into_iter().map(Happened::Refusal));
+    if filter.only != Some(Only::Done) {
+        let refusals = read.refusals(&filter.wanted, From::After(after.refusal), most)?;
+        place.refusal = refusals.last().map_or(place.refusal, |it| it.seq);
+        all.extend(refusals.into_iter().map(Happened::Refusal));
+    }
     all.sort_by_key(Happened::time);
     Ok((named(read, all)?, place))
 }

@@ -1,9 +1,11 @@
 //! What a handler works with: one request's principal, time and surroundings.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::api::admin::host::Host;
 use crate::api::body::{self, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::pages::Pages;
@@ -47,8 +49,34 @@ pub struct Notes {
     pub wait: Cell<Option<Wait>>,
     /// Whether the client has waited already.
     pub waited: bool,
+    /// What follows the body of the answer, where that is only a part.
+    pub rest: RefCell<Option<Box<dyn Rest>>>,
+    /// Whether this is such a further part, of an answer whose request was counted already.
+    pub goes_on: bool,
     /// What is kept of it, should it be refused.
     pub refused: Noted,
+}
+
+/// What follows the part of an answer that is made already. Each part is made as the answer to a
+/// request of its own is: with a token that is still valid, in its turn, within the budgets.
+pub trait Rest: Send {
+    /// The length of the whole body in bytes, the first part included, where it is known.
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
+    /// The next part; `None` behind the last one.
+    ///
+    /// # Errors
+    /// Whatever may fail a request. What is sent already cannot be taken back, so the answer is cut
+    /// off there, in a way that the client notices (RFC 9112 section 8).
+    fn next(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Failure>;
+}
+
+impl fmt::Debug for dyn Rest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rest({:?})", self.length())
+    }
 }
 
 /// What a handler works with.
@@ -80,6 +108,8 @@ pub struct Context<'a> {
     pub metrics: &'a Metrics,
     /// Pages of the change feed that were made a moment ago.
     pub pages: &'a Pages,
+    /// What the page needs beside the database.
+    pub host: &'a Host,
     /// What is told beside the answer.
     pub notes: &'a Notes,
     /// How an operation of a Bulk request is answered: as a request by itself would be.

@@ -303,7 +303,7 @@ mod tests {
         let (status, keyword, detail) = refused(store::error::Error::TooLong);
         assert_eq!((status, keyword), (400, Some("tooMany")));
         assert!(detail.contains("after 20 seconds") && detail.contains("userName"), "{detail}");
-        // Whatever is 503 is sent with Retry-After (app.rs).
+        // Whatever is 503 is sent with Retry-After (`app`).
         let (status, keyword, _) = refused(store::error::Error::Crowded);
         assert_eq!((status, keyword), (503, None));
         let other = of_long_list(Failure::Store(store::error::Error::Full));

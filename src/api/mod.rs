@@ -17,7 +17,9 @@ pub mod scim;
 pub mod waiting;
 
 use crate::api::access::{changes, check, login};
-use crate::api::admin::{activity, files, groups, overview, people, setup, tokens, webhooks};
+use crate::api::admin::{
+    activity, backup, export, files, groups, overview, people, setup, tokens, webhooks,
+};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::operations::{health, metrics, openapi};
@@ -189,6 +191,7 @@ pub const ROUTES: &[Route] = &[
     admin("GET", "/admin/api/groups", Handler::Fixed(groups::list)),
     admin("GET", "/admin/api/groups/{id}", Handler::Named(groups::get)),
     admin("GET", "/admin/api/activity", Handler::Fixed(activity::list)),
+    admin("GET", "/admin/api/activity.csv", Handler::Fixed(export::csv)),
     admin("GET", "/admin/api/tokens", Handler::Fixed(tokens::list)),
     admin("POST", "/admin/api/tokens", Handler::Fixed(tokens::create)),
     admin("POST", "/admin/api/tokens/{id}/revoke", Handler::Named(tokens::revoke)),
@@ -197,6 +200,9 @@ pub const ROUTES: &[Route] = &[
     admin("POST", "/admin/api/webhooks/{id}/enable", Handler::Named(webhooks::enable)),
     admin("POST", "/admin/api/webhooks/{id}/disable", Handler::Named(webhooks::disable)),
     admin("POST", "/admin/api/webhooks/{id}/replay", Handler::Named(webhooks::replay)),
+    admin("POST", "/admin/api/webhooks/{id}/test", Handler::Named(webhooks::test)),
+    admin("GET", "/admin/api/backup", Handler::Fixed(backup::get)),
+    admin("POST", "/admin/api/backup/snapshot", Handler::Fixed(backup::snapshot)),
     admin("GET", "/admin/api/setup", Handler::Fixed(setup::get)),
     Route { label: "/admin", ..open("/admin", Handler::File(files::file)) },
     Route { label: "/admin", ..open("/admin/{file}", Handler::File(files::file)) },

@@ -3,13 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::by_hand::{Deed, record};
-use crate::events::webhook::{Algorithm, Key};
+use crate::events::webhook::{Algorithm, Key, TEST, body, signatures, test_event};
+use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::provisioning_log::{Actor, WEBHOOK};
 use crate::store::tables::webhook::{Delivery, Webhook};
 use crate::store::transaction::{Read, Write};
 use crate::webhooks::address::origin;
+use crate::webhooks::client::{Client, Message, Trust};
 
 /// No more changes behind an endpoint are counted.
 pub const BEHIND_MAX: u32 = 10_000;
@@ -135,6 +137,70 @@ pub fn delivery_json(it: &Delivery) -> Value {
         "error": it.error,
         "answer": it.answer,
     })
+}
+
+/// A test event that was sent, and what came back.
+#[derive(Debug)]
+pub struct Tested {
+    /// The attempt.
+    pub delivery: Delivery,
+    /// Where to.
+    pub url: String,
+    /// The header fields that a receiver verifies.
+    pub headers: [(&'static str, String); 3],
+    /// The body.
+    pub body: String,
+}
+
+impl Tested {
+    /// Sends a test event to an endpoint, now and once. Waits for the answer.
+    ///
+    /// # Errors
+    /// What is wrong with the authorities of the endpoint.
+    pub fn send(webhook: &Webhook, now: Timestamp) -> Result<Tested, String> {
+        let of = |bytes: &[u8]| Key::new(Algorithm::from_word(&webhook.algorithm)?, bytes);
+        let former = webhook.former_key.as_ref().filter(|(_, until)| *until > now);
+        let former = former.map(|(it, _)| it);
+        let keys: Vec<Key> =
+            [&webhook.key].into_iter().chain(former).filter_map(|it| of(it)).collect();
+        let client = Client::new(&Trust::of(webhook))?;
+        let event = test_event(&id::test_event(), now, &webhook.id);
+        let (event_id, body) = (event["id"].as_str().unwrap_or_default(), body(&event));
+        let seconds = now.nanoseconds().div_euclid(1_000_000_000);
+        let signatures = signatures(&keys, event_id, seconds, &body);
+        let (url, signed) = (&webhook.url, &signatures);
+        let message = Message { url, id: event_id, seconds, signatures: signed, body: &body };
+        let outcome = client.send(&message, now);
+        let delivery = Delivery {
+            number: 0,
+            event: event_id.to_owned(),
+            kind: TEST.to_owned(),
+            attempt: 1,
+            time: now,
+            milliseconds: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
+            status: outcome.status,
+            error: outcome.error,
+            answer: outcome.answer,
+            seen: i64::MAX,
+        };
+        let headers = [
+            ("webhook-id", event_id.to_owned()),
+            ("webhook-timestamp", seconds.to_string()),
+            ("webhook-signature", signatures),
+        ];
+        Ok(Tested { delivery, url: webhook.url.clone(), headers, body })
+    }
+
+    /// The same as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut json = delivery_json(&self.delivery);
+        let headers = self.headers.iter().map(|(name, it)| ((*name).to_owned(), json!(it)));
+        json["url"] = self.url.as_str().into();
+        json["headers"] = headers.collect();
+        json["body"] = self.body.as_str().into();
+        json
+    }
 }
 
 /// Changes an endpoint, with its line; a running server goes on with what it is then within a

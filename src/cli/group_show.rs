@@ -47,7 +47,11 @@ impl Group {
             let names = names.remove(&it.id).unwrap_or_default();
             (it, names)
         });
-        let wanted = Wanted { org: Some(org.key), about: Some(About::resource(&stored.id, None)) };
+        let wanted = Wanted {
+            org: Some(org.key),
+            about: Some(About::resource(&stored.id, None)),
+            ..Wanted::default()
+        };
         Ok(Group {
             members: members.collect(),
             count: read.count_members(&[stored.seq])?,

@@ -52,7 +52,7 @@ impl Overview {
         let schemas = read.schemas(org.key)?.into_iter().map(|it| it.schema.id.clone()).collect();
         let types =
             read.resource_types(org.key)?.into_iter().map(|it| it.own.name.clone()).collect();
-        let wanted = Wanted { org: Some(org.key), about: None };
+        let wanted = Wanted { org: Some(org.key), ..Wanted::default() };
         Ok(Overview {
             census: read.census(org.key)?,
             deleted_users: read.count_in(org.key, "User", State::Deleted)?,

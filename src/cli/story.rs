@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::activity::Entry;
-use crate::activity::story::{self, Filter, Page, Place};
+use crate::activity::story::{self, Filter, Only, Page, Place};
 use crate::by_hand::login::USER;
 use crate::cli::error::CliError;
 use crate::cli::org;
@@ -173,8 +173,8 @@ fn filter(args: &Args, read: &Read, session: &Session) -> Result<Filter, CliErro
     };
     let org = args.org.as_ref().and(orgs.first()).map(|it| it.key);
     Ok(Filter {
-        wanted: Wanted { org, about },
-        refused_only: args.refused,
+        wanted: Wanted { org, about, ..Wanted::default() },
+        only: args.refused.then_some(Only::Refused),
         since: args.since.map(|it| match it {
             Since::Ago(seconds) => session.now().plus_seconds(-seconds),
             Since::At(at) => at,

@@ -40,7 +40,7 @@ impl Person {
         let summary = Summary::of(&stored)?;
         let groups = read.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
         let about = About::resource(&stored.id, Some(&summary.user_name));
-        let wanted = Wanted { org: Some(org.key), about: Some(about) };
+        let wanted = Wanted { org: Some(org.key), about: Some(about), ..Wanted::default() };
         let standing = Standing::read(read, &wanted, summary.active, stored.deleted)?;
         let history = story::last(read, &wanted, LAST_MAX)?;
         Ok(Person { summary, groups, standing, history, org, stored })

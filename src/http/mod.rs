@@ -1,4 +1,4 @@
-//! HTTP messages as plain values: what `server/` reads, `app.rs` answers and tests build by hand.
+//! HTTP messages as plain values: what `server/` reads, `app` answers and tests build by hand.
 
 pub mod forwarded;
 pub mod request;

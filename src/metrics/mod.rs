@@ -74,6 +74,8 @@ pub struct Metrics {
     pub proxied_without_token: Counter,
     /// Handlers that panicked.
     pub panics: Counter,
+    /// Answers that ended in the middle, since a further part could not be made.
+    pub answers_cut_off: Counter,
     budgets: Budgets,
     routes: Vec<RouteMetrics>,
     unread: [Counter; STATUSES.len()],
@@ -107,6 +109,7 @@ impl Metrics {
             proxied_with_token: Counter::default(),
             proxied_without_token: Counter::default(),
             panics: Counter::default(),
+            answers_cut_off: Counter::default(),
             budgets: Budgets::default(),
             routes: routes.iter().map(of_route).collect(),
             unread: Default::default(),
@@ -223,6 +226,12 @@ impl Metrics {
                 self.rate_limited.get(),
             ),
             ("plumm_panics_total", "counter", "Requests that panicked.", self.panics.get()),
+            (
+                "plumm_answers_cut_off_total",
+                "counter",
+                "Long answers that ended in the middle.",
+                self.answers_cut_off.get(),
+            ),
         ] {
             text.family(name, kind, help);
             text.sample(&[], value);

@@ -68,6 +68,33 @@ impl ListResponse {
     /// results for users returned".
     #[must_use]
     pub fn to_text(&self) -> String {
+        let mut text = self.beginning(Some(self.resources.len()));
+        text.push_str("]}");
+        text
+    }
+
+    /// The message as far as its first resources, of a page whose length is known behind its last
+    /// one: [`ListResponse::further`] and [`ListResponse::ending`] are what follows.
+    #[must_use]
+    pub fn to_beginning(&self) -> String {
+        self.beginning(None)
+    }
+
+    /// Further resources of such a page, which has had `before` so far.
+    #[must_use]
+    pub fn further(resources: &[String], before: usize) -> String {
+        let mut text = String::new();
+        push_resources(&mut text, resources, before);
+        text
+    }
+
+    /// The end of such a page, which has had so many resources.
+    #[must_use]
+    pub fn ending(count: usize) -> String {
+        format!("],\"itemsPerPage\":{count}}}")
+    }
+
+    fn beginning(&self, count: Option<usize>) -> String {
         let length: usize = self.resources.iter().map(|it| it.len() + 1).sum();
         let mut text = String::with_capacity(length + 400);
         text.push_str("{\"schemas\":[\"");
@@ -80,7 +107,9 @@ impl ListResponse {
         if let Some(start_index) = self.start_index {
             number("startIndex", start_index);
         }
-        number("itemsPerPage", i64::try_from(self.resources.len()).unwrap_or(i64::MAX));
+        if let Some(count) = count {
+            number("itemsPerPage", i64::try_from(count).unwrap_or(i64::MAX));
+        }
         // Cursors have no character that JSON escapes.
         for (name, cursor) in
             [("previousCursor", &self.previous_cursor), ("nextCursor", &self.next_cursor)]
@@ -90,14 +119,17 @@ impl ListResponse {
             }
         }
         text.push_str(",\"Resources\":[");
-        for (i, resource) in self.resources.iter().enumerate() {
-            if i > 0 {
-                text.push(',');
-            }
-            text.push_str(resource);
-        }
-        text.push_str("]}");
+        push_resources(&mut text, &self.resources, 0);
         text
+    }
+}
+
+fn push_resources(text: &mut String, resources: &[String], before: usize) {
+    for (i, resource) in resources.iter().enumerate() {
+        if before + i > 0 {
+            text.push(',');
+        }
+        text.push_str(resource);
     }
 }
 
@@ -201,6 +233,24 @@ mod tests {
         let expected = json!({"schemas": [urn::LIST_RESPONSE], "totalResults": 0, "startIndex": 1,
             "itemsPerPage": 0, "Resources": []});
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_page_in_parts_is_the_page() {
+        let all: Vec<String> = (0..5).map(|i| format!("{{\"a\":{i}}}")).collect();
+        let list = |resources: &[String]| ListResponse {
+            total: Some(9),
+            start_index: Some(3),
+            resources: resources.to_vec(),
+            ..ListResponse::default()
+        };
+        let whole: Value = serde_json::from_str(&list(&all).to_text()).unwrap();
+        for cut in 0..=all.len() {
+            let (first, rest) = all.split_at(cut);
+            let further = ListResponse::further(rest, cut);
+            let text = list(first).to_beginning() + &further + &ListResponse::ending(all.len());
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), whole, "{cut}: {text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! One connection: reads a request, has it answered, writes the response, and again.
 
-use std::io;
-use std::io::Read;
+use std::io::{self, Read, Write};
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tiny_http::HTTPVersion;
 use zeroize::Zeroizing;
 
+use crate::app::answer::{Answer, CutOff, Part};
 use crate::app::{Admission, App};
 use crate::http::request::Method;
 use crate::http::request_id::RequestId;
@@ -15,7 +16,7 @@ use crate::http::response::Response;
 use crate::server::budget::{BODY_BYTES_FREE, Budget};
 use crate::server::limits::Deadlines;
 use crate::server::permits::Permits;
-use crate::server::render::{self, InvalidResponse, Options};
+use crate::server::render::{self, InvalidResponse, Length, Options};
 use crate::server::request::head::Framing;
 use crate::server::request::reader::Reader;
 use crate::server::request::refusal::{ReadError, Refusal};
@@ -35,7 +36,8 @@ const LINGER_READ_BYTES: usize = 8 * 1024;
 
 /// How to write the answer to what is no request: nothing is known of its sender, and it is the
 /// last one.
-const LAST_ANSWER: Options = Options { version: HTTPVersion(1, 1), head_only: false, close: true };
+const LAST_ANSWER: Options =
+    Options { version: HTTPVersion(1, 1), head_only: false, close: true, length: Length::Whole };
 
 /// What all connections of a server share.
 #[derive(Debug)]
@@ -148,7 +150,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         let mut options = Options {
             version: head.version,
             head_only: head.request.method == Method::Head,
-            close: true,
+            ..LAST_ANSWER
         };
         self.socket.set_deadline_in(self.service.deadlines.body);
         // Before a token is checked, a request takes little more than its head.
@@ -188,12 +190,35 @@ impl<'a, S: Stream> Connection<'a, S> {
         let quick = App::is_quick(&head.request);
         let permits = if quick { &service.quick_permits } else { &service.permits };
         let permit = || permits.acquire();
-        let (response, _taken) = service.app.handle_and_take(&head.request, permit);
+        let answer = service.app.handle_and_take(&head.request, permit);
         options.close = !head.keep_alive || slot.is_stopping();
-        drop(head.request);
+        let Answer { mut response, taken, rest } = answer;
+        if let Some(rest) = &rest {
+            options.length = rest.length().map_or(Length::Unknown, Length::Known);
+            options.close |= options.length == Length::Unknown && !options.is_chunked();
+        }
+        let Some(mut rest) = rest.filter(|_| !options.head_only) else {
+            drop(head.request);
+            drop(reservation);
+            slot.set_writing();
+            return self.answer(response, options, &id);
+        };
+        // The further parts need no body.
+        head.request.body = Vec::new();
         drop(reservation);
         slot.set_writing();
-        self.answer(response, options, &id)
+        let mut next = Some(Part { bytes: mem::take(&mut response.body), taken });
+        self.answer_in_parts(response, options, &id, || {
+            if let Some(first) = next.take() {
+                return Ok(Some(first));
+            }
+            if !slot.set_handling() {
+                return Err(CutOff);
+            }
+            let part = service.app.next_part(&head.request, rest.as_mut(), permit);
+            slot.set_writing();
+            part
+        })
     }
 
     fn refuse(
@@ -255,6 +280,53 @@ impl<'a, S: Stream> Connection<'a, S> {
         Ok(!options.close)
     }
 
+    /// Writes one response whose body comes in parts; each is dropped before the next one is made.
+    fn answer_in_parts(
+        &mut self,
+        response: Response,
+        options: Options,
+        id: &RequestId,
+        mut next: impl FnMut() -> Result<Option<Part>, CutOff>,
+    ) -> io::Result<bool> {
+        if self.render_head(&response, &options, id).is_err() {
+            return self.answer(response, Options { length: Length::Whole, ..options }, id);
+        }
+        let chunked = options.is_chunked();
+        let mut left = match options.length {
+            Length::Known(bytes) => bytes,
+            Length::Whole | Length::Unknown => u64::MAX,
+        };
+        // RFC 9112 section 8: a client sees by the missing end that the answer is not whole.
+        let cut_off = |CutOff| io::Error::from(io::ErrorKind::ConnectionAborted);
+        while let Some(part) = next().map_err(cut_off)? {
+            let bytes = part.bytes.as_slice();
+            // Memory takes whatever is written to it. An empty chunk would be the last one.
+            if chunked && !bytes.is_empty() {
+                let _ = write!(self.out, "{:x}\r\n", bytes.len());
+            }
+            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| cut_off(CutOff))?;
+            self.socket.set_deadline_in(self.service.deadlines.write);
+            self.stream.write_all(&self.out)?;
+            self.out.clear();
+            self.stream.write_all(bytes)?;
+            self.stream.flush()?;
+            if chunked && !bytes.is_empty() {
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+        if matches!(options.length, Length::Known(_)) && left > 0 {
+            return Err(cut_off(CutOff));
+        }
+        if chunked {
+            self.out.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.stream.write_all(&self.out)?;
+        self.stream.flush()?;
+        self.out.clear();
+        self.out.shrink_to(OUT_IDLE_BYTES_MAX);
+        Ok(!options.close)
+    }
+
     fn render_head(
         &mut self,
         response: &Response,
@@ -307,7 +379,6 @@ fn invalid_response(id: &RequestId) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
     use super::*;

@@ -21,6 +21,28 @@ pub struct Options {
     pub head_only: bool,
     /// Whether the connection closes after this answer.
     pub close: bool,
+    /// How long the body is.
+    pub length: Length,
+}
+
+/// The length of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// It is the whole body of the response.
+    Whole,
+    /// So many bytes, of which the body of the response is the first part.
+    Known(u64),
+    /// The same, and nobody knows how many: in chunks (RFC 9112 section 7.1), or up to the end of
+    /// the connection for a client of HTTP/1.0.
+    Unknown,
+}
+
+impl Options {
+    /// Whether the body goes in chunks.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.length == Length::Unknown && self.version >= HTTPVersion(1, 1)
+    }
 }
 
 /// The reason, for the log, why a response must not be written.
@@ -69,8 +91,15 @@ pub fn head(
     // RFC 9110 section 8.6: no Content-Length in a 204; one in a 304 would describe another body.
     let has_body = !matches!(status, 204 | 304);
     if has_body {
-        let length = response.body.len();
-        let _ = write!(out, "Content-Length: {length}\r\n");
+        // Memory takes whatever is written to it.
+        let _ = match options.length {
+            Length::Whole => write!(out, "Content-Length: {}\r\n", response.body.len()),
+            Length::Known(bytes) => write!(out, "Content-Length: {bytes}\r\n"),
+            Length::Unknown if options.is_chunked() => {
+                write!(out, "Transfer-Encoding: chunked\r\n")
+            }
+            Length::Unknown => Ok(()),
+        };
     }
     if options.close {
         out.extend_from_slice(b"Connection: close\r\n");

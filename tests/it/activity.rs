@@ -284,7 +284,7 @@ fn pages_of_the_story_joined_are_the_story_and_of_one_organisation_alone() {
         }
     }
     harness.app.write_refusals();
-    let wanted = Wanted { org: Some(harness.org.key), about: None };
+    let wanted = Wanted { org: Some(harness.org.key), ..Wanted::default() };
     let filter = Filter { wanted, ..Filter::default() };
     let walk = |most: usize| {
         let (mut all, mut before) = (Vec::new(), Some(At::END));

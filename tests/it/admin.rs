@@ -1,7 +1,7 @@
 //! The web page's files, and the JSON that it reads.
 
 use plumm::scim::datetime::Timestamp;
-use plumm::store::tables::org::OrgSettings;
+use plumm::store::tables::org::{Org, OrgSettings};
 use plumm::store::tables::token::Scope;
 use plumm::store::tables::webhook::{Progress, Webhook};
 use serde_json::{Value, json};
@@ -11,21 +11,27 @@ use crate::harness::{Answer, Harness, encoded, user};
 const INACTIVE: &str = r#"[{"op":"replace","value":{"active":false}}]"#;
 
 /// An administrator of the harness's organisation.
-struct Admin<'a> {
-    harness: &'a Harness,
-    token: String,
+pub struct Admin<'a> {
+    pub harness: &'a Harness,
+    pub token: String,
 }
 
 impl Admin<'_> {
-    fn of(harness: &Harness) -> Admin<'_> {
+    pub fn of(harness: &Harness) -> Admin<'_> {
         Admin { harness, token: harness.issue(Scope::Admin) }
     }
 
-    fn get(&self, target: &str) -> Answer {
+    pub fn of_org<'a>(harness: &'a Harness, org: &Org) -> Admin<'a> {
+        let (store, now) = (&harness.store, harness.now);
+        let issued = plumm::auth::issue(store, now, org, Scope::Admin, "", None).unwrap();
+        Admin { harness, token: issued.secret.reveal().to_owned() }
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
         self.harness.with_token(&self.token, "GET", &format!("/admin/api{target}"), "")
     }
 
-    fn post(&self, target: &str, body: &Value) -> Answer {
+    pub fn post(&self, target: &str, body: &Value) -> Answer {
         let target = format!("/admin/api{target}");
         self.harness.with_token(&self.token, "POST", &target, &body.to_string())
     }
@@ -78,9 +84,18 @@ fn only_a_token_for_it_reads_the_json_and_of_its_own_organisation() {
     let harness = Harness::new();
     let ann = harness.user("ann@example.com");
     let id = ann["id"].as_str().unwrap();
-    for target in
-        ["overview", "users", "groups", "activity", "tokens", "setup", "webhooks", "nothing"]
-    {
+    for target in [
+        "overview",
+        "users",
+        "groups",
+        "activity",
+        "activity.csv",
+        "tokens",
+        "setup",
+        "webhooks",
+        "backup",
+        "nothing",
+    ] {
         let target = format!("/admin/api/{target}");
         harness.send("GET", &target, &[], "").expect(401);
         for scope in [Scope::Scim, Scope::Read, Scope::Access] {
@@ -90,9 +105,7 @@ fn only_a_token_for_it_reads_the_json_and_of_its_own_organisation() {
         }
     }
     let (other, _) = harness.neighbour("other");
-    let issued =
-        plumm::auth::issue(&harness.store, harness.now, &other, Scope::Admin, "", None).unwrap();
-    let foreign = Admin { harness: &harness, token: issued.secret.reveal().to_owned() };
+    let foreign = Admin::of_org(&harness, &other);
     assert_eq!(foreign.get("/overview").expect(200).json()["users"]["active"], 0);
     assert_eq!(names(&foreign.get("/users").expect(200).json()), Vec::<&str>::new());
     assert_eq!(names(&foreign.get("/users?search=ann").expect(200).json()), Vec::<&str>::new());

@@ -6,6 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use plumm::api::access::changes::{ANSWER_BYTES_MAX, LIMIT_DEFAULT, LIMIT_MAX, WAIT_SECONDS_MAX};
+use plumm::api::admin::activity::LINES_LOOKED_AT_MAX;
+use plumm::api::admin::host::TESTS_MAX;
+use plumm::api::admin::parameters;
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::waiting;
 use plumm::creation::DOCUMENT_BYTES_MAX;
@@ -80,7 +83,7 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| accounts in one answer | {} (", number(COUNT_MAX)),
         format!("| operations of one PATCH | {operations}; {MEMBER_FILTERS_MAX} that"),
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
-        format!("| one page of a list | {} of documents", size(PAGE_BYTES_MAX)),
+        format!("| what is read of a list at once | {} of documents", size(PAGE_BYTES_MAX)),
         format!("| names in `attributes` or `excludedAttributes` | {} |", number(NAMES_MAX)),
         format!("wait for their client | {}, what is below", size(MEMORY_BYTES_MAX)),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),
@@ -96,6 +99,9 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
             size(ANSWER_BYTES_MAX)
         ),
         format!("| {} at once, {WAIT_SECONDS_MAX} seconds each;", waiting::WAITING_MAX),
+        format!("looks through for a kind | {};", number(LINES_LOOKED_AT_MAX)),
+        format!("| one of an organisation at a time, {TESTS_MAX} in all |"),
+        format!("| entries of one answer of the page | {} |", parameters::LIMIT_MAX),
         format!("| connections | {CONNECTIONS_MAX}, or what "),
         format!("; {CONNECTIONS_PER_ADDRESS_MAX} of one address "),
         format!("| {}, the first {} of", size(BODIES_BYTES_MAX), size(BODY_BYTES_FREE)),

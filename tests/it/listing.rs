@@ -722,23 +722,49 @@ fn walked(harness: &Harness, count: i64, step: impl Fn(&Value) -> i64) -> (Vec<S
     }
 }
 
-/// What a page may hold in bytes is less than a hundred accounts or groups can have. Okta adds a
-/// hundred to `startIndex` whatever it got, and takes who is missing for deleted.
+/// What is read at once is less than a hundred accounts or groups can have. Okta adds a hundred to
+/// `startIndex` whatever it got, and takes who is missing for deleted.
 #[test]
-fn nobody_is_missing_where_pages_are_too_large_for_count_and_the_list_is_longer() {
+fn nobody_is_missing_where_a_page_is_larger_than_what_is_read_at_once() {
     let harness = Harness::new();
     let long = json!({ "urn:x:y": { "note": "x".repeat(100_000) } });
     let ids: Vec<String> =
         (0..100).map(|i| add(&harness, &format!("u{i}"), long.clone())).collect();
-    for count in [60, 90, 100, 1_000] {
+    for (count, expected) in [(41, 3), (60, 2), (90, 2), (100, 1), (1_000, 1)] {
         let by_page = |it: &Value| it["itemsPerPage"].as_i64().unwrap();
-        let (found, pages) = walked(&harness, count, by_page);
-        assert_eq!((found == ids, pages), (true, 3), "count {count}: {}", found.len());
+        for step in [&by_page as &dyn Fn(&Value) -> i64, &|_| count] {
+            let (found, pages) = walked(&harness, count, step);
+            assert_eq!((found == ids, pages), (true, expected), "count {count}: {}", found.len());
+        }
     }
-    for count in [60, 90] {
-        let (found, pages) = walked(&harness, count, |_| count);
-        assert_eq!((found == ids, pages), (true, 3), "count {count}: {}", found.len());
-    }
+    // In every order, and with every filter.
+    let sorted = harness.get("/Users?sortBy=userName&sortOrder=descending&count=100").expect(200);
+    let mut expected: Vec<String> = (0..100).map(|i| format!("u{i}")).collect();
+    // As the addresses are sorted, in which an @ follows.
+    expected.sort_by_key(|it| format!("{it}@"));
+    expected.reverse();
+    assert_eq!(names(&sorted.json()), expected);
+    let body = json!({"schemas": [SEARCH], "filter": "userName sw \"u1\" or userName sw \"u7\" \
+        or userName sw \"u8\" or userName sw \"u9\" or userName sw \"u2\" or userName sw \"u3\"",
+        "count": 70, "attributes": ["urn:x:y:note"]});
+    let list = harness.post("/Users/.search", &body).expect(200).json();
+    assert_eq!((&list["totalResults"], &list["itemsPerPage"]), (&json!(66), &json!(66)));
+    assert_eq!(resources(&list).len(), 66);
+}
+
+/// The members of groups are no part of their documents.
+#[test]
+fn no_group_is_missing_where_their_members_are_many() {
+    let harness = Harness::new();
+    let people: Vec<String> =
+        (0..400).map(|i| add(&harness, &format!("u{i}"), json!({}))).collect();
+    let members: Vec<&str> = people.iter().map(String::as_str).collect();
+    let ids: Vec<String> = (0..90).map(|i| group(&harness, &format!("g{i}"), &members)).collect();
+    let list = harness.get("/Groups?startIndex=1&count=100").expect(200).json();
+    let found: Vec<&str> = resources(&list).iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(found, ids);
+    assert!(resources(&list).iter().all(|it| it["members"].as_array().unwrap().len() == 400));
+    assert_eq!((&list["totalResults"], &list["itemsPerPage"]), (&json!(90), &json!(90)));
 }
 
 /// Brings a deleted user back, as support does.

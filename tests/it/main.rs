@@ -4,6 +4,7 @@
 
 mod activity;
 mod admin;
+mod admin_long;
 mod attack;
 mod auth;
 mod backup;
@@ -28,6 +29,7 @@ mod listing;
 mod locks;
 mod log_format;
 mod login;
+mod long_answers;
 mod monitoring;
 mod near_forms;
 mod openapi;

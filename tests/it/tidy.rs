@@ -29,7 +29,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
         &["clock", "definitions", "events", "id", "memory", "metrics", "outbox", "scim", "store"],
         &["rustls", "ureq"],
     ),
-    ("by_hand", &["activity", "events", "scim", "store", "webhooks"], &[]),
+    ("by_hand", &["activity", "events", "id", "scim", "store", "webhooks"], &[]),
     (
         "api",
         &[

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::activity::story::{self, Filter, Place};
-use crate::activity::{Entry, Happened};
+use crate::activity::Entry;
+use crate::activity::story::{self, Filter, Only, Page, Place};
 use crate::api::admin::parameters::{answer, limit, number, text, word};
 use crate::api::admin::people::ENTRY_BYTES;
 use crate::api::context::Context;
@@ -14,52 +14,26 @@ use crate::api::waiting::Wait;
 use crate::by_hand::login::USER;
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
-use crate::store::query::story::Wanted;
+use crate::store::query::story::{Kind, Wanted};
 use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN, WEBHOOK};
 use crate::store::transaction::Read;
 
 /// The longest wait, in seconds.
 pub const WAIT_SECONDS_MAX: i64 = 60;
-/// How many entries are looked at for one page of a filter that few of them fit.
-const LOOKED_AT_MAX: usize = 4_000;
-/// How many of them are read at once.
-const PART: usize = 200;
+/// How many lines of the record are looked at for one page of a kind that few of them are of.
+pub const LINES_LOOKED_AT_MAX: usize = 100_000;
 
-/// What happened, by outcome.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    Refused,
-}
-
-const OUTCOMES: [(&str, Outcome); 2] = [("done", Outcome::Done), ("refused", Outcome::Refused)];
-/// What it was about.
-const KINDS: [(&str, &[&str]); 5] = [
-    ("users", &[USER]),
-    ("groups", &["Group"]),
-    ("tokens", &[TOKEN]),
-    ("webhooks", &[WEBHOOK]),
-    ("settings", &[ORG, SCHEMA, RESOURCE_TYPE]),
+const OUTCOMES: [(&str, Only); 2] = [("done", Only::Done), ("refused", Only::Refused)];
+const KINDS: [(&str, Kind); 6] = [
+    ("users", Kind::Types(&[USER])),
+    ("groups", Kind::Types(&["Group"])),
+    ("tokens", Kind::Types(&[TOKEN])),
+    ("webhooks", Kind::Types(&[WEBHOOK])),
+    ("settings", Kind::Types(&[ORG, SCHEMA, RESOURCE_TYPE])),
+    ("commands", Kind::Commands),
 ];
-
-/// What of the story is asked for.
-struct Asked {
-    filter: Filter,
-    outcome: Option<Outcome>,
-    kind: Option<&'static [&'static str]>,
-}
-
-impl Asked {
-    fn has(&self, entry: &Entry) -> bool {
-        let (about, refused) = match &entry.happened {
-            Happened::Change(it) => (Some(it.resource_type.as_str()), false),
-            Happened::Refusal(it) => (it.refusal.resource_type.as_deref(), true),
-        };
-        let outcome = self.outcome.is_none_or(|it| (it == Outcome::Refused) == refused);
-        outcome && self.kind.is_none_or(|it| about.is_some_and(|about| it.contains(&about)))
-    }
-}
 
 /// `?user=&kind=&outcome=&limit=` and `before=` for a page further back, the newest first, or
 /// `after=&wait=` for what has happened since, the oldest first.
@@ -70,8 +44,6 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let (before, after) = (place(request, "before")?, place(request, "after")?);
     let wait = number(request, "wait", 0, WAIT_SECONDS_MAX, 0)?;
     let most = limit(request)?;
-    let outcome = word(request, "outcome", &OUTCOMES)?;
-    let kind = word(request, "kind", &KINDS)?;
     if before.is_some() && after.is_some() {
         let detail = "Ask with before or with after, not with both.";
         return Err(Error::new(400, detail).into());
@@ -81,85 +53,79 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         let detail = "A request that waits has no body: leave it out.";
         return Err(Error::new(400, detail).into());
     }
-    let org = context.principal.org.key;
-    let user = text(request, "user")?;
-    let (asked, newest) = context.read(|tx| {
-        let about = user.map(|it| tx.person(org, USER, &it)).transpose()?;
-        let filter = Filter {
-            wanted: Wanted { org: Some(org), about },
-            refused_only: outcome == Some(Outcome::Refused),
-            since: None,
-        };
-        Ok::<_, Failure>((Asked { filter, outcome, kind }, newest(context, tx)?))
-    })?;
+    let filter = filter(context, request)?;
+    let newest = context.read(|tx| newest(context, tx))?;
     let Some(after) = after else {
         context.take(most * ENTRY_BYTES)?;
-        return page(context, &asked, before.unwrap_or(Place::END), most, newest);
+        let (page, reached) = further_back(context, &filter, before.unwrap_or(Place::END), most)?;
+        return Ok(answer(&json!({
+            "entries": shown(&page.entries),
+            "next": page.next.map(as_text),
+            "reached": reached.map(|it| it.to_string()),
+            "newest": as_text(newest),
+        })));
     };
     if newest.change <= after.change && newest.refusal <= after.refusal {
         let time = Duration::from_secs(wait.unsigned_abs());
         let refusal = Some(after.refusal);
+        let org = context.principal.org.key;
         let wait_for = Wait { org, after: after.change, refusal, time };
         context.notes.wait.set((wait > 0).then_some(wait_for));
-        return Ok(answer(&json!({ "entries": [], "newest": shown(after), "more": false })));
+        return Ok(answer(&json!({ "entries": [], "newest": as_text(after), "more": false })));
     }
     context.take(most * ENTRY_BYTES)?;
     let (entries, place) =
-        context.read(|tx| Ok::<_, Failure>(story::after(tx, &asked.filter, after, most)?))?;
+        read(context, &filter, |tx| Ok(story::after(tx, &filter, after, most)?))?;
     // Where nothing more fits the filter, it goes on behind everything.
     let more = entries.len() >= most;
     let place = if more { place } else { further(place, newest) };
-    let entries: Vec<Value> =
-        entries.iter().filter(|it| asked.has(it)).map(Entry::to_json).collect();
-    Ok(answer(&json!({ "entries": entries, "newest": shown(place), "more": more })))
+    let (entries, place) = (shown(&entries), as_text(place));
+    Ok(answer(&json!({ "entries": entries, "newest": place, "more": more })))
 }
 
-/// A page further back. Where few entries fit, it ends after so many that were looked at, and says
-/// where it goes on.
-fn page(
+/// What of the story a request asks for.
+///
+/// # Errors
+/// 400 for a parameter that means nothing, failures of the store.
+pub fn filter(context: &Context, request: &Request) -> Result<Filter, Failure> {
+    let only = word(request, "outcome", &OUTCOMES)?;
+    let kind = word(request, "kind", &KINDS)?;
+    let org = context.principal.org.key;
+    let user = text(request, "user")?;
+    let about = context.read(|tx| Ok(user.map(|it| tx.person(org, USER, &it)).transpose()?))?;
+    let wanted = Wanted { org: Some(org), about, kind, ..Wanted::default() };
+    Ok(Filter { wanted, only, since: None })
+}
+
+/// A page further back, and how far back it was looked for it. Where few entries fit, it ends after
+/// so many lines of the record that were looked at, and says where it goes on.
+///
+/// # Errors
+/// Failures of the store.
+pub fn further_back(
     context: &Context,
-    asked: &Asked,
+    filter: &Filter,
     before: Place,
     most: usize,
-    newest: Place,
-) -> Result<Response, Failure> {
-    let (mut entries, mut looked_at, mut next) = (Vec::new(), 0, Some(before));
-    let mut reached = None;
-    while let Some(place) = next.filter(|_| entries.len() < most && looked_at < LOOKED_AT_MAX) {
-        let few = asked.kind.is_some() || asked.outcome == Some(Outcome::Done);
-        let part = if few { PART } else { most };
-        let page =
-            context.read(|tx| Ok::<_, Failure>(story::page(tx, &asked.filter, place, part)?))?;
-        looked_at += page.entries.len().max(1);
-        next = page.next;
-        let mut seen = place;
-        for it in page.entries {
-            if entries.len() == most {
-                // The rest of what was read is read again.
-                next = Some(seen);
-                break;
-            }
-            seen = behind(seen, &it);
-            reached = Some(it.happened.time().to_string());
-            if asked.has(&it) {
-                entries.push(it.to_json());
-            }
-        }
-    }
-    let json = json!({
-        "entries": entries,
-        "next": next.map(shown),
-        "reached": reached,
-        "newest": shown(newest),
-    });
-    Ok(answer(&json))
+) -> Result<(Page, Option<Timestamp>), Failure> {
+    let looked = |tx: &Read| match filter.wanted.kind {
+        Some(_) => story::search(tx, filter, before, most, LINES_LOOKED_AT_MAX),
+        None => Ok((story::page(tx, filter, before, most)?, None)),
+    };
+    let (page, reached) = read(context, filter, |tx| Ok(looked(tx)?))?;
+    let last = page.entries.last().map(|it| it.happened.time());
+    Ok((page, reached.or(last)))
 }
 
-/// The place before an entry.
-fn behind(place: Place, entry: &Entry) -> Place {
-    match &entry.happened {
-        Happened::Change(it) => Place { change: it.seq.min(place.change), ..place },
-        Happened::Refusal(it) => Place { refusal: it.seq.min(place.refusal), ..place },
+/// Reads in a turn with others where very many lines may be looked at.
+fn read<T>(
+    context: &Context,
+    filter: &Filter,
+    work: impl FnOnce(&Read) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    match filter.wanted.kind {
+        Some(_) => context.read_long(work),
+        None => context.read(work),
     }
 }
 
@@ -172,7 +138,11 @@ fn further(a: Place, b: Place) -> Place {
     Place { change: a.change.max(b.change), refusal: a.refusal.max(b.refusal) }
 }
 
-fn shown(place: Place) -> String {
+fn shown(entries: &[Entry]) -> Vec<Value> {
+    entries.iter().map(Entry::to_json).collect()
+}
+
+fn as_text(place: Place) -> String {
     format!("{}.{}", place.change, place.refusal)
 }
 

@@ -2,8 +2,11 @@
 //! reads below `/admin/api/`. A token sees and changes its own organisation only.
 
 pub mod activity;
+pub mod backup;
+pub mod export;
 pub mod files;
 pub mod groups;
+pub mod host;
 pub mod overview;
 pub mod parameters;
 pub mod people;

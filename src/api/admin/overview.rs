@@ -1,8 +1,9 @@
 //! `GET /admin/api/overview`: how it goes with an organisation.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::activity::story::{self, Filter, Place};
+use crate::activity::story::{self, Filter, Only, Place};
+use crate::api::admin::backup;
 use crate::api::admin::parameters::{answer, number};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
@@ -11,7 +12,6 @@ use crate::by_hand::token::{as_json, expires_soon};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::datetime::Timestamp;
-use crate::store::copies::last_backup;
 use crate::store::query::story::Wanted;
 use crate::store::tables::resource::State;
 use crate::store::tables::token::Scope;
@@ -35,8 +35,8 @@ pub fn get(context: &Context, request: &Request) -> Result<Response, Failure> {
     let org = &context.principal.org;
     let days = days(context.now, offset);
     let filter = Filter {
-        wanted: Wanted { org: Some(org.key), about: None },
-        refused_only: true,
+        wanted: Wanted { org: Some(org.key), ..Wanted::default() },
+        only: Some(Only::Refused),
         since: None,
     };
     let mut json = context.read(|tx| {
@@ -75,7 +75,7 @@ pub fn get(context: &Context, request: &Request) -> Result<Response, Failure> {
     let expiry =
         expiry.map(|it| Timestamp::from_nanoseconds(it.saturating_mul(SECOND_NANOSECONDS)));
     json["certificate"] = expiry.map(|it| json!({ "expires": it.to_string() })).into();
-    json["backup"] = backup(context);
+    json["backup"] = backup::last(context);
     json["now"] = context.now.to_string().into();
     Ok(answer(&json))
 }
@@ -86,14 +86,4 @@ fn days(now: Timestamp, offset: i64) -> Vec<Timestamp> {
     let today = local.div_euclid(DAY_NANOSECONDS);
     let begins = |day: i64| Timestamp::from_nanoseconds(day * DAY_NANOSECONDS - offset);
     (today - DAYS + 1..=today + 1).map(begins).collect()
-}
-
-/// What became of the last backups. Not where they are: that is the host's business.
-fn backup(context: &Context) -> Value {
-    let last = last_backup::read(context.store.path());
-    let made = last.made.map(|it| json!({ "time": it.time.to_string(), "bytes": it.bytes }));
-    let failed = last.failed.map(|(since, it)| {
-        json!({ "since": since.to_string(), "time": it.time.to_string(), "reason": it.reason })
-    });
-    json!({ "made": made, "failed": failed })
 }

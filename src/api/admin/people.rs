@@ -207,7 +207,11 @@ fn person(context: &Context, tx: &Read, id: &str) -> Result<Value, Failure> {
     let active = document.get(ACTIVE) == Some(&Value::Bool(true));
     let groups = tx.groups(&[stored.seq])?.remove(&stored.seq).unwrap_or_default();
     let name = document.get(USER_NAME).and_then(Value::as_str);
-    let wanted = Wanted { org: Some(org), about: Some(About::resource(&stored.id, name)) };
+    let wanted = Wanted {
+        org: Some(org),
+        about: Some(About::resource(&stored.id, name)),
+        ..Wanted::default()
+    };
     let standing = Standing::read(tx, &wanted, active, stored.deleted)?;
     let filter = Filter { wanted, ..Filter::default() };
     let history = story::page(tx, &filter, Place::END, HISTORY_SHOWN)?;

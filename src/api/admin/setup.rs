@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::activity::story::{self, Filter, Place};
+use crate::activity::story::{self, Filter, Only, Place};
 use crate::api::admin::parameters::answer;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
@@ -19,8 +19,8 @@ use crate::store::tables::token::Scope;
 pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
     let org = &context.principal.org;
     let filter = Filter {
-        wanted: Wanted { org: Some(org.key), about: None },
-        refused_only: true,
+        wanted: Wanted { org: Some(org.key), ..Wanted::default() },
+        only: Some(Only::Refused),
         since: None,
     };
     let json = context.read(|tx| {

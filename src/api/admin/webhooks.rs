@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::api::admin::parameters::{answer, limit, only};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
-use crate::by_hand::webhook::{Shown, change, delivery_json};
+use crate::by_hand::webhook::{Shown, Tested, change, delivery_json};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
@@ -92,6 +92,27 @@ pub fn replay(context: &Context, request: &Request, id: &str) -> Result<Response
         webhook.progress = Progress { position, ..Progress::default() };
         Ok(())
     })
+}
+
+/// `POST /admin/api/webhooks/{id}/test`: sends a test event now, and says what came back.
+///
+/// # Errors
+/// As [`enable`], and 503 while others are on their way.
+pub fn test(context: &Context, request: &Request, id: &str) -> Result<Response, Failure> {
+    only(&context.body(request)?, &[])?;
+    let webhook = context.read(|tx| find(context, tx, id))?;
+    let _place = context.host.tests.take(webhook.org).ok_or_else(|| {
+        let detail = "A test event is on its way already. Wait until what came back is shown, then \
+                      send another.";
+        Error::new(503, detail)
+    })?;
+    let tested = Tested::send(&webhook, context.now);
+    let tested = tested.map_err(|it| Error::new(400, format!("The endpoint: {it}.")))?;
+    context.write(|tx| {
+        let delivery = std::slice::from_ref(&tested.delivery);
+        Ok::<_, Failure>(tx.add_deliveries(&webhook.id, delivery)?)
+    })?;
+    Ok(answer(&tested.to_json()))
 }
 
 fn changed(

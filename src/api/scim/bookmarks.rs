@@ -52,8 +52,8 @@ struct Walk {
 pub struct End {
     /// How many resources stand before this place, in the walk as the client has seen it.
     pub index: i64,
-    /// The same for a client that counts what it asked for and not what it got: Okta asks for the
-    /// hundred from 101 on after a first page that was too large for all hundred.
+    /// The same for a client that counts what it asked for and not what it got, as Okta does. A
+    /// page that is read in parts has fewer when somebody is deleted meanwhile.
     pub asked: i64,
     /// The place.
     pub position: Position,

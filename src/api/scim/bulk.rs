@@ -55,6 +55,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             request_id: context.request_id,
             metrics: context.metrics,
             pages: context.pages,
+            host: context.host,
             notes: context.notes,
             dispatch: context.dispatch,
             memory: context.memory,

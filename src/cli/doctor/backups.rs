@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use crate::cli::doctor::facts::Facts;
 use crate::cli::doctor::finding::Finding;
 use crate::cli::doctor::words::{DAY, seconds_between, size, span, when};
-use crate::cli::serve::scheduled_backups::backups_in;
 use crate::cli::text::quoted;
 use crate::scim::datetime::Timestamp;
 use crate::store::copies::glance::glance;
 use crate::store::copies::last_backup::{self, LastBackups};
+use crate::store::copies::rotated::backups_in;
 use crate::store::error::Error;
 
 /// How old the last backup may be when nothing makes them by itself, in seconds.

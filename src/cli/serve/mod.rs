@@ -26,11 +26,12 @@ use crate::cli::serve::note::{Note, NoteKeeper, Settings};
 use crate::cli::serve::periodic::Periodic;
 use crate::cli::session::Session;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Backups, Config};
 use crate::server::Server;
 use crate::server::limits::Limits;
 use crate::server::tls::certificates::{Certificates, Files};
 use crate::store::Store;
+use crate::store::copies::snapshot;
 use crate::store::open::Open;
 use crate::webhooks::Webhooks;
 
@@ -53,6 +54,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
     let backup_dir = args.backups.checked_dir()?;
     let open = if args.external_checkpoint { Open::ServeReplicated } else { Open::Serve };
     let store = Arc::new(Store::open(session.db(), open)?);
+    snapshot::remove_leftovers(session.db());
     let checkpointer =
         if args.external_checkpoint { None } else { Some(store.keep_checkpointed()?) };
     let listener = bind(args.address.listen)?;
@@ -68,6 +70,11 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
         public_url: args.public_url.clone(),
         log_days: args.log_days,
         trusted_proxies: args.trusted_proxies.clone(),
+        backups: backup_dir.map(|it| Backups {
+            dir: it.to_owned(),
+            every: args.backups.every(),
+            keep: args.backups.keep(),
+        }),
     };
     let app = Arc::new(App::new(Arc::clone(&store), config, Clock::System));
     let note = Note {

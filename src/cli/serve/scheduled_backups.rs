@@ -9,8 +9,9 @@ use crate::cli::error::CliError;
 use crate::cli::serve::periodic::Periodic;
 use crate::clock::Clock;
 use crate::scim::datetime::Timestamp;
-use crate::store::copies::backup::{LEFTOVER_SUFFIXES, PARTIAL_SUFFIX, backup};
+use crate::store::copies::backup::backup;
 use crate::store::copies::last_backup;
+use crate::store::copies::rotated::{backups_in, leftovers_in, name_at};
 use crate::store::error::Error;
 
 /// How soon a backup that failed is tried again.
@@ -19,9 +20,6 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10 * 60);
 const EVERY_HOURS_MAX: u32 = 8760;
 /// The most backups that are kept.
 const KEEP_MAX: u32 = 10_000;
-/// The name of a backup is the prefix, the time at which it is made, and the suffix.
-const NAME_PREFIX: &str = "plumm-";
-const NAME_SUFFIX: &str = ".db";
 
 /// When to make backups, and how many to keep.
 #[derive(Clone, Debug, clap::Args)]
@@ -115,12 +113,10 @@ impl Schedule {
     /// Makes a backup, and removes the surplus ones once it is complete.
     fn back_up(&self, database: &Path, dir: &Path, now: Timestamp) -> Result<(), Error> {
         let io = |error| Error::Io(dir.to_owned(), error);
-        for name in names(dir).map_err(io)? {
-            if is_leftover(&name) {
-                fs::remove_file(dir.join(name)).map_err(io)?;
-            }
+        for name in leftovers_in(dir).map_err(io)? {
+            fs::remove_file(dir.join(name)).map_err(io)?;
         }
-        let target = dir.join(format!("{NAME_PREFIX}{}{NAME_SUFFIX}", now.stamp()));
+        let target = dir.join(name_at(now));
         let report = backup(database, &target)?;
         last_backup::note_made(database, now, &target, &report);
         let number = report.last_change.map_or(0, |(number, _)| number);
@@ -171,34 +167,6 @@ pub fn start(schedule: &Schedule, database: &Path, dir: &Path) -> io::Result<Per
     Periodic::start("backup", first, work)
 }
 
-/// The backups in a folder, the oldest first: when each was made, and its name.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub fn backups_in(dir: &Path) -> io::Result<Vec<(Timestamp, String)>> {
-    let names = names(dir)?.into_iter();
-    let mut backups: Vec<_> = names.filter_map(|it| Some((time_in(&it)?, it))).collect();
-    backups.sort();
-    Ok(backups)
-}
-
-fn names(dir: &Path) -> io::Result<Vec<String>> {
-    let names = fs::read_dir(dir)?.map(|it| Ok(it?.file_name().to_string_lossy().into_owned()));
-    names.collect()
-}
-
-/// The time in the name of a backup. A file with any other name belongs to somebody else.
-fn time_in(name: &str) -> Option<Timestamp> {
-    Timestamp::parse_stamp(name.strip_prefix(NAME_PREFIX)?.strip_suffix(NAME_SUFFIX)?)
-}
-
-/// Whether a backup that was interrupted has left this file.
-fn is_leftover(name: &str) -> bool {
-    let suffix = LEFTOVER_SUFFIXES.iter().find_map(|it| name.strip_suffix(it));
-    let partial = suffix.unwrap_or(name).strip_suffix(PARTIAL_SUFFIX);
-    partial.is_some_and(|it| time_in(it).is_some())
-}
-
 fn number(text: &str, max: u32) -> Result<u32, String> {
     let number = text.trim().parse().ok().filter(|it| (1..=max).contains(it));
     number.ok_or_else(|| format!("it must be a whole number from 1 to {max}"))
@@ -207,19 +175,6 @@ fn number(text: &str, max: u32) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_names_of_backups_are_taken_for_backups() {
-        assert!(time_in("plumm-20260131T080000Z.db").is_some());
-        for other in ["plumm.db", "plumm-20260131.db", "plumm-20261331T080000Z.db", "x"] {
-            assert!(time_in(other).is_none(), "{other}");
-        }
-        assert!(is_leftover("plumm-20260131T080000Z.db.partial"));
-        assert!(is_leftover("plumm-20260131T080000Z.db.partial-journal"));
-        for other in ["plumm-20260131T080000Z.db", "plumm-mine.db.partial", "x.partial-wal"] {
-            assert!(!is_leftover(other), "{other}");
-        }
-    }
 
     #[test]
     fn the_next_backup_is_due_an_interval_after_the_newest() {

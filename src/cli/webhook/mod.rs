@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::by_hand::webhook::{Shown, change, delivery_json, record_change};
+use crate::by_hand::webhook::{Shown, Tested, change, delivery_json, record_change};
 use crate::cli::arguments::{file_named, text_of};
 use crate::cli::error::CliError;
 use crate::cli::org;
@@ -18,15 +18,15 @@ use crate::cli::session::{Answer, Session};
 use crate::cli::text::{printable, quoted, table};
 use crate::cli::webhook::shown::{HEAD, cells, delivery_cells, outcome_text, text as in_words};
 use crate::events::Kind;
-use crate::events::webhook::{Algorithm, Key, TEST, body, signatures, test_event};
+use crate::events::webhook::{Algorithm, Key};
 use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::tables::org::Org;
-use crate::store::tables::webhook::{DELIVERIES_MAX, Delivery, Position, Progress, Webhook};
+use crate::store::tables::webhook::{DELIVERIES_MAX, Position, Progress, Webhook};
 use crate::store::transaction::Read;
 use crate::webhooks::address::{checked_url, is_plain_beyond_host};
-use crate::webhooks::client::{Client, Message, Trust, certificates};
+use crate::webhooks::client::certificates;
 
 /// How long the former key signs beside the new one.
 const ROTATION: Duration = Duration::from_secs(24 * 60 * 60);
@@ -299,45 +299,16 @@ fn test(text: &str, session: &Session) -> Result<(), CliError> {
     let store = session.open()?;
     let webhook = store.read(|tx| find(tx, text, session))?;
     let now = session.now();
-    let of = |bytes: &[u8]| Key::new(Algorithm::from_word(&webhook.algorithm)?, bytes);
-    let former = webhook.former_key.as_ref().filter(|(_, until)| *until > now).map(|(it, _)| it);
-    let keys: Vec<Key> = [&webhook.key].into_iter().chain(former).filter_map(|it| of(it)).collect();
-    let client = Client::new(&Trust::of(&webhook)).map_err(CliError::Failed)?;
-    let event = test_event(&id::test_event(), now, &webhook.id);
-    let (event_id, body) = (event["id"].as_str().unwrap_or_default(), body(&event));
-    let seconds = now.nanoseconds().div_euclid(1_000_000_000);
-    let signatures = signatures(&keys, event_id, seconds, &body);
-    let message =
-        Message { url: &webhook.url, id: event_id, seconds, signatures: &signatures, body: &body };
-    let outcome = client.send(&message, now);
-    let delivery = Delivery {
-        number: 0,
-        event: event_id.to_owned(),
-        kind: TEST.to_owned(),
-        attempt: 1,
-        time: now,
-        milliseconds: u64::try_from(outcome.took.as_millis()).unwrap_or(u64::MAX),
-        status: outcome.status,
-        error: outcome.error.clone(),
-        answer: outcome.answer,
-        seen: i64::MAX,
-    };
-    store.write(now, |tx| tx.add_deliveries(&webhook.id, std::slice::from_ref(&delivery)))?;
+    let tested = Tested::send(&webhook, now).map_err(CliError::Failed)?;
+    let delivery = &tested.delivery;
+    store.write(now, |tx| tx.add_deliveries(&webhook.id, std::slice::from_ref(delivery)))?;
     let _ = store.checkpoint();
-    let headers = [
-        ("webhook-id", event_id.to_owned()),
-        ("webhook-timestamp", seconds.to_string()),
-        ("webhook-signature", signatures.clone()),
-    ];
-    let mut json = delivery_json(&delivery);
-    json["url"] = webhook.url.as_str().into();
-    json["headers"] = headers.iter().map(|(name, it)| ((*name).to_owned(), json!(it))).collect();
-    json["body"] = body.as_str().into();
+    let (json, headers, body) = (tested.to_json(), &tested.headers, &tested.body);
     let shown: String = headers.iter().map(|(name, it)| format!("  {name}: {it}\n")).collect();
     let text = format!(
         "POST {}\n{shown}\n  {body}\n\n{}\n",
         printable(&webhook.url),
-        outcome_text(&delivery)
+        outcome_text(delivery)
     );
     session.print(&Answer { json, text })?;
     match &delivery.error {

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const OPTIONS: Options = Options { version: HTTPVersion(1, 1), head_only: false, close: false };
+const OPTIONS: Options =
+    Options { version: HTTPVersion(1, 1), head_only: false, close: false, length: Length::Whole };
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -26,6 +27,18 @@ fn a_response_is_written_with_its_length() {
     check(&response, &Options { close: true, ..OPTIONS }, &close, true);
     let keep = format!("{fields}Connection: keep-alive\r\n\r\n");
     check(&response, &Options { version: HTTPVersion(1, 0), ..OPTIONS }, &keep, true);
+}
+
+#[test]
+fn a_response_in_parts_says_how_it_ends() {
+    let response = Response::new(200, "text/plain", b"abc".to_vec());
+    let fields = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n";
+    let known = Options { length: Length::Known(5_000_000_000), ..OPTIONS };
+    check(&response, &known, &format!("{fields}Content-Length: 5000000000\r\n\r\n"), true);
+    let unknown = Options { length: Length::Unknown, ..OPTIONS };
+    check(&response, &unknown, &format!("{fields}Transfer-Encoding: chunked\r\n\r\n"), true);
+    let old = Options { version: HTTPVersion(1, 0), close: true, ..unknown };
+    check(&response, &old, &format!("{fields}Connection: close\r\n\r\n"), true);
 }
 
 #[test]

@@ -6,4 +6,6 @@ pub mod columns;
 pub mod glance;
 pub mod last_backup;
 pub mod restore;
+pub mod rotated;
+pub mod snapshot;
 pub mod view;

@@ -48,18 +48,24 @@ impl Read<'_> {
             times.iter().map(|it| self.first_line_from(*it)).collect::<Result<Vec<_>, _>>()?;
         let sql = "SELECT count(*) FROM provisioning_log WHERE org = ? AND seq >= ? AND seq < ?";
         let mut changes = self.connection.prepare_cached(sql)?;
-        let sql = "SELECT coalesce(sum(count), 0) FROM refusal
-            WHERE org = ? AND time >= ? AND time < ?";
+        let counted = first.windows(2).map(|lines| {
+            let changes =
+                changes.query_row(params![org.0, lines[0], lines[1]], |row| row.get(0))?;
+            Ok(Happened { changes, refused: 0 })
+        });
+        let mut days = counted.collect::<Result<Vec<_>, Error>>()?;
+        // An organisation has few of them, and they are read once.
+        let sql = "SELECT time, count FROM refusal WHERE org = ?";
         let mut refused = self.connection.prepare_cached(sql)?;
-        let spans = first.windows(2).zip(times.windows(2));
-        let of = |(lines, times): (&[i64], &[Timestamp])| {
-            let (from, to) = (times[0].nanoseconds(), times[1].nanoseconds());
-            Ok(Happened {
-                changes: changes.query_row(params![org.0, lines[0], lines[1]], |row| row.get(0))?,
-                refused: refused.query_row(params![org.0, from, to], |row| row.get(0))?,
-            })
-        };
-        spans.map(of).collect()
+        let mut rows = refused.query([org.0])?;
+        while let Some(row) = rows.next()? {
+            let time = Timestamp::from_nanoseconds(row.get(0)?);
+            let day = times.partition_point(|it| *it <= time).checked_sub(1);
+            if let Some(day) = day.and_then(|it| days.get_mut(it)) {
+                day.refused += row.get::<_, i64>(1)?;
+            }
+        }
+        Ok(days)
     }
 
     /// The number of the first line that is no older than this; lines are in the order of time.

@@ -98,8 +98,8 @@ const QUICK_TERMS_MAX: usize = 32;
 /// The longest statement that is kept prepared, in bytes: long filters are seldom sent twice.
 const KEPT_SQL_BYTES_MAX: usize = 4 * 1024;
 
-/// The most of one page, in bytes of documents, members and groups. A page that would be larger has
-/// fewer resources than were asked for, and one at least (RFC 7644 section 3.4.2.4).
+/// The most of one page, in bytes of documents, members and groups, that is read at once. A page
+/// that would be larger has fewer resources than were asked for, and one at least.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A page of a list.
@@ -111,6 +111,14 @@ pub struct Page {
     pub more: bool,
     /// How many resources the list has in all, where the request asks for it or it costs nothing.
     pub total: Option<i64>,
+}
+
+impl Page {
+    /// How many resources there are.
+    #[must_use]
+    pub fn count(&self) -> i64 {
+        i64::try_from(self.resources.len()).unwrap_or(i64::MAX / 2)
+    }
 }
 
 impl Listing<'_> {
@@ -199,6 +207,17 @@ impl Read<'_> {
         Ok((listed_rows, false))
     }
 
+    /// How many resources the listing has from its beginning on, as far as its limit and one more.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn count_from(&self, listing: &Listing) -> Result<i64, Error> {
+        let Fragment { sql, values } = keys(listing);
+        let sql = format!("WITH arguments (org) AS (SELECT ?1) SELECT count(*) FROM ({sql})");
+        let mut statement = self.connection.prepare(&sql)?;
+        Ok(statement.query_row(params_from_iter(values), |row| row.get(0))?)
+    }
+
     fn count_all(&self, listing: &Listing) -> Result<i64, Error> {
         listing.parts.iter().map(|it| self.resource_count(listing.org, it.resource_type)).sum()
     }
@@ -241,6 +260,21 @@ fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
 
 /// The statement that reads a page and one more resource, which says whether the list goes on.
 fn page(listing: &Listing) -> Fragment {
+    let order = order(listing);
+    let Fragment { sql, values } = keys(listing);
+    // The first part names the organisation, so that it is ?1 wherever the filter stands. The inner
+    // query finds the page in narrow indexes, and only the outer one reads documents.
+    let sql = format!(
+        "WITH arguments (org) AS (SELECT ?1), page (seq, sort) AS ({sql})
+         SELECT {COLUMNS}, resource.type, page.sort
+         FROM page JOIN resource ON resource.seq = page.seq ORDER BY {}",
+        order.replace("seq", "page.seq"),
+    );
+    Fragment { sql, values }
+}
+
+/// The inner query: the numbers of the rows, and what they are sorted by.
+fn keys(listing: &Listing) -> Fragment {
     let place = place(listing);
     let order = order(listing);
     let offset = match listing.from {
@@ -274,16 +308,7 @@ fn page(listing: &Listing) -> Fragment {
         values.extend(place.values.iter().cloned());
     }
     values.extend([SqlValue::from(listing.limit + 1), offset.into()]);
-    // The first part names the organisation, so that it is ?1 wherever the filter stands. The inner
-    // query finds the page in narrow indexes, and only the outer one reads documents.
-    let sql = format!(
-        "WITH arguments (org) AS (SELECT ?1), page (seq, sort) AS (
-            {} ORDER BY {order} LIMIT ? OFFSET ?)
-         SELECT {COLUMNS}, resource.type, page.sort
-         FROM page JOIN resource ON resource.seq = page.seq ORDER BY {}",
-        queries.join(" UNION ALL "),
-        order.replace("seq", "page.seq"),
-    );
+    let sql = format!("{} ORDER BY {order} LIMIT ? OFFSET ?", queries.join(" UNION ALL "));
     Fragment { sql, values }
 }
 

@@ -9,6 +9,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::filter::comparison::fold;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
+use crate::store::tables::provisioning_log::CLI;
 use crate::store::tables::refusal::Refusal;
 use crate::store::tables::resource::is_resource_id;
 use crate::store::transaction::Read;
@@ -27,6 +28,19 @@ pub struct Wanted {
     pub org: Option<OrgKey>,
     /// About what; everything when there is none.
     pub about: Option<About>,
+    /// Of which kind; every kind when there is none.
+    pub kind: Option<Kind>,
+    /// The number of the oldest line.
+    pub least: i64,
+}
+
+/// What somebody looks for among all that happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What is about things of these types.
+    Types(&'static [&'static str]),
+    /// What commands have done.
+    Commands,
 }
 
 /// A resource, or several accounts that had the same name one after the other.
@@ -109,18 +123,24 @@ impl Read<'_> {
                 log.reason, log.method, log.type, log.resource, log.changes
             FROM provisioning_log AS log
             LEFT JOIN token ON token.id = log.actor AND token.org = log.org
-            WHERE log.seq {compared} ?1"
+            WHERE log.seq {compared} ?1 AND log.seq >= ?2"
         );
+        values.push(Sql::Integer(wanted.least));
+        let kind = wanted.kind.map(|it| it.as_sql(&mut values)).unwrap_or_default();
         let limit = Sql::Integer(i64::try_from(most).unwrap_or(i64::MAX));
         if let Some(about) = &wanted.about {
             // Which lines these are is in the index; only those that are shown are read.
             values.push(Sql::Text(json!(about.ids).to_string()));
             values.push(limit.clone());
             sql += &format!(
-                " AND log.seq IN (SELECT seq FROM provisioning_log
-                    WHERE resource IN (SELECT value FROM json_each(?2)) AND seq {compared} ?1
-                    ORDER BY seq {order} LIMIT ?3)"
+                " AND log.seq IN (SELECT seq FROM provisioning_log AS log
+                    WHERE resource IN (SELECT value FROM json_each(?{})) AND seq {compared} ?1{kind}
+                    ORDER BY seq {order} LIMIT ?{})",
+                values.len() - 1,
+                values.len()
             );
+        } else {
+            sql += &kind;
         }
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
@@ -151,6 +171,14 @@ impl Read<'_> {
         let (number, compared, order) = from.as_sql();
         let mut values = vec![Sql::Integer(number)];
         let mut sql = format!("{REFUSED} WHERE refusal.seq {compared} ?1");
+        match wanted.kind {
+            // A command is refused on the terminal.
+            Some(Kind::Commands) => return Ok(Vec::new()),
+            Some(Kind::Types(types)) => {
+                sql += &format!(" AND refusal.type IN ({})", bound(types, &mut values));
+            }
+            None => {}
+        }
         if let Some(org) = wanted.org {
             values.push(Sql::Integer(org.0));
             sql += &format!(" AND refusal.org = ?{}", values.len());
@@ -185,6 +213,27 @@ impl Read<'_> {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         Ok(statement.query_row([org.0], refused).optional()?)
+    }
+
+    /// The line of an organisation that stands so many lines before a number, and its time; none
+    /// where there are not so many.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn line_back(
+        &self,
+        org: OrgKey,
+        before: i64,
+        lines: usize,
+    ) -> Result<Option<(i64, Timestamp)>, Error> {
+        let sql = "SELECT seq, time FROM provisioning_log WHERE org = ? AND seq < ?
+            ORDER BY seq DESC LIMIT 1 OFFSET ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let lines = i64::try_from(lines).unwrap_or(i64::MAX);
+        let found = statement.query_row(params![org.0, before, lines], |row| {
+            Ok((row.get(0)?, Timestamp::from_nanoseconds(row.get(1)?)))
+        });
+        Ok(found.optional()?)
     }
 
     /// The numbers of the newest line of the record and of the newest refusal, or 0.
@@ -246,6 +295,28 @@ impl Read<'_> {
         person.user_names.dedup();
         Ok(person)
     }
+}
+
+impl Kind {
+    /// The condition on a line called `log`.
+    fn as_sql(self, values: &mut Vec<Sql>) -> String {
+        match self {
+            Kind::Types(types) => format!(" AND log.type IN ({})", bound(types, values)),
+            Kind::Commands => {
+                values.push(Sql::Text(CLI.to_owned()));
+                format!(" AND log.actor = ?{}", values.len())
+            }
+        }
+    }
+}
+
+/// Places for these texts, which are added to the values.
+fn bound(texts: &[&str], values: &mut Vec<Sql>) -> String {
+    let places = texts.iter().map(|it| {
+        values.push(Sql::Text((*it).to_owned()));
+        format!("?{}", values.len())
+    });
+    places.collect::<Vec<_>>().join(", ")
 }
 
 impl From {

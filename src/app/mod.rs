@@ -3,6 +3,10 @@
 //! The order of the steps is always the same: id, clock, route, authenticate, rate, handler,
 //! render, count, log.
 
+pub mod answer;
+mod parts;
+mod refused;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
@@ -11,26 +15,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::access::changes;
-use crate::api::context::{Context, Notes};
+use crate::api::admin::host::{Host, Rotation};
+use crate::api::context::{Context, Notes, Rest};
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
-use crate::api::refused::{About, Sender, is_kept, kept_detail, refusal, shown_method};
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
+use crate::app::answer::{Answer, SLOW_READERS};
 use crate::auth::{Auth, Opened, Principal, Refusal};
 use crate::clock::{Clock, Steadiness};
-use crate::config::Config;
+use crate::config::{Backups, Config};
 use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request, shown_path};
 use crate::http::response::Response;
-use crate::memory::{Memory, Taken};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::rate::Rates;
-use crate::refusals::{Refusals, Stranger};
+use crate::refusals::Refusals;
 use crate::scim::datetime::Timestamp;
-use crate::scim::error::{Error, ScimType, quoted};
+use crate::scim::error::{Error, quoted};
 use crate::scim::schema::definitions::Definitions;
 use crate::store::Store;
 use crate::store::readers::{OpenRead, Purpose};
@@ -55,6 +60,7 @@ pub struct App {
     waiting: Waiting,
     pages: Pages,
     refusals: Refusals,
+    host: Host,
     definitions: DefinitionsCache,
     router: Router,
 }
@@ -93,6 +99,9 @@ impl App {
     pub fn new(store: Arc<Store>, config: Config, clock: Clock) -> App {
         let definitions = DefinitionsCache::default();
         let router = Router::new(definitions.builtin());
+        let rotation =
+            |it: &Backups| Rotation { dir: it.dir.clone(), every: it.every, keep: it.keep };
+        let backups = config.backups.as_ref().map(rotation);
         let started = clock.now().nanoseconds() / 1_000_000_000;
         App {
             store,
@@ -107,6 +116,7 @@ impl App {
             waiting: Waiting::default(),
             pages: Pages::default(),
             refusals: Refusals::default(),
+            host: Host::new(backups),
             definitions,
             router,
         }
@@ -131,9 +141,17 @@ impl App {
     }
 
     /// Answers one request. Never fails and never panics: a panic below costs its own request only.
+    /// The answer is whole, however long it is.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        self.handle_within(request, || (), |it| it)
+        let (mut response, mut rest) = self.handle_within(request, || (), |it, rest| (it, rest));
+        while let Some(more) = &mut rest {
+            match self.next_part(request, more.as_mut(), || ()) {
+                Ok(Some(part)) => response.body.extend_from_slice(&part.bytes),
+                Ok(None) | Err(_) => rest = None,
+            }
+        }
+        response
     }
 
     /// The same for a server that bounds how many requests are at work: all work is done with a
@@ -143,13 +161,13 @@ impl App {
         &self,
         request: &Request,
         permit: impl Fn() -> P,
-        finish: impl Fn(Response) -> T,
+        finish: impl Fn(Response, Option<Box<dyn Rest>>) -> T,
     ) -> T {
         let located = self.router.locate(request);
         let id = request.id.as_str();
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let (mut until, mut took, mut over) = (None, Duration::ZERO, false);
-        let finish = |response: Response, took: Duration| {
+        let finish = |response: Response, rest, took: Duration| {
             let response = with_safety(response, located.room.no_store, request.secure);
             let (method, status) = (request.method.name(), response.status);
             self.metrics.count_request(method, located.label, status, took);
@@ -163,7 +181,7 @@ impl App {
                     "{client} {method} {path} {status} {milliseconds:.1} ms"
                 );
             }
-            finish(response)
+            finish(response, rest)
         };
         loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
@@ -173,7 +191,7 @@ impl App {
             let response = self.guarded(id, || self.answer(&call, &located));
             took += started.elapsed();
             let Some(wait) = notes.wait.take().filter(|_| !over) else {
-                return finish(response, took);
+                return finish(response, notes.rest.take(), took);
             };
             drop(at_work);
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
@@ -186,7 +204,7 @@ impl App {
                 End::Full => {
                     self.metrics.waits_refused.add();
                     let refusal = failure::too_many_wait(id, located.room.media_type);
-                    return finish(refusal, took);
+                    return finish(refusal, None, took);
                 }
             }
         }
@@ -218,27 +236,23 @@ impl App {
     /// when it is written. A client that does not read its answer holds no more than all clients
     /// may hold together. `permit`: what is held for as long as the request is at work.
     #[must_use]
-    pub fn handle_and_take<P>(
-        &self,
-        request: &Request,
-        permit: impl Fn() -> P,
-    ) -> (Response, Option<Taken>) {
-        self.handle_within(request, permit, |it| self.taking(request, it))
+    pub fn handle_and_take<P>(&self, request: &Request, permit: impl Fn() -> P) -> Answer {
+        self.handle_within(request, permit, |it, rest| self.taking(request, it, rest))
     }
 
     /// An answer with the memory that it takes.
-    fn taking(&self, request: &Request, response: Response) -> (Response, Option<Taken>) {
+    fn taking(&self, request: &Request, response: Response, rest: Option<Box<dyn Rest>>) -> Answer {
         if let Some(taken) = self.memory.take(response.body.len()) {
-            return (response, Some(taken));
+            return Answer { response, taken: Some(taken), rest };
         }
         // What a change answers is sent all the same, since it is done.
         let search = request.path.ends_with("/.search");
         if !search && !matches!(request.method, Method::Get | Method::Head) {
-            return (response, None);
+            return Answer { response, taken: None, rest };
         }
-        let detail = "Too many large answers wait for their clients to read them; ask for less at \
-                      once.";
-        (self.refuse(503, detail).with_header("Retry-After", RETRY_AFTER_SECONDS), None)
+        let refusal = self.refuse(503, SLOW_READERS);
+        let response = refusal.with_header("Retry-After", RETRY_AFTER_SECONDS);
+        Answer { response, taken: None, rest: None }
     }
 
     /// Judges a request by its head, before memory is given to its body.
@@ -333,12 +347,25 @@ impl App {
         if let Some(answer) = located.open(request, &self.store, || self.base_url(request)) {
             return answer;
         }
-        let Some(scopes) = located.scopes(&request.method) else {
-            return Err(located.nothing_here(request).into());
+        self.as_known(call, located, |context| located.answer(context, request))
+    }
+
+    /// Does what the token of a request may have done, or keeps why not.
+    fn as_known<T>(
+        &self,
+        call: &Call,
+        located: &Located,
+        work: impl FnOnce(&Context) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let Some(scopes) = located.scopes(&call.request.method) else {
+            return Err(located.nothing_here(call.request).into());
         };
         let Opened { principal, view, last_change } = self.authenticated(call, located)?;
         let (view, definitions) = ((view, last_change), OnceCell::new());
-        let answer = self.reply_to(call, located, scopes, &principal, view, &definitions);
+        let answer = self.judge(call, located, &principal, scopes);
+        let answer = answer.and_then(|()| {
+            self.within_context(call, located, &principal, view, &definitions, work)
+        });
         let definitions = || definitions.get().map_or(self.definitions.builtin(), |it| it);
         if let Err(failure) = &answer {
             self.note_refusal(call, located, &principal, definitions(), failure);
@@ -347,20 +374,16 @@ impl App {
         answer
     }
 
-    fn reply_to(
+    fn within_context<T>(
         &self,
         call: &Call,
         located: &Located,
-        scopes: &[Scope],
         principal: &Principal,
         view: (OpenRead<'_>, Option<i64>),
         found: &OnceCell<Arc<Definitions>>,
-    ) -> Result<Response, Failure> {
+        work: impl FnOnce(&Context) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let request = call.request;
-        self.judge(call, principal, scopes)?;
-        if located.room.activated && !principal.org.active {
-            return Err(failure::not_activated(&principal.org));
-        }
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&view.0.view()?, &principal.org)?;
         let definitions = found.get_or_init(|| definitions);
@@ -379,29 +402,39 @@ impl App {
             request_id: call.id,
             metrics: &self.metrics,
             pages: &self.pages,
+            host: &self.host,
             notes: call.notes,
             dispatch: router::dispatch,
             memory: &self.memory,
             taken: &taken,
             work_done: &work_done,
         };
-        located.answer(&context, request)
+        work(&context)
     }
 
     /// Whether whoever asks may ask this, and now.
-    fn judge(&self, call: &Call, principal: &Principal, scopes: &[Scope]) -> Result<(), Failure> {
+    fn judge(
+        &self,
+        call: &Call,
+        located: &Located,
+        principal: &Principal,
+        scopes: &[Scope],
+    ) -> Result<(), Failure> {
         let rate = principal.org.settings.rate;
         // Not the time of the request: it may have waited for a reader since, and would find the
         // bucket emptied by those that overtook it.
         let now = self.clock.now();
         let take = || self.rates.take(principal.org.key, principal.scope, rate, now);
-        if let Some(wait) = if call.notes.waited { None } else { take() } {
+        if let Some(wait) = if call.notes.waited || call.notes.goes_on { None } else { take() } {
             self.metrics.rate_limited.add();
             return Err(failure::too_fast(&principal.org, wait));
         }
-        match scopes.contains(&principal.scope) {
-            true => Ok(()),
-            false => Err(failure::wrong_scope(principal.scope, scopes)),
+        if !scopes.contains(&principal.scope) {
+            return Err(failure::wrong_scope(principal.scope, scopes));
+        }
+        match located.room.activated && !principal.org.active {
+            true => Err(failure::not_activated(&principal.org)),
+            false => Ok(()),
         }
     }
 
@@ -455,72 +488,6 @@ impl App {
             true => failure::refused_too_often(),
             false => failure,
         }
-    }
-
-    /// Keeps a refused request for whoever asks afterwards.
-    fn note_refusal(
-        &self,
-        call: &Call,
-        located: &Located,
-        principal: &Principal,
-        definitions: &Definitions,
-        failure: &Failure,
-    ) {
-        // The id has a column of its own, and the same failure is one row.
-        let error = failure.told("the id of the request");
-        if !is_kept(located.room.activated, &call.request.method, error.status) {
-            return;
-        }
-        let about = located.about(definitions);
-        let subject = call.notes.refused.subject.borrow();
-        let method = shown_method(&call.request.method);
-        self.keep(call, principal, method, about, subject.as_deref(), &error);
-    }
-
-    /// The same for operations of a Bulk request that failed.
-    fn note_operations(&self, call: &Call, principal: &Principal, definitions: &Definitions) {
-        for it in call.notes.refused.operations.take() {
-            let about = router::about_operation(&it.segments, definitions);
-            self.keep(call, principal, &it.method, about, it.subject.as_deref(), &it.error);
-        }
-    }
-
-    fn keep(
-        &self,
-        call: &Call,
-        principal: &Principal,
-        method: &str,
-        about: About,
-        subject: Option<&str>,
-        error: &Error,
-    ) {
-        let client = call.client.map(|it| it.to_string());
-        let sender = Sender {
-            org: principal.org.key,
-            token: &principal.token,
-            client: client.as_deref(),
-            request: call.id,
-            now: call.now,
-        };
-        let scim_type = error.scim_type.map_or("", ScimType::keyword);
-        self.metrics.refused.count(error.status, scim_type);
-        let kept = refusal(sender, method, about, subject, error);
-        self.refusals.note(&principal.org.name, kept);
-    }
-
-    /// Keeps a refused request of nobody known, in memory alone.
-    fn note_stranger(&self, call: &Call, located: &Located, failure: &Failure) {
-        let error = failure.told(call.id);
-        self.metrics.refused.count(error.status, "");
-        self.refusals.note_stranger(Stranger {
-            time: call.now,
-            client: call.client.map(|it| it.to_string()),
-            request: call.id.to_owned(),
-            method: shown_method(&call.request.method).to_owned(),
-            path: located.about(self.definitions.builtin()).path,
-            status: error.status,
-            detail: kept_detail(&error.detail),
-        });
     }
 
     /// Runs a handler; a panic in it becomes a 500.

@@ -1,0 +1,102 @@
+//! The rest of a page by index that is longer than what is read at once.
+//!
+//! RFC 7644 section 3.4.2.4 allows a page to have fewer resources than `count`, but some clients go
+//! on behind what they asked for, whatever they got, and take for deleted whom they were not told
+//! of. So a page has them all, and is read and sent in parts.
+
+use crate::api::context::{Context, Rest};
+use crate::api::failure::Failure;
+use crate::api::scim::bookmarks::{End, Total};
+use crate::api::scim::page;
+use crate::scim::datetime::Timestamp;
+use crate::scim::error::Error;
+use crate::scim::message::{ListResponse, SearchRequest};
+use crate::store::query::listing::{From, Page, Position};
+
+/// How many times as many resources as the last part had the next one may have: what is beyond its
+/// bytes is read in vain.
+const GROWTH: i64 = 2;
+
+/// What is left of a page.
+#[derive(Debug)]
+pub struct LongPage {
+    /// The names of the resource types.
+    pub types: Vec<String>,
+    /// What was asked for.
+    pub search: SearchRequest,
+    /// Whether indexes find it.
+    pub quick: bool,
+    /// What makes it the same list, asked for by the same client.
+    pub walk: Vec<String>,
+    /// When its first part was read.
+    pub read: Timestamp,
+    /// The place behind which the next part begins.
+    pub position: Position,
+    /// How many resources the list has, for whoever asks for the next page.
+    pub total: Option<Total>,
+    /// How many resources stand before the page.
+    pub offset: i64,
+    /// How many the page may have.
+    pub limit: i64,
+    /// How many it has had.
+    pub sent: i64,
+    /// How many the last part had.
+    pub last: i64,
+    /// Whether its end is sent.
+    pub ended: bool,
+}
+
+impl Rest for LongPage {
+    fn next(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Failure> {
+        if self.ended {
+            return Ok(None);
+        }
+        let named = |name: &String| {
+            let found = context.definitions.resource_type(name);
+            found.ok_or_else(|| Error::new(404, "A resource type of this list was removed."))
+        };
+        let types: Vec<_> = self.types.iter().map(named).collect::<Result<_, _>>()?;
+        let chosen = page::choose(context, &types, &self.search)?;
+        let locations = context.locations();
+        let left = self.limit - self.sent;
+        let limit = left.min(self.last.saturating_mul(GROWTH).max(1));
+        let from = From::After(&self.position);
+        let listing = page::listing(context, &chosen, &locations, &self.search, from, limit);
+        page::take(context, &listing)?;
+        let (page, links) = page::read(context, self.quick, |tx| {
+            let mut page = tx.list(&listing)?;
+            let links = page::links(context, tx, &chosen, &mut page)?;
+            Ok((page, links))
+        })?;
+        let resources = page::print(context, &chosen, &page, &links)?;
+        let before = usize::try_from(self.sent).unwrap_or(usize::MAX);
+        let mut text = ListResponse::further(&resources, before);
+        self.advance(&page);
+        if !page.more || self.sent >= self.limit {
+            text.push_str(&ListResponse::ending(before + resources.len()));
+            self.end(context, page.more);
+        }
+        Ok(Some(text.into_bytes()))
+    }
+}
+
+impl LongPage {
+    fn advance(&mut self, page: &Page) {
+        self.last = page.count();
+        self.sent += self.last;
+        if let Some(last) = page.resources.last() {
+            self.position = last.position.clone();
+        }
+    }
+
+    /// Remembers where the page ended. Whoever was deleted meanwhile is not on it, so it may be
+    /// shorter than a client believes that counts what it asked for.
+    fn end(&mut self, context: &Context, more: bool) {
+        self.ended = true;
+        let index = self.offset + self.sent;
+        let asked = if more { self.offset + self.limit } else { index };
+        let end = End { index, asked, position: self.position.clone(), read: self.read };
+        let walk: Vec<&str> = self.walk.iter().map(String::as_str).collect();
+        context.bookmarks.put(&walk, self.offset, end, self.total);
+    }
+}

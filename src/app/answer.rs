@@ -1,0 +1,33 @@
+//! An answer with the memory that it takes, whole or in parts.
+
+use crate::api::context::Rest;
+use crate::http::response::Response;
+use crate::memory::Taken;
+
+/// Why there is no memory for an answer.
+pub const SLOW_READERS: &str =
+    "Too many large answers wait for their clients to read them; ask for less at once.";
+
+/// An answer, whole or as far as it is made.
+#[derive(Debug)]
+pub struct Answer {
+    /// The response, with the first part of its body.
+    pub response: Response,
+    /// The memory that it takes until it is written.
+    pub taken: Option<Taken>,
+    /// What follows, for [`App::next_part`](crate::app::App::next_part).
+    pub rest: Option<Box<dyn Rest>>,
+}
+
+/// A part of an answer, and the memory that it takes until it is dropped.
+#[derive(Debug)]
+pub struct Part {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The memory.
+    pub taken: Option<Taken>,
+}
+
+/// An answer ends in the middle. The log and the record of refused requests say why.
+#[derive(Debug)]
+pub struct CutOff;
