@@ -33,7 +33,10 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("icon.svg", SVG, include_bytes!("page/icon.svg")),
     ("main.js", SCRIPT, include_bytes!("page/main.js")),
     ("ask.js", SCRIPT, include_bytes!("page/ask.js")),
+    ("element.js", SCRIPT, include_bytes!("page/element.js")),
+    ("icons.js", SCRIPT, include_bytes!("page/icons.js")),
     ("make.js", SCRIPT, include_bytes!("page/make.js")),
+    ("story.js", SCRIPT, include_bytes!("page/story.js")),
     ("overview.js", SCRIPT, include_bytes!("page/overview.js")),
     ("people.js", SCRIPT, include_bytes!("page/people.js")),
     ("groups.js", SCRIPT, include_bytes!("page/groups.js")),
@@ -41,6 +44,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("tokens.js", SCRIPT, include_bytes!("page/tokens.js")),
     ("webhooks.js", SCRIPT, include_bytes!("page/webhooks.js")),
     ("setup.js", SCRIPT, include_bytes!("page/setup.js")),
+    ("backup.js", SCRIPT, include_bytes!("page/backup.js")),
 ];
 
 /// The tag of each file, which changes with it.

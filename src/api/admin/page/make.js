@@ -1,49 +1,53 @@
-// Elements, and the words in them. Data becomes text, never markup.
+// Parts of views, and the words in them. Data becomes text, never markup.
 
-// An element: properties that begin with "on" are listeners, the others attributes.
-export function h(tag, properties, ...children) {
-  return filled(document.createElement(tag), properties, children);
-}
+import { h } from "./element.js";
+import { icon } from "./icons.js";
 
-export function svg(tag, properties, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
-}
+export { h, svg } from "./element.js";
 
-function filled(element, properties, children) {
-  for (const [name, value] of Object.entries(properties ?? {})) {
-    if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : String(value));
-  }
-  element.append(...children.flat(9).filter((it) => it !== null && it !== undefined && it !== false));
-  return element;
-}
+const DAY = 24 * 60 * 60_000;
+const format = (options) => new Intl.DateTimeFormat("en-GB", options);
+const clock = format({ hour: "2-digit", minute: "2-digit" });
+const weekday = format({ weekday: "long" });
+const thisYear = format({ day: "numeric", month: "long" });
+const otherYear = format({ day: "numeric", month: "long", year: "numeric" });
+const wholeDay = format({ weekday: "long", day: "numeric", month: "long" });
+const exact = format({ dateStyle: "full", timeStyle: "long" });
+const shortDay = format({ day: "numeric", month: "short" });
 
-const MINUTE = 60_000;
-const DAY = 24 * 60 * MINUTE;
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
-const weekday = new Intl.DateTimeFormat("en-GB", { weekday: "long" });
-const date = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" });
-const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
-const shortDay = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const midnight = (at) => new Date(at).setHours(0, 0, 0, 0);
+
+// How many days of the calendar ahead, in the reader's time zone.
+const daysAhead = (at) => Math.round((midnight(at) - midnight(Date.now())) / DAY);
+
+const date = (at) => (at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(at);
 
 // A moment in words: "today 14:02", "on Tuesday 14:02", "on 3 March 2026".
 export function moment(text) {
   const at = new Date(text);
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  const days = Math.floor((at.getTime() - midnight) / DAY);
-  if (days === 0) return `today ${clock.format(at)}`;
-  if (days === -1) return `yesterday ${clock.format(at)}`;
+  const days = daysAhead(at);
+  const near = { "-1": "yesterday", 0: "today", 1: "tomorrow" }[days];
+  if (near) return `${near} ${clock.format(at)}`;
   if (days < 0 && days > -7) return `on ${weekday.format(at)} ${clock.format(at)}`;
-  return `on ${date.format(at)}`;
+  return `on ${date(at)}`;
 }
 
-// The same as an element, with the exact time on hover.
-export function time(text) {
-  if (!text) return null;
-  const title = `${exact.format(new Date(text))} (${text})`;
-  return h("time", { datetime: text, title }, moment(text));
+// A day in words, for what happened on it: "Today", "Tuesday 24 November".
+export function dayName(text) {
+  const days = daysAhead(new Date(text));
+  return { "-1": "Yesterday", 0: "Today" }[days] ?? wholeDay.format(new Date(text));
 }
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+const timed = (text, words) => h("time", { datetime: text,
+  title: `${exact.format(new Date(text))} (${text})` }, words);
+
+// The same as an element, with the exact time on hover: in a sentence, alone, and where the day
+// stands above.
+export const time = (text) => (text ? timed(text, moment(text)) : null);
+export const at = (text) => (text ? timed(text, capital(moment(text).replace(/^on /, ""))) : null);
+export const hour = (text) => (text ? timed(text, clock.format(new Date(text))) : null);
 
 export const day = (text) => shortDay.format(new Date(text));
 
@@ -57,22 +61,49 @@ export function bytes(value) {
   return `${(value / 1024 ** unit).toFixed(unit > 0 ? 1 : 0)} ${units[unit]}`;
 }
 
+// The name of an attribute in words: "name.givenName" is "Given name".
+export function attribute(name) {
+  const last = name.startsWith("urn:") ? name.split(":").at(-1) : name.split(".").at(-1);
+  const words = last.replaceAll(/([a-z])([A-Z])/g, "$1 $2").toLowerCase();
+  return NAMES[last] ?? capital(words || name);
+}
+
+const NAMES = { userName: "Username", emails: "Email addresses", externalId: "External id",
+  active: "May log in", formatted: "Full name" };
+
 // Reads out to whoever does not see it.
 export function say(text) {
   document.getElementById("said").textContent = text;
 }
 
+// The roles are said again: a narrow table is laid out as blocks.
 export function table(caption, heads, rows) {
-  const head = h("tr", null, heads.map((it) => h("th", { scope: "col" }, it)));
-  const row = (cells) =>
-    h("tr", null, cells.map((it, i) => h("td", { "data-head": heads[i] }, it ?? "–")));
-  return h("table", null, h("caption", { class: "unseen" }, caption),
-    h("thead", null, head), h("tbody", null, rows.map(row)));
+  const head = heads.map((it) => h("th", { scope: "col", role: "columnheader" }, it));
+  const row = (cells) => h("tr", { role: "row" }, cells.map((it, i) =>
+    h("td", { role: "cell", "data-head": heads[i] }, it ?? "–")));
+  return h("div", { class: "card sheet" }, h("table", { role: "table" },
+    h("caption", { class: "unseen" }, caption),
+    h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+    h("tbody", { role: "rowgroup" }, rows.map(row))));
 }
 
+// Names with what stands for each; what is empty is left out.
+export const facts = (rows) => h("dl", null, rows
+  .filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false)
+  .map(([name, value]) => [h("dt", null, name), h("dd", null, value)]));
+
+export const card = (heading, ...inside) =>
+  h("section", { class: "card" }, heading && h("h2", null, heading), inside);
+
+// A word with a colour: good, warn, bad, or none.
+export const pill = (kind, text) => h("span", { class: `state ${kind}` }, text);
+
 export function problem(error) {
-  return h("div", { class: "problem", role: "alert" }, h("p", null, error.message));
+  return h("div", { class: "told problem", role: "alert" }, icon("wrong"), h("p", null, error.message));
 }
+
+export const note = (kind, name, ...text) =>
+  h("div", { class: `told ${kind}` }, icon(name), h("div", null, text));
 
 export const empty = (...text) => h("p", { class: "empty" }, text);
 
@@ -94,7 +125,7 @@ export function select(options, value, change) {
 export function copied(label, text) {
   const input = h("input", { readonly: true, class: "code", value: text, spellcheck: "false",
     onfocus: (event) => event.target.select() });
-  const button = h("button", { type: "button" }, "Copy");
+  const button = h("button", { type: "button", "aria-label": `Copy ${label}` }, "Copy");
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
@@ -103,6 +134,7 @@ export function copied(label, text) {
     } catch {
       input.focus();
       input.select();
+      button.textContent = "Press Ctrl+C";
       say("Press Ctrl+C to copy");
     }
   });
@@ -114,14 +146,14 @@ export function copied(label, text) {
 }
 
 // Asks once, in words; answers with what was typed as a reason, or null.
-export function confirmed({ title, text, button, reason }) {
+export function confirmed({ title, text, button, reason, harmless }) {
   return new Promise((done) => {
     const why = reason ? h("input", { maxlength: 500, autocomplete: "off" }) : null;
     const form = h("form", { method: "dialog" },
       h("h2", { id: "dialog-title" }, title), h("p", null, text),
       why && field("Reason", why, "Stands in the record of changes. May be left empty."),
       h("div", { class: "buttons" },
-        h("button", { type: "submit", value: "yes", class: "danger" }, button),
+        h("button", { type: "submit", value: "yes", class: harmless ? "main" : "main danger" }, button),
         h("button", { type: "submit", value: "" }, "Cancel")));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, form);
     form.addEventListener("submit", (event) => {

@@ -1,28 +1,31 @@
 // How the identity provider is set up, step by step; what has arrived ticks itself off.
 
-import { entry, pause } from "./activity.js";
-import { get, post } from "./ask.js";
-import { copied, h, problem, say, select, field, time } from "./make.js";
+import { get, pause, post } from "./ask.js";
+import { icon } from "./icons.js";
+import { at, card, copied, field, h, note, problem, say, select } from "./make.js";
+import { plain } from "./story.js";
 import { shownOnce } from "./tokens.js";
 
 const LOOK = 3_000;
 const QUIET = 60_000;
 
 const GUIDES = {
-  okta: { name: "Okta", path: "In Okta, open the app's Provisioning tab, Integration, and click Edit.",
+  okta: { name: "Okta", path: "In Okta, open the app, tab Provisioning, Integration, and click Edit.",
     url: "SCIM connector base URL", token: "API token (HTTP Header: Authorization, Bearer)",
-    test: "Click Test API Credentials", user: "Switch on Create Users under To App, and assign the first person",
-    update: "Switch on Update User Attributes, and change a title in the person's profile",
-    deactivation: "Switch on Deactivate Users, and unassign a person",
-    groups: "Under Push Groups, push a group",
-    note: "Set Application username format to Email, under Sign On." },
-  entra: { name: "Entra ID", path: "In Entra ID, open the enterprise application, Provisioning, mode Automatic.",
+    before: "Under Sign On, set Application username format to Email.",
+    steps: [["credentials", "Click Test API Credentials", "Then save."],
+      ["user", "Assign the first person", "Under To App, switch on Create Users; then assign a person under Assignments."],
+      ["update", "Change a profile", "Switch on Update User Attributes, and change a title in the person's profile."],
+      ["deactivation", "Unassign a person", "Switch on Deactivate Users, and remove somebody's assignment: login is gone at once."],
+      ["groups", "Push a group", "Under Push Groups, choose one. Leave it out when the application needs no groups."]] },
+  entra: { name: "Entra ID", path: "In Entra ID, open the enterprise application, Provisioning, and set the mode to Automatic.",
     url: "Tenant URL", token: "Secret token",
-    test: "Click Test Connection", user: "Assign the first person, and Start provisioning (or Provision on demand)",
-    update: "Change a job title of the person",
-    deactivation: "Remove a person's assignment",
-    groups: "Assign a group",
-    note: "Entra ID pushes every 40 minutes; Provision on demand pushes at once." },
+    before: "Entra ID pushes every 40 minutes; Provision on demand pushes one person at once.",
+    steps: [["credentials", "Click Test Connection", "Then save."],
+      ["user", "Assign the first person", "Under Users and groups; then Start provisioning, or Provision on demand."],
+      ["update", "Change a profile", "Change the job title of the person."],
+      ["deactivation", "Remove a person's assignment", "Login is gone as soon as Entra ID says so."],
+      ["groups", "Assign a group", "Leave it out when the application needs no groups."]] },
 };
 
 export async function setup({ content, signal }) {
@@ -30,6 +33,7 @@ export async function setup({ content, signal }) {
   let last = null;
   const opened = Date.now();
   const steps = h("ol", { class: "steps" });
+  const progress = h("span", { class: "hint" });
   const told = h("div");
   const intro = h("div");
   const token = h("div");
@@ -37,6 +41,7 @@ export async function setup({ content, signal }) {
     make.disabled = true;
     try {
       token.replaceChildren(shownOnce(await post("tokens", { label: guide.name, scope: "scim" })));
+      token.querySelector("input").focus();
     } catch (error) {
       if (error.status !== 401) token.replaceChildren(problem(error));
     } finally {
@@ -44,32 +49,35 @@ export async function setup({ content, signal }) {
     }
   } });
   const draw = (it) => {
-    const done = it.steps;
-    const step = (name, text, extra) => h("li", { class: done[name].done ? "done" : "" },
-      h("span", { class: "tick", role: "img", "aria-label": done[name].done ? "Done" : "Not yet" },
-        done[name].done ? "✓" : ""),
-      h("div", null, h("p", null, text), done[name].time && h("p", { class: "hint" }, "Arrived ",
-        time(done[name].time)), extra));
-    steps.replaceChildren(step("credentials", `${guide.test}.`), step("user", `${guide.user}.`),
-      step("update", `${guide.update}.`), step("deactivation", `${guide.deactivation}.`),
-      step("groups", `${guide.groups}.`));
+    const isDone = ([name]) => it.steps[name].done;
+    const next = guide.steps.find((step) => !isDone(step));
+    const step = (one) => {
+      const [name, text, hint] = one;
+      const done = isDone(one);
+      return h("li", { class: done ? "done" : one === next ? "next" : "" },
+        h("span", { class: "tick", role: "img", "aria-label": done ? "Done" : "Not yet" }, done ? icon("tick") : ""),
+        h("div", null, h("p", null, h("strong", null, text)), h("p", { class: "hint" }, hint)),
+        it.steps[name].time ? at(it.steps[name].time)
+          : h("span", { class: "hint" }, done ? "Done" : one === next ? "Waiting…" : ""));
+    };
+    steps.replaceChildren(...guide.steps.map(step));
+    const done = guide.steps.filter(isDone).length;
+    progress.textContent = next ? `${done} of ${guide.steps.length} done` : "All done";
     const parts = [];
     if (!it.org.activated) {
-      parts.push(h("div", { class: "problem" }, h("p", null,
-        "Provisioning is not activated for this organisation: every request is refused until Plumm Support activates it.")));
+      parts.push(note("problem", "wrong", h("p", null, "Provisioning is not activated for this organisation: ",
+        "every request is refused until Plumm Support activates it.")));
     }
-    if (it.refused) {
-      parts.push(h("h2", null, "Refused last"), h("ul", { class: "story" }, entry(it.refused)));
-    }
-    if (!done.credentials.done && Date.now() - opened > QUIET) {
-      parts.push(h("div", { class: "note" }, h("p", null, "Nothing has arrived yet. Look at these:"),
+    if (!it.steps.credentials.done && Date.now() - opened > QUIET) {
+      parts.push(note("note", "wait", h("p", null, h("strong", null, "Nothing has arrived yet.")),
         h("ul", null,
-          h("li", null, "Is the address right, and can it be reached from outside? It must begin with https and end with /scim/v2."),
+          h("li", null, "Is the address right, and can it be reached from outside? It begins with https and ends with /scim/v2."),
           h("li", null, "Does a proxy or firewall in between let it through, with the Authorization header?"),
           h("li", null, "Was the whole token pasted, from plm_ to its last letter?"))));
     }
+    if (it.refused) parts.push(h("h2", null, "Refused last"), plain([it.refused]));
     told.replaceChildren(...parts);
-    const all = JSON.stringify(Object.values(done).map((one) => one.done));
+    const all = JSON.stringify(guide.steps.map(isDone));
     if (last !== null && last !== all) say("A step is done");
     last = all;
   };
@@ -77,30 +85,35 @@ export async function setup({ content, signal }) {
     const it = await get("setup", {}, signal);
     if (!intro.hasChildNodes()) introduce(it);
     draw(it);
-    return it;
   };
   const introduce = (it) => {
     make.textContent = `Create a token for ${guide.name}`;
     intro.replaceChildren(h("p", null, guide.path), copied(guide.url, it.baseUrl),
-      h("p", { class: "hint" }, `Then the token, as ${guide.token}. `, guide.note), make, token);
+      h("div", { class: "field" }, h("span", { class: "label" }, guide.token),
+        h("div", { class: "buttons" }, make)), token,
+      h("p", { class: "hint" }, guide.before));
   };
-  const choose = async (value) => {
+  const choose = (value) => {
     guide = GUIDES[value];
+    last = null;
     token.replaceChildren();
     intro.replaceChildren();
-    await look().catch(() => {});
+    look().catch(failed).catch(() => {});
   };
-  content.append(field("Identity provider",
-    select(Object.entries(GUIDES).map(([key, it]) => [key, it.name]), "okta", choose)),
-    intro, h("h2", null, "What has arrived"), steps, told);
+  const failed = (error) => {
+    if (error.name === "AbortError" || error.status === 401) throw error;
+    told.replaceChildren(problem(error));
+  };
+  content.append(
+    card("Connect", field("Identity provider",
+      select(Object.entries(GUIDES).map(([key, it]) => [key, it.name]), "okta", choose)), intro),
+    h("div", { class: "heading" }, h("h2", null, "What has arrived"), progress),
+    h("div", { class: "card" }, steps), told);
   await look();
   (async () => {
     for (;;) {
       await pause(LOOK, signal);
-      await look().catch((error) => {
-        if (error.name === "AbortError" || error.status === 401) throw error;
-        told.replaceChildren(problem(error));
-      });
+      await look().catch(failed);
     }
   })().catch(() => {});
 }
