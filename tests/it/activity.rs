@@ -382,7 +382,7 @@ fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
         let filter = Filter { wanted: wanted.clone(), ..Filter::default() };
         harness.store.read(|tx| story::page(tx, &filter, At::END, 10_000)).unwrap().entries
     };
-    let all = whole(&Wanted { org: Some(harness.org.key), about: None });
+    let all = whole(&Wanted { org: Some(harness.org.key), ..Wanted::default() });
     let token_id = token.split('_').nth(1).unwrap().to_owned();
     let several = vec![ids[1].clone(), ids[2].clone(), "acme".to_owned(), ids[6].clone()];
     let abouts = ids.iter().map(|it| vec![it.clone()]).chain([
@@ -398,7 +398,8 @@ fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
             it.happened.resource().is_some_and(|it| about.ids.iter().any(|id| id == it))
         };
         let expected: Vec<_> = all.iter().filter(is_about).cloned().collect();
-        let wanted = Wanted { org: Some(harness.org.key), about: Some(about.clone()) };
+        let about = Some(about.clone());
+        let wanted = Wanted { org: Some(harness.org.key), about, ..Wanted::default() };
         assert_eq!(whole(&wanted), expected, "{about:?}");
         let filter = Filter { wanted, ..Filter::default() };
         for most in [1, 2, 3, 5] {
@@ -438,7 +439,7 @@ fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
         format!("seq < {newest}"),
     ] {
         database.execute(&format!("DELETE FROM provisioning_log WHERE {gone}"), []).unwrap();
-        let all = whole(&Wanted { org: Some(harness.org.key), about: None });
+        let all = whole(&Wanted { org: Some(harness.org.key), ..Wanted::default() });
         for about in abouts.clone() {
             compare(&all, &about);
         }
