@@ -29,7 +29,7 @@ export async function views(browser, server) {
     assert.ok(bytes < BYTES_MAX, `${bytes} bytes at first`);
     for (const name of VIEWS) {
       await view(page, name);
-      await page.locator("main :is(.tiles, table, .story li, .steps li)").first().waitFor();
+      await page.locator("main :is(.tiles, table, .story li, .steps li, .empty)").first().waitFor();
       await page.screenshot({ path: `${name.replaceAll(" ", "-")}-${width}-${scheme}.png` });
       await readable(page, `${name}, ${width}, ${scheme}`);
     }
