@@ -102,6 +102,7 @@ impl App {
         let rotation =
             |it: &Backups| Rotation { dir: it.dir.clone(), every: it.every, keep: it.keep };
         let backups = config.backups.as_ref().map(rotation);
+        let host = Host::new(backups, config.demonstration);
         let started = clock.now().nanoseconds() / 1_000_000_000;
         App {
             store,
@@ -116,7 +117,7 @@ impl App {
             waiting: Waiting::default(),
             pages: Pages::default(),
             refusals: Refusals::default(),
-            host: Host::new(backups),
+            host,
             definitions,
             router,
         }

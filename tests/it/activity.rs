@@ -398,8 +398,8 @@ fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
             it.happened.resource().is_some_and(|it| about.ids.iter().any(|id| id == it))
         };
         let expected: Vec<_> = all.iter().filter(is_about).cloned().collect();
-        let about = Some(about.clone());
-        let wanted = Wanted { org: Some(harness.org.key), about, ..Wanted::default() };
+        let wanted = Wanted { org: Some(harness.org.key), ..Wanted::default() };
+        let wanted = Wanted { about: Some(about.clone()), ..wanted };
         assert_eq!(whole(&wanted), expected, "{about:?}");
         let filter = Filter { wanted, ..Filter::default() };
         for most in [1, 2, 3, 5] {

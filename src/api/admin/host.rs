@@ -27,6 +27,8 @@ pub struct Rotation {
 pub struct Host {
     /// The backups that the server makes by itself, if it does.
     pub backups: Option<Rotation>,
+    /// Whether the people are invented, which every view says.
+    pub demonstration: bool,
     /// Places for test events.
     pub tests: Places,
     /// Places for snapshots.
@@ -36,8 +38,13 @@ pub struct Host {
 impl Host {
     /// A host with these backups, on which nothing is under way.
     #[must_use]
-    pub fn new(backups: Option<Rotation>) -> Host {
-        Host { backups, tests: Places::new(TESTS_MAX), snapshots: Places::new(SNAPSHOTS_MAX) }
+    pub fn new(backups: Option<Rotation>, demonstration: bool) -> Host {
+        Host {
+            backups,
+            demonstration,
+            tests: Places::new(TESTS_MAX),
+            snapshots: Places::new(SNAPSHOTS_MAX),
+        }
     }
 }
 

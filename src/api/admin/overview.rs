@@ -77,6 +77,7 @@ pub fn get(context: &Context, request: &Request) -> Result<Response, Failure> {
     json["certificate"] = expiry.map(|it| json!({ "expires": it.to_string() })).into();
     json["backup"] = backup::last(context);
     json["now"] = context.now.to_string().into();
+    json["demo"] = context.host.demonstration.into();
     Ok(answer(&json))
 }
 
