@@ -137,7 +137,7 @@ pub fn get(context: &Context, _: &Request, id: &str) -> Result<Response, Failure
 /// `POST /admin/api/users/{id}/deactivate`: takes login away, now.
 ///
 /// # Errors
-/// As [`set`].
+/// 404 for nobody, 400 for a reason that none is, and failures of the store.
 pub fn deactivate(context: &Context, request: &Request, id: &str) -> Result<Response, Failure> {
     set(context, request, id, false)
 }
@@ -145,7 +145,7 @@ pub fn deactivate(context: &Context, request: &Request, id: &str) -> Result<Resp
 /// `POST /admin/api/users/{id}/activate`: gives it back.
 ///
 /// # Errors
-/// As [`set`].
+/// 404 for nobody, 400 for a reason that none is, and failures of the store.
 pub fn activate(context: &Context, request: &Request, id: &str) -> Result<Response, Failure> {
     set(context, request, id, true)
 }
