@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { Browser, heading, link, readable, signIn, until, view } from "./browser.mjs";
-import { GROUP, Server, person } from "./server.mjs";
+import { ENTERPRISE, GROUP, Server, person } from "./server.mjs";
 import { empties, views } from "./views.mjs";
 
 const [plumm, browserPath] = process.argv.slice(2);
@@ -108,8 +108,10 @@ try {
   await page.getByLabel("Kind").selectOption("Everything");
   await page.getByLabel("Person").fill("tom@example.com");
   await until(async () => (await items()) === 1, "nothing but of one person");
-  await server.patch(tom.id, { title: "Analyst" });
+  await server.patch(tom.id, { title: "Analyst", [ENTERPRISE]: { department: "Design" } });
   await newest.filter({ hasText: "Okta changed tom@example.com" }).waitFor();
+  await newest.locator("dt", { hasText: /^Department$/ }).waitFor();
+  await newest.locator("ins", { hasText: /^Design$/ }).waitFor();
   await server.patch(mara.id, { title: "Engineer" });
   const saved = async (button) => {
     const [file] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: button }).click()]);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 const URN = "urn:ietf:params:scim";
 export const USER = `${URN}:schemas:core:2.0:User`;
 export const GROUP = `${URN}:schemas:core:2.0:Group`;
+export const ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH = `${URN}:api:messages:2.0:PatchOp`;
 const BULK = `${URN}:api:messages:2.0:BulkRequest`;
 const BULK_OPERATIONS = 1000;

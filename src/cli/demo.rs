@@ -120,7 +120,7 @@ fn tokens(session: &Session) -> Result<Tokens, CliError> {
         Ok(Zeroizing::new(issued.secret.reveal().to_owned()))
     };
     Ok(Tokens {
-        scim: token(Scope::Scim, "the identity provider within the demonstration")?,
+        scim: token(Scope::Scim, "Okta, played by plumm")?,
         read: token(Scope::Read, "an application")?,
         access: token(Scope::Access, "a login page")?,
         admin: token(Scope::Admin, "whoever looks at it")?,

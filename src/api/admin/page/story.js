@@ -69,8 +69,21 @@ function change([name, it]) {
   return [h("dt", { title: name }, attribute(name)), h("dd", null, parts)];
 }
 
+const isObject = (it) => it !== null && typeof it === "object" && !Array.isArray(it);
+
+// What has parts is told part by part: a name, and what stands below the URN of a schema.
+function parts([name, it]) {
+  if (!isObject(it) || !("after" in it || "before" in it)) return [[name, it]];
+  const urn = name.startsWith("urn:");
+  const [before, after] = [it.before ?? {}, it.after ?? {}];
+  const both = isObject(it.before) && isObject(it.after);
+  if (!isObject(before) || !isObject(after) || !(urn || both)) return [[name, it]];
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return names.map((part) => [`${name}${urn ? ":" : "."}${part}`, { before: before[part], after: after[part] }]);
+}
+
 function changed(changes) {
-  const lines = Object.entries(changes ?? {}).filter(([name]) => name !== "schemas" && name !== "id");
+  const lines = Object.entries(changes ?? {}).filter(([name]) => name !== "schemas" && name !== "id").flatMap(parts);
   if (lines.length === 0) return null;
   const list = h("dl", { class: "changes" }, lines.slice(0, VALUES_SHOWN).map(change));
   const rest = lines.slice(VALUES_SHOWN);
