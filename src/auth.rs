@@ -2,14 +2,14 @@
 //!
 //! A token is `plm_<id>_<secret>`. The file keeps an argon2id hash of the secret, for a stolen
 //! file, and a short tag of it, so that guesses never reach argon2. A token that passed is
-//! remembered in memory under a keyed hash; its row is read at every request all the same, so that
-//! a revocation by another process counts at once.
+//! remembered in memory under a keyed hash; what its row says is asked of the store at every
+//! request all the same, so that a revocation by another process counts at once.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use base64ct::{Base64, Base64Unpadded, Encoding};
@@ -22,7 +22,7 @@ use crate::id;
 use crate::scim::datetime::Timestamp;
 use crate::store::Store;
 use crate::store::error::Error;
-use crate::store::readers::{OpenRead, Purpose};
+use crate::store::open_read::{Need, OpenRead};
 use crate::store::tables::org::{Org, OrgKey};
 use crate::store::tables::token::{Scope, TAG_BYTES, Token};
 use crate::store::transaction::Write;
@@ -130,7 +130,7 @@ pub fn generate(
 #[derive(Clone, Debug)]
 pub struct Principal {
     /// The organisation.
-    pub org: Org,
+    pub org: Arc<Org>,
     /// The public id of the token.
     pub token: String,
     /// What the token may be used for.
@@ -249,12 +249,11 @@ impl Auth {
         now: Timestamp,
         header: Option<&str>,
     ) -> Result<Principal, Refusal> {
-        self.open(store, now, header, Purpose::Quick, false).map(|it| it.principal)
+        self.open(store, now, header, Need::TOKEN).map(|it| it.principal)
     }
 
     /// The same, with the view in which the token's row was read: what the request reads next is as
-    /// the database was when its token was valid. `reads`: whether it is asked for the number of
-    /// the last change in that view too.
+    /// the database was when its token was valid.
     ///
     /// # Errors
     /// As [`Auth::authenticate`].
@@ -263,8 +262,7 @@ impl Auth {
         store: &'s Store,
         now: Timestamp,
         header: Option<&str>,
-        purpose: Purpose,
-        reads: bool,
+        need: Need,
     ) -> Result<Opened<'s>, Refusal> {
         let text = header.map(token_in).unwrap_or_default();
         if text.is_empty() {
@@ -278,8 +276,8 @@ impl Auth {
         if !passed && check != checksum(body) {
             return Err(Refusal::Mistyped);
         }
-        let mut open = store.open_read(purpose)?;
-        let found = open.view()?.credential(id, reads)?;
+        let mut open = store.open_read(need)?;
+        let found = open.credential(id, need.last_change)?;
         // An unknown token is compared too, so that its refusal takes as long.
         let matches = passed || {
             let known = found.as_ref().map_or(&[0; TAG_BYTES][..], |it| &it.tag);
@@ -289,7 +287,8 @@ impl Auth {
             return Err(Refusal::Wrong);
         };
         let (revoked, expires, last_change) = (found.revoked, found.expires, found.last_change);
-        let principal = Principal { org: found.org, token: id.to_owned(), scope: found.scope };
+        let principal =
+            Principal { org: Arc::clone(&found.org), token: id.to_owned(), scope: found.scope };
         if let Some(at) = revoked {
             return Err(Refusal::Revoked(at, Box::new(principal)));
         }
@@ -301,7 +300,7 @@ impl Auth {
             // The verification waits for others and takes long.
             drop(open);
             self.verify(id, secret, digest, &hash)?;
-            open = store.open_read(purpose)?;
+            open = store.open_read(need)?;
         }
         self.record_use(now, id);
         Ok(Opened { principal, view: open, last_change })

@@ -294,6 +294,8 @@
 //! store/connection.rs            how each kind of connection is opened
 //! store/scratch.rs               names that were seen, on disk and not in memory
 //! store/readers.rs               the pool of reading connections
+//! store/open_read.rs             a view for the steps of one request, on either kind of connection
+//! store/credentials.rs           what a connection remembers of tokens
 //! store/writer/mod.rs            group commit
 //! store/writer/turns.rs          whose turn it is to write
 //! store/writer/queued.rs         a change that one thread waits for and another makes

@@ -24,7 +24,7 @@ use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::name::USER_NAME;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
-use crate::store::readers::OpenRead;
+use crate::store::open_read::OpenRead;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
@@ -233,6 +233,26 @@ impl Context<'_> {
         }
     }
 
+    /// Reads what a change is then judged by. The number of the last change is not told: where the
+    /// change is made, the answer tells its own.
+    ///
+    /// # Errors
+    /// What the closure returns, and failures of the store.
+    pub fn read_to_change<T>(
+        &self,
+        work: impl FnOnce(&Read) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let open = match self.open.take() {
+            Some((open, _)) => open.shared()?,
+            None => self.store.open_shared()?,
+        };
+        let read = work(&open.view()?)?;
+        if open.stays_open() {
+            self.open.set(Some((open, None)));
+        }
+        Ok(read)
+    }
+
     /// Reads a row or two at a login, which waits behind nobody's pages.
     ///
     /// # Errors
@@ -327,8 +347,7 @@ impl Context<'_> {
     /// # Errors
     /// Failures of the store.
     pub fn apply(&self, change: Change) -> Result<Outcome, Failure> {
-        self.close_read();
-        let outcome = self.store.apply(change)?;
+        let outcome = self.store.apply(change, self.open.take().map(|(open, _)| open))?;
         if let Outcome::Made(line) = outcome {
             self.notes.seen.set(Some(line));
         }

@@ -12,6 +12,8 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::schema::definitions::Definitions;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
+use crate::store::open_read::Need;
+use crate::store::readers::Purpose;
 use crate::store::tables::token::Scope;
 
 /// How many segments the base URL of the connector has.
@@ -143,17 +145,26 @@ impl Located {
         (below && guard.first() == Some(&self.room.first)).then_some(self.room.scopes)
     }
 
-    /// Whether what answers this reads the database before anything else, and soon: in the view in
-    /// which the token is read.
+    /// What the view is opened for in which the token is read, and whether rows are read in it
+    /// before anything else, and soon.
     #[must_use]
-    pub fn reads(&self, method: &Method) -> bool {
+    pub fn need(&self, method: &Method) -> (Need, bool) {
         let row = self.fit().and_then(|it| it.row(self.room, method).ok());
-        row.is_some_and(|it| match it.handler {
-            Handler::List(_) | Handler::Named(_) => matches!(method, Method::Get | Method::Head),
+        let (reads_rows, changes) = row.map_or((false, false), |it| match it.handler {
+            Handler::List(_) | Handler::Named(_) => (method.is_safe(), false),
+            Handler::Create(_) => (false, true),
             // A change is judged by what is read, before its turn to write.
-            Handler::Resource(_) => !matches!(method, Method::Delete),
-            _ => false,
-        })
+            Handler::Resource(_) if matches!(method, Method::Put | Method::Patch) => (true, true),
+            Handler::Resource(_) => (method.is_safe(), false),
+            _ => (false, false),
+        });
+        let purpose = match self.room.quick || !reads_rows {
+            true => Purpose::Quick,
+            false => Purpose::Shared,
+        };
+        // Of a change, the answer tells its own number.
+        let last_change = self.room.quick || (reads_rows && !changes);
+        (Need { purpose, changes, last_change }, reads_rows)
     }
 
     /// The answer to a request whose token may ask it.

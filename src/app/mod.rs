@@ -38,7 +38,7 @@ use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::scim::schema::definitions::Definitions;
 use crate::store::Store;
-use crate::store::readers::{OpenRead, Purpose};
+use crate::store::open_read::{Need, OpenRead};
 use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
@@ -266,7 +266,9 @@ impl App {
         }
         let notes = Notes::default();
         let call = self.call(request, &notes);
-        let Err(failure) = self.authenticated(&call, &located) else { return Admission::Known };
+        let Err(failure) = self.authenticated(&call, &located, Need::TOKEN) else {
+            return Admission::Known;
+        };
         let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
         let (method, status) = (request.method.name(), response.status);
@@ -361,12 +363,12 @@ impl App {
         let Some(scopes) = located.scopes(&call.request.method) else {
             return Err(located.nothing_here(call.request).into());
         };
-        let Opened { principal, view, last_change } = self.authenticated(call, located)?;
-        let (view, definitions) = ((view, last_change), OnceCell::new());
+        let (need, reads_rows) = located.need(&call.request.method);
+        let Opened { principal, view, last_change } = self.authenticated(call, located, need)?;
+        let (view, definitions) = ((view, last_change, reads_rows), OnceCell::new());
         let answer = self.judge(call, located, &principal, scopes);
-        let answer = answer.and_then(|()| {
-            self.within_context(call, located, &principal, view, &definitions, work)
-        });
+        let answer =
+            answer.and_then(|()| self.within_context(call, &principal, view, &definitions, work));
         let definitions = || definitions.get().map_or(self.definitions.builtin(), |it| it);
         if let Err(failure) = &answer {
             self.note_refusal(call, located, &principal, definitions(), failure);
@@ -378,21 +380,20 @@ impl App {
     fn within_context<T>(
         &self,
         call: &Call,
-        located: &Located,
         principal: &Principal,
-        view: (OpenRead<'_>, Option<i64>),
+        (view, last_change, reads_rows): (OpenRead<'_>, Option<i64>, bool),
         found: &OnceCell<Arc<Definitions>>,
         work: impl FnOnce(&Context) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let request = call.request;
         let base_url = self.base_url(request);
-        let definitions = self.definitions.of(&view.0.view()?, &principal.org)?;
+        let definitions = self.definitions.of(&view.view()?, &principal.org)?;
         let definitions = found.get_or_init(|| definitions);
         let (taken, work_done) = (RefCell::default(), Cell::default());
         let context = Context {
             store: &self.store,
             auth: &self.auth,
-            open: Cell::new(Some(view).filter(|_| located.reads(&request.method))),
+            open: Cell::new((reads_rows || view.stays_open()).then_some((view, last_change))),
             change: None,
             bookmarks: &self.bookmarks,
             definitions,
@@ -440,7 +441,12 @@ impl App {
     }
 
     /// Whoever the token of a request stands for, and the view in which that was read.
-    fn authenticated(&self, call: &Call, located: &Located) -> Result<Opened<'_>, Failure> {
+    fn authenticated(
+        &self,
+        call: &Call,
+        located: &Located,
+        need: Need,
+    ) -> Result<Opened<'_>, Failure> {
         let now = call.now;
         let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
         if call.request.headers.iter().filter(named).count() > 1 {
@@ -459,10 +465,7 @@ impl App {
                 None => self.metrics.proxied_without_token.add(),
             }
         }
-        let reads = located.reads(&call.request.method);
-        let purpose = if located.room.quick || !reads { Purpose::Quick } else { Purpose::Shared };
-        let reads = reads || located.room.quick;
-        self.auth.open(&self.store, now, header, purpose, reads).map_err(|refusal| {
+        self.auth.open(&self.store, now, header, need).map_err(|refusal| {
             let former = refusal.former().cloned();
             let failure = self.unauthorized(call, refusal);
             match former {

@@ -27,6 +27,12 @@ pub enum Method {
 }
 
 impl Method {
+    /// Whether it only reads (RFC 9110 section 9.2.1), of the methods that plumm answers.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        matches!(self, Method::Get | Method::Head)
+    }
+
     /// The method with this name. Method names are case-sensitive (RFC 9110 section 9.1).
     #[must_use]
     pub fn from_name(name: &str) -> Method {

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod commits;
 pub mod connection;
 pub mod copies;
+mod credentials;
 pub mod database_file;
 pub mod disk;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod idle;
 pub mod migrate;
 mod mutex;
 pub mod open;
+pub mod open_read;
 pub mod paths;
 pub mod query;
 pub mod readers;
@@ -30,8 +32,9 @@ use crate::store::commits::{Commits, Waker, Watch};
 use crate::store::database_file::DatabaseFile;
 use crate::store::error::Error;
 use crate::store::open::{Open, prepare_file};
+use crate::store::open_read::{Need, OpenRead};
 use crate::store::query::long_reads::{LONG_READ_MAX, LongReads, WAIT_MAX};
-use crate::store::readers::{OpenRead, Purpose, Readers};
+use crate::store::readers::Readers;
 use crate::store::serve_lock::ServeLock;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
@@ -135,8 +138,8 @@ impl Store {
     ///
     /// # Errors
     /// Failures of the store itself.
-    pub fn open_read(&self, purpose: Purpose) -> Result<OpenRead<'_>, Error> {
-        self.readers.open(purpose)
+    pub fn open_read(&self, need: Need) -> Result<OpenRead<'_>, Error> {
+        OpenRead::open(&self.readers, &self.writer, need)
     }
 
     /// Opens a view for what may take a while, such as a page or a group with its members: it never
@@ -145,7 +148,7 @@ impl Store {
     /// # Errors
     /// Failures of the store itself.
     pub fn open_shared(&self) -> Result<OpenRead<'_>, Error> {
-        self.readers.open_shared()
+        OpenRead::open_shared(&self.readers)
     }
 
     /// The same for queries that may read very many resources: few of them run at once, so that
@@ -208,8 +211,7 @@ impl Store {
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
         let answer = self.writer.write(org, now, work)?;
-        self.written.touch();
-        self.commits.add();
+        self.note_commit();
         Ok(answer)
     }
 
@@ -242,15 +244,24 @@ impl Store {
     }
 
     /// Makes a change that is plain data, together with those of others: all of it is on disk when
-    /// this returns that it was made, none of it otherwise.
+    /// this returns that it was made, none of it otherwise. `judged_in`: the view that it was
+    /// judged in, where that is still open.
     ///
     /// # Errors
     /// Failures of the store itself.
-    pub fn apply(&self, change: Change) -> Result<Outcome, Error> {
-        let outcome = self.writer.apply(change)?;
+    pub fn apply(&self, change: Change, judged_in: Option<OpenRead>) -> Result<Outcome, Error> {
+        let outcome = match judged_in.and_then(OpenRead::into_writer) {
+            Some(writer) => writer.apply(&change)?,
+            None => self.writer.apply(change)?,
+        };
+        self.note_commit();
+        Ok(outcome)
+    }
+
+    fn note_commit(&self) {
+        self.readers.note_commit();
         self.written.touch();
         self.commits.add();
-        Ok(outcome)
     }
 
     /// The writing connection without an open transaction.

@@ -1,22 +1,23 @@
 //! The pool of reading connections: each is lent to one thread at a time.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use crate::store::connection;
+use crate::store::credentials::Credentials;
 use crate::store::error::Error;
 use crate::store::mutex::lock;
 use crate::store::transaction::{Read, execute};
 
 /// The most connections that read at once; a further reader waits for one.
-const READERS_MAX: usize = 8;
+pub(super) const READERS_MAX: usize = 8;
 /// The most of them that lists, and resources with their members, are read with at once: the others
 /// stay for tokens and logins.
-const SHARED_READERS_MAX: usize = READERS_MAX - 2;
+pub(super) const SHARED_READERS_MAX: usize = READERS_MAX - 2;
 /// How many steps of SQLite lie between two checks of a deadline: some tenths of a millisecond.
 const STEPS_PER_DEADLINE_CHECK: i32 = 10_000;
 
@@ -25,17 +26,25 @@ pub struct Readers {
     path: PathBuf,
     pool: Mutex<Pool>,
     returned: Condvar,
+    /// How many changes this process has committed. What only others commit is not counted.
+    commits: AtomicU64,
 }
 
 #[derive(Default)]
 struct Pool {
-    idle: Vec<Connection>,
+    idle: Vec<Reader>,
     /// How many connections there are, idle ones and borrowed ones.
     open: usize,
     /// How many of them are borrowed by what may take a while.
     shared: usize,
     /// How many threads wait for one.
     waiting: usize,
+}
+
+/// A reading connection, and the credentials that were read on it.
+struct Reader {
+    connection: Connection,
+    credentials: Credentials,
 }
 
 /// What a connection is borrowed for.
@@ -50,7 +59,12 @@ pub enum Purpose {
 impl Readers {
     /// An empty pool for the database at this path.
     pub fn new(path: &Path) -> Readers {
-        Readers { path: path.to_owned(), pool: Mutex::default(), returned: Condvar::new() }
+        Readers {
+            path: path.to_owned(),
+            pool: Mutex::default(),
+            returned: Condvar::new(),
+            commits: AtomicU64::new(0),
+        }
     }
 
     /// Runs queries on one consistent view of the database.
@@ -64,25 +78,38 @@ impl Readers {
         self.borrow(Purpose::Quick)?.read(work)
     }
 
-    /// Opens a view for the steps of one request. For the time being it is for a row or two also
-    /// where all connections are lent that are lent for more: [`OpenRead::shared`] waits for one.
+    /// Borrows a connection and begins a view. For the time being it is for a row or two also where
+    /// all connections are lent that are lent for more.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn open(&self, purpose: Purpose) -> Result<OpenRead<'_>, Error> {
+    pub(super) fn begin(&self, purpose: Purpose) -> Result<Borrowed<'_>, Error> {
         let borrowed = self.borrow_or(purpose, Purpose::Quick)?;
         borrowed.begin()?;
-        Ok(OpenRead { borrowed })
+        Ok(borrowed)
     }
 
-    /// Opens a view for what may take a while: some connections are never lent for that.
+    /// The same for what may take a while: it waits for a connection that is lent for that.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn open_shared(&self) -> Result<OpenRead<'_>, Error> {
+    pub(super) fn begin_shared(&self) -> Result<Borrowed<'_>, Error> {
         let borrowed = self.borrow(Purpose::Shared)?;
         borrowed.begin()?;
-        Ok(OpenRead { borrowed })
+        Ok(borrowed)
+    }
+
+    /// How many connections are lent for what may take a while, how many threads wait for one, and
+    /// how many are lent at all.
+    #[cfg(test)]
+    pub(super) fn lent(&self) -> (usize, usize, usize) {
+        let pool = lock(&self.pool);
+        (pool.shared, pool.waiting, pool.open - pool.idle.len())
+    }
+
+    /// Notes that this process has committed a change.
+    pub fn note_commit(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The same with a deadline, counted from the moment the connection is borrowed.
@@ -114,15 +141,16 @@ impl Readers {
             pool = woken.unwrap_or_else(PoisonError::into_inner);
             pool.waiting -= 1;
         }
-        let connection = pool.idle.pop();
-        pool.open += usize::from(connection.is_none());
+        let reader = pool.idle.pop();
+        pool.open += usize::from(reader.is_none());
         pool.shared += usize::from(purpose == Purpose::Shared);
         drop(pool);
         // From here on, dropping `borrowed` gives the place in the pool back, whether or not the
         // file opens.
-        let mut borrowed = Borrowed { readers: self, purpose, connection, has_deadline: false };
-        if borrowed.connection.is_none() {
-            borrowed.connection = Some(connection::open_reader(&self.path)?);
+        let mut borrowed = Borrowed { readers: self, purpose, reader, has_deadline: false };
+        if borrowed.reader.is_none() {
+            let connection = connection::open_reader(&self.path)?;
+            borrowed.reader = Some(Reader { connection, credentials: Credentials::default() });
         }
         Ok(borrowed)
     }
@@ -136,62 +164,43 @@ impl Pool {
     }
 }
 
-/// One consistent view of the database for several steps of a request. It holds a connection, so it
-/// is dropped before anything is waited for: memory, a permit, a writer, a client.
-pub struct OpenRead<'a> {
-    borrowed: Borrowed<'a>,
-}
-
-impl fmt::Debug for OpenRead<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "OpenRead({:?})", self.borrowed.purpose)
-    }
-}
-
-impl<'a> OpenRead<'a> {
-    /// The view.
-    ///
-    /// # Errors
-    /// None in a view that [`Readers::open`] has opened.
-    pub fn view(&self) -> Result<Read<'_>, Error> {
-        Ok(Read { connection: self.borrowed.connection()? })
-    }
-
-    /// Whether [`OpenRead::shared`] is this view.
-    #[must_use]
-    pub fn is_shared(&self) -> bool {
-        self.borrowed.purpose == Purpose::Shared
-    }
-
-    /// The same view, or a new one, for what may take a while.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub fn shared(self) -> Result<OpenRead<'a>, Error> {
-        if self.is_shared() {
-            return Ok(self);
-        }
-        let readers = self.borrowed.readers;
-        // Before the wait, in which it would be missing to others.
-        drop(self);
-        readers.open_shared()
-    }
-}
-
 /// A connection on loan from the pool. It is given back when this is dropped, also by a panic.
-struct Borrowed<'a> {
+pub(super) struct Borrowed<'a> {
     readers: &'a Readers,
     purpose: Purpose,
-    connection: Option<Connection>,
+    reader: Option<Reader>,
     has_deadline: bool,
 }
 
-impl Borrowed<'_> {
+impl<'a> Borrowed<'a> {
+    /// What it was borrowed for.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// The pool.
+    pub fn readers(&self) -> &'a Readers {
+        self.readers
+    }
+
+    /// The credentials that were read on this connection, and how many changes this process had
+    /// committed a moment ago.
+    pub fn credentials(&mut self) -> Result<(&Connection, &mut Credentials, u64), Error> {
+        let commits = self.readers.commits.load(Ordering::Relaxed);
+        let reader = self.reader.as_mut().ok_or(Error::Busy)?;
+        Ok((&reader.connection, &mut reader.credentials, commits))
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> Result<&Connection, Error> {
+        Ok(&self.reader.as_ref().ok_or(Error::Busy)?.connection)
+    }
+
     /// Makes every query end with [`Error::TooLong`] once this much time has passed.
     fn set_deadline(&mut self, time: Duration) -> Result<(), Error> {
-        let connection = self.connection.as_mut().ok_or(Error::Busy)?;
         let started = Instant::now();
         let is_over = move || started.elapsed() >= time;
+        let connection = &mut self.reader.as_mut().ok_or(Error::Busy)?.connection;
         connection.progress_handler(STEPS_PER_DEADLINE_CHECK, Some(is_over))?;
         self.has_deadline = true;
         Ok(())
@@ -200,10 +209,6 @@ impl Borrowed<'_> {
     fn read<T, E: From<Error>>(&self, work: impl FnOnce(&Read) -> Result<T, E>) -> Result<T, E> {
         self.begin()?;
         work(&Read { connection: self.connection()? })
-    }
-
-    fn connection(&self) -> Result<&Connection, Error> {
-        self.connection.as_ref().ok_or(Error::Busy)
     }
 
     fn begin(&self) -> Result<(), Error> {
@@ -224,10 +229,10 @@ impl Borrowed<'_> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        let connection = self.connection.take();
-        let connection = connection.and_then(|mut it| self.reset(&mut it).then_some(it));
+        let reader = self.reader.take();
+        let reader = reader.and_then(|mut it| self.reset(&mut it.connection).then_some(it));
         let mut pool = lock(&self.readers.pool);
-        match connection {
+        match reader {
             Some(it) => pool.idle.push(it),
             None => pool.open -= 1,
         }
@@ -244,38 +249,6 @@ impl Drop for Borrowed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_view_for_a_token_never_waits_and_gives_way_before_it_does() {
-        let folder = std::env::temp_dir().join(format!("plumm-views-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("plumm.db");
-        std::fs::File::create(&path).unwrap();
-        let _writer = connection::open_writer(&path, false).unwrap();
-        let readers = Readers::new(&path);
-        let mut shared: Vec<_> =
-            (0..SHARED_READERS_MAX).map(|_| readers.open(Purpose::Shared).unwrap()).collect();
-        assert!(shared.iter().all(|it| it.borrowed.purpose == Purpose::Shared));
-        let token = readers.open(Purpose::Shared).unwrap();
-        assert_eq!(token.borrowed.purpose, Purpose::Quick);
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(move || token.shared().unwrap().borrowed.purpose);
-            while lock(&readers.pool).waiting == 0 {
-                std::thread::yield_now();
-            }
-            // Its connection is back while it waits for one of the others.
-            let free = READERS_MAX - SHARED_READERS_MAX;
-            let quick: Vec<_> = (0..free).map(|_| readers.open(Purpose::Quick).unwrap()).collect();
-            assert!(!waits.is_finished());
-            shared.pop();
-            assert_eq!(waits.join().unwrap(), Purpose::Shared);
-            drop(quick);
-        });
-        drop(shared);
-        let pool = lock(&readers.pool);
-        assert_eq!((pool.shared, pool.waiting, pool.idle.len()), (0, 0, pool.open));
-        let _ = std::fs::remove_dir_all(&folder);
-    }
 
     #[test]
     fn a_long_read_ends_at_its_deadline_and_leaves_none_behind() {

@@ -225,6 +225,61 @@ fn a_revoked_token_changes_nothing_any_more() {
     assert_eq!(harness.get("/Users").json()["Resources"], json!([bob]));
 }
 
+/// A client alone is answered on the connection that writes, which remembers what it knows of the
+/// token.
+#[test]
+fn a_client_alone_is_judged_anew_whoever_has_changed_what_its_token_may_do() {
+    let harness = Harness::new();
+    let token = harness.issue(Scope::Scim);
+    let id = token.split('_').nth(1).unwrap();
+    let at = format!("{USERS}/{}", harness.user("bob@example.com")["id"].as_str().unwrap());
+    let changes = std::cell::Cell::new(0);
+    // What one change after the other is answered with: long enough that the client is alone.
+    let answers = |status: u16| {
+        for _ in 0..20 {
+            changes.set(changes.get() + 1);
+            let title =
+                json!({"op": "replace", "path": "title", "value": changes.get().to_string()});
+            let patch = json!({
+                "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                "Operations": [title],
+            });
+            let answer = harness.with_token(&token, "PATCH", &at, &patch.to_string());
+            assert_eq!(answer.status, status, "{}", answer.text);
+        }
+        let (bob, new) = (user("bob@example.com"), user(&format!("{}@example.com", changes.get())));
+        let created = if status == 200 { 201 } else { status };
+        assert_eq!(harness.with_token(&token, "PUT", &at, &bob.to_string()).status, status);
+        assert_eq!(harness.with_token(&token, "POST", USERS, &new.to_string()).status, created);
+    };
+    answers(200);
+    let elsewhere = rusqlite::Connection::open(harness.store.path()).unwrap();
+    let execute = |sql: &str| elsewhere.execute(sql, []).unwrap();
+    execute(&format!("UPDATE token SET revoked = 1 WHERE id = '{id}'"));
+    answers(401);
+    execute("UPDATE token SET revoked = NULL");
+    answers(200);
+    execute("UPDATE org SET active = 0");
+    answers(403);
+    execute("UPDATE org SET active = 1");
+    answers(200);
+    execute(&format!("UPDATE token SET scope = 'access' WHERE id = '{id}'"));
+    answers(403);
+    execute(&format!("UPDATE token SET scope = 'scim' WHERE id = '{id}'"));
+    answers(200);
+    // And by this process.
+    let settings = harness.org.settings;
+    let set = |active| {
+        harness.store.write(harness.now, |tx| tx.set_org(harness.org.key, active, settings))
+    };
+    set(false).unwrap();
+    answers(403);
+    set(true).unwrap();
+    answers(200);
+    assert!(harness.store.write(harness.now, |tx| tx.revoke_token(id)).unwrap());
+    answers(401);
+}
+
 #[test]
 fn every_scope_opens_its_own_endpoints_only() {
     let harness = Harness::new();

@@ -287,11 +287,12 @@ impl Asked<'_, '_> {
         if context.change.is_some() || membership::has_members(resource_type) {
             return Ok(None);
         }
-        let (stored, links) = context.read(|tx| {
+        let load = |tx: &Read| {
             let stored = load(tx, kind, resource_type, id)?;
             let links = view.links(context, tx, &[stored.seq])?;
             Ok((stored, links.into_values().next().unwrap_or_default()))
-        })?;
+        };
+        let (stored, links) = context.read_to_change(load)?;
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
         let Patched { document: after, members, passed_over } = apply(&before)?;
@@ -303,8 +304,13 @@ impl Asked<'_, '_> {
             return Ok(None);
         }
         if is_same {
+            // The answer tells up to which change it has seen, and so it is read beside that.
+            let (current, links) = context.read(load)?;
+            if current.version != stored.version {
+                return Ok(None);
+            }
             self.note_passed_over(&passed_over);
-            return self.respond(&stored, &links).map(Some);
+            return self.respond(&current, &links).map(Some);
         }
         let draft = Draft::replacing(kind, &stored, &before, &after, context.now)?;
         judge_size(draft.stored())?;

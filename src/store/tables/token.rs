@@ -1,6 +1,7 @@
 //! API tokens: the organisation, scope and expiry of each.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -90,7 +91,7 @@ impl Token {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The organisation it belongs to.
-    pub org: Org,
+    pub org: Arc<Org>,
     /// What it may be used for.
     pub scope: Scope,
     /// The first bytes of a plain hash of the secret.
@@ -161,7 +162,7 @@ impl Read<'_> {
             let (last_change, org) = (row.get(4)?, org::from_columns(row, 5)?);
             let credential =
                 |scope, org| Ok(Credential { org, scope, tag, expires, revoked, last_change });
-            Ok(scope.and_then(|scope| credential(scope, org?)))
+            Ok(scope.and_then(|scope| credential(scope, Arc::new(org?))))
         });
         found.optional()?.transpose()
     }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::scim::datetime::Timestamp;
+use crate::store::credentials::Credentials;
 use crate::store::error::Error;
 use crate::store::mutex::lock;
+use crate::store::tables::token::Credential;
 use crate::store::transaction::{Read, Write, execute};
 use crate::store::writer::queued::Queued;
 use crate::store::writer::turns::Turn;
@@ -38,11 +40,20 @@ pub struct State {
     began: Instant,
     /// When the last transaction ended, if it was a long one.
     long_until: Option<Instant>,
+    /// The credentials that were read on the connection.
+    credentials: Credentials,
 }
 
 impl State {
     pub fn new(connection: Connection) -> State {
-        State { connection, batch: None, changes: 0, began: Instant::now(), long_until: None }
+        State {
+            connection,
+            batch: None,
+            changes: 0,
+            began: Instant::now(),
+            long_until: None,
+            credentials: Credentials::default(),
+        }
     }
 }
 
@@ -80,6 +91,8 @@ pub struct Guard<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begun {
     Nothing,
+    /// A view, in which nothing is written yet.
+    View,
     /// The transaction; its change is the first one of a batch.
     Transaction,
     /// A savepoint after the other changes of the batch.
@@ -111,6 +124,51 @@ impl<'a> Guard<'a> {
     /// The open transaction, for a change at this time.
     pub fn write(&self, now: Timestamp) -> Write<'_> {
         Write { read: Read { connection: &self.state.connection }, now }
+    }
+
+    /// Begins a view of what is committed. Returns whether that was possible: nothing is open.
+    pub fn begin_view(&mut self) -> bool {
+        let begun = self.state.batch.is_none() && execute(&self.state.connection, "BEGIN").is_ok();
+        self.begun = if begun { Begun::View } else { Begun::Nothing };
+        begun
+    }
+
+    /// The view.
+    pub fn view(&self) -> Read<'_> {
+        Read { connection: &self.state.connection }
+    }
+
+    /// What a request with this token needs to know of it, in the view.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn credential(
+        &mut self,
+        token: &str,
+        last_change: bool,
+    ) -> Result<Option<Arc<Credential>>, Error> {
+        let State { connection, credentials, .. } = &mut *self.state;
+        // The number of the last change is another one after each change.
+        match last_change {
+            true => Ok(Read { connection }.credential(token, true)?.map(Arc::new)),
+            false => credentials.find(connection, 0, token, false),
+        }
+    }
+
+    /// Forgets the credentials that were read: what follows may change any table.
+    pub fn forget_credentials(&mut self) {
+        self.state.credentials.forget();
+    }
+
+    /// Lets the view become a transaction that writes. Returns whether it may: after a long one
+    /// others come first.
+    pub fn begin_writing(&mut self) -> bool {
+        let may = self.begun == Begun::View && self.state.long_until.is_none();
+        if may {
+            self.state.began = Instant::now();
+            self.begun = Begun::Transaction;
+        }
+        may
     }
 
     /// Begins a transaction, or a part of the one that is open.
@@ -158,6 +216,7 @@ impl<'a> Guard<'a> {
         }
         let undone = match begun {
             Begun::Nothing => Ok(()),
+            Begun::View => execute(&self.state.connection, "COMMIT"),
             Begun::Transaction => {
                 self.note_end();
                 execute(&self.state.connection, "ROLLBACK")

@@ -22,7 +22,8 @@ use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
 use crate::store::tables::change::{Change, Outcome};
 use crate::store::tables::org::OrgKey;
-use crate::store::transaction::Write;
+use crate::store::tables::token::Credential;
+use crate::store::transaction::{Read, Write};
 use crate::store::writer::batch::{Guard, Role, State};
 use crate::store::writer::queued::{Made, Queued};
 use crate::store::writer::turns::{TURN_WAIT_MAX, Turns};
@@ -68,6 +69,7 @@ impl Writer {
         work: impl FnOnce(&Write) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut guard = self.inner.take(org)?;
+        guard.forget_credentials();
         guard.begin()?;
         let answer = work(&guard.write(now));
         match answer.is_ok() {
@@ -98,6 +100,14 @@ impl Writer {
         make_alone(guard, &queued.change)
     }
 
+    /// The writing connection with a view of what is committed, while nobody writes: for a request
+    /// that reads what it is about to change. `None` when others write.
+    pub fn view_when_idle(&self) -> Option<IdleWriter<'_>> {
+        let turn = self.inner.turns.take_if_idle()?;
+        let mut guard = Guard::new(turn, &self.inner.state);
+        guard.begin_view().then_some(IdleWriter { guard })
+    }
+
     /// How many changes wait for their turn, and how many were refused for that.
     pub fn waiting_and_refused(&self) -> (usize, u64) {
         (self.inner.turns.waiting(), self.inner.turns.refused())
@@ -110,6 +120,7 @@ impl Writer {
     pub fn exclusive(&self) -> Result<ExclusiveConnection<'_>, Error> {
         let mut guard = self.inner.take(None)?;
         guard.commit_followers();
+        guard.forget_credentials();
         Ok(ExclusiveConnection { guard })
     }
 }
@@ -155,6 +166,11 @@ fn start(inner: &Arc<Inner>) -> Option<JoinHandle<()>> {
 fn make_alone(mut guard: Guard, change: &Change) -> Made {
     guard.begin()?;
     let outcome = made(&mut guard, change);
+    finished(guard, outcome)
+}
+
+/// Returns when what was made is on disk.
+fn finished(guard: Guard, outcome: Made) -> Made {
     match guard.finish() {
         Role::Leader(committed) => committed?,
         Role::Follower(batch) => batch.wait()?,
@@ -205,6 +221,52 @@ fn made(guard: &mut Guard, change: &Change) -> Made {
         _ => guard.undo(),
     }
     outcome
+}
+
+/// The writing connection with a view of what is committed; other threads wait until it is dropped.
+pub struct IdleWriter<'a> {
+    guard: Guard<'a>,
+}
+
+impl IdleWriter<'_> {
+    /// The view.
+    pub fn view(&self) -> Read<'_> {
+        self.guard.view()
+    }
+
+    /// What a request with this token needs to know of it.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn credential(
+        &mut self,
+        token: &str,
+        last_change: bool,
+    ) -> Result<Option<Arc<Credential>>, Error> {
+        self.guard.credential(token, last_change)
+    }
+
+    /// Makes a change that was judged by the view, in the same transaction, and returns when it is
+    /// on disk, or is undone.
+    ///
+    /// # Errors
+    /// Failures of the store: then nothing of it is there.
+    pub fn apply(self, change: &Change) -> Result<Outcome, Error> {
+        let mut guard = self.guard;
+        if !guard.begin_writing() {
+            guard.undo();
+            return make_alone(guard, change);
+        }
+        match made(&mut guard, change) {
+            // Another process writes, or has written since the view was opened. What the change is
+            // judged by stands in it, so that it is made on a newer view, or turns out outdated.
+            Err(Error::Busy) => {
+                guard.undo();
+                make_alone(guard, change)
+            }
+            outcome => finished(guard, outcome),
+        }
+    }
 }
 
 /// The writing connection without an open transaction; other threads wait until it is dropped.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::*;
+use crate::store::open_read::{Need, OpenRead};
+use crate::store::readers::Purpose;
 
 /// A writer in a file of its own, and a second connection that sees what is committed.
 struct Harness {
@@ -325,7 +327,7 @@ fn a_queued_change_that_is_refused_writes_nothing() {
         .unwrap();
     assert_eq!(lines, 1);
     // And alone.
-    let again = plain.store.apply(plain.account("a", plain.org));
+    let again = plain.store.apply(plain.account("a", plain.org), None);
     assert!(matches!(again, Ok(Outcome::Conflict)), "{again:?}");
 }
 
@@ -339,7 +341,7 @@ fn a_change_of_a_resource_that_was_purged_leaves_the_one_with_its_number_alone()
         location_base: "",
     };
     let read = |id: &str| store.read(|tx| tx.resource(kind, id)).unwrap();
-    assert!(matches!(store.apply(plain.account("a", plain.org)), Ok(Outcome::Made(_))));
+    assert!(matches!(store.apply(plain.account("a", plain.org), None), Ok(Outcome::Made(_))));
     let a = read("id-a").unwrap();
     let before = a.parse().unwrap();
     let mut after = before.clone();
@@ -348,9 +350,152 @@ fn a_change_of_a_resource_that_was_purged_leaves_the_one_with_its_number_alone()
     let change = Change { draft: draft.unwrap(), ..plain.account("a", plain.org) };
     let lines = store.read(|tx| tx.lines_about(&a.id)).unwrap();
     store.write(now, |tx| tx.purge_resource(plain.org, "User", &a, &lines)).unwrap();
-    assert!(matches!(store.apply(plain.account("b", plain.org)), Ok(Outcome::Made(_))));
+    assert!(matches!(store.apply(plain.account("b", plain.org), None), Ok(Outcome::Made(_))));
     let b = read("id-b").unwrap();
     assert_eq!((b.seq, b.version), (a.seq, a.version), "the test needs the same number");
-    assert!(matches!(store.apply(change), Ok(Outcome::Outdated)));
+    assert!(matches!(store.apply(change, None), Ok(Outcome::Outdated)));
     assert_eq!(read("id-b").unwrap(), b);
+}
+
+impl Plain {
+    /// The view of a request that is about to change something.
+    fn view(&self) -> OpenRead<'_> {
+        let need = Need { purpose: Purpose::Quick, changes: true, last_change: false };
+        self.store.open_read(need).unwrap()
+    }
+
+    /// Uses the writing connection until it counts as idle.
+    fn calm(&self) {
+        let turns = (0..100).take_while(|_| {
+            self.store.wait_for_turn();
+            !self.view().stays_open()
+        });
+        assert!(turns.count() < 99, "the writing connection is never idle");
+    }
+
+    /// A command in another process.
+    fn elsewhere(&self) -> Connection {
+        let mut connection = Connection::open(self.store.path()).unwrap();
+        crate::store::connection::wait_when_busy(&mut connection).unwrap();
+        connection
+    }
+}
+
+#[test]
+fn a_change_that_was_judged_on_the_idle_writing_connection_is_written_there() {
+    let plain = Plain::new("idle");
+    assert!(!plain.view().stays_open(), "nobody has written yet");
+    plain.calm();
+    let view = plain.view();
+    assert!(view.stays_open());
+    // Meanwhile the connection is not idle.
+    assert!(!plain.view().stays_open());
+    thread::scope(|scope| {
+        let other = scope.spawn(|| plain.store.apply(plain.account("other", plain.org), None));
+        while plain.store.writes().0 == 0 {
+            thread::yield_now();
+        }
+        let made = plain.store.apply(plain.account("a", plain.org), Some(view));
+        assert!(matches!(made, Ok(Outcome::Made(_))), "{made:?}");
+        assert!(matches!(other.join().unwrap(), Ok(Outcome::Made(_))));
+    });
+    let names = plain.names();
+    assert!(["a", "other"].iter().all(|it| names.contains(&(*it).to_owned())), "{names:?}");
+    // Somebody has waited, so that it takes a while until it counts as idle again.
+    assert!(!plain.view().stays_open());
+    plain.calm();
+    // What is not written leaves nothing open.
+    drop(plain.view());
+    let panicked = panic::catch_unwind(AssertUnwindSafe(|| {
+        let _view = plain.view();
+        panic::resume_unwind(Box::new("no message on stderr"));
+    }));
+    assert!(panicked.is_err());
+    let view = plain.view();
+    assert!(view.stays_open());
+    let refused = plain.store.apply(plain.account("a", plain.org), Some(view));
+    assert!(matches!(refused, Ok(Outcome::Conflict)), "{refused:?}");
+    let made = plain.store.apply(plain.account("b", plain.org), Some(plain.view()));
+    assert!(matches!(made, Ok(Outcome::Made(_))), "{made:?}");
+}
+
+#[test]
+fn what_another_process_writes_after_the_view_was_opened_is_not_overwritten() {
+    let plain = Plain::new("elsewhere");
+    plain.calm();
+    let view = plain.view();
+    assert!(view.stays_open());
+    let elsewhere = plain.elsewhere();
+    elsewhere.execute("UPDATE org SET rate = rate + 1", []).unwrap();
+    // The view is older than that, so SQLite refuses to write in it.
+    let made = plain.store.apply(plain.account("a", plain.org), Some(view));
+    assert!(matches!(made, Ok(Outcome::Made(_))), "{made:?}");
+    // The other process is not done yet: the change waits for it.
+    let view = plain.view();
+    assert!(view.stays_open());
+    elsewhere.execute_batch("BEGIN IMMEDIATE; UPDATE org SET rate = rate + 1").unwrap();
+    thread::scope(|scope| {
+        let change = plain.account("b", plain.org);
+        let waits = scope.spawn(|| plain.store.apply(change, None));
+        thread::sleep(std::time::Duration::from_millis(20));
+        assert!(!waits.is_finished());
+        drop(view);
+        elsewhere.execute_batch("COMMIT").unwrap();
+        assert!(matches!(waits.join().unwrap(), Ok(Outcome::Made(_))));
+    });
+}
+
+#[test]
+fn a_credential_is_remembered_until_anybody_changes_it() {
+    let plain = Plain::new("remembered");
+    let org = plain.store.read(|tx| tx.org_by_key(plain.org)).unwrap();
+    let now = Timestamp::from_nanoseconds(1);
+    let scope = crate::store::tables::token::Scope::Scim;
+    let token = crate::auth::issue(&plain.store, now, &org, scope, "okta", None).unwrap().token;
+    plain.calm();
+    let elsewhere = plain.elsewhere();
+    let reads = || {
+        let need = Need { purpose: Purpose::Quick, changes: false, last_change: true };
+        plain.store.open_read(need).unwrap()
+    };
+    let found = |mut view: OpenRead, last_change| {
+        let found = view.credential(&token.id, last_change).unwrap().unwrap();
+        (found.revoked.is_some(), found.org.settings.rate, found.last_change)
+    };
+    // Read, remembered, and found again: on the writing connection, and on a reading one.
+    let mut changes = 0;
+    let mut same = |expected: (bool, u32)| {
+        for _ in 0..3 {
+            let view = plain.view();
+            assert!(view.stays_open());
+            assert_eq!(found(view, false), (expected.0, expected.1, None));
+            assert_eq!(found(reads(), true), (expected.0, expected.1, Some(changes)));
+        }
+        // A change of this process, which the reading connection must not miss.
+        changes += 1;
+        let change = plain.account(&format!("more{changes}"), plain.org);
+        let made = plain.store.apply(change, Some(plain.view()));
+        assert_eq!(made.unwrap(), Outcome::Made(changes));
+    };
+    let rate = org.settings.rate;
+    same((false, rate));
+    elsewhere.execute("UPDATE org SET rate = 7", []).unwrap();
+    same((false, 7));
+    let settings = crate::store::tables::org::OrgSettings { rate: 8, ..org.settings };
+    plain.store.write(now, |tx| tx.set_org(org.key, true, settings)).unwrap();
+    same((false, 8));
+    let refused: Result<(), Error> = plain.store.write(now, |tx| {
+        tx.revoke_token(&token.id)?;
+        Err(Error::Undone)
+    });
+    assert!(refused.is_err());
+    same((false, 8));
+    elsewhere.execute("UPDATE token SET revoked = 1", []).unwrap();
+    same((true, 8));
+    elsewhere.execute("UPDATE token SET revoked = NULL", []).unwrap();
+    same((false, 8));
+    plain.store.write(now, |tx| tx.revoke_token(&token.id)).unwrap();
+    same((true, 8));
+    plain.store.exclusive().unwrap().execute("UPDATE token SET revoked = NULL", []).unwrap();
+    same((false, 8));
 }

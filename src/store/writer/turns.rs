@@ -19,6 +19,9 @@ pub const TURN_WAIT_MAX: Duration = Duration::from_secs(5);
 pub const WAITING_PER_ORG: usize = 8;
 /// How long the first of them has waited when a further one is refused at once.
 const CROWDED_AFTER: Duration = Duration::from_secs(1);
+/// After how many turns in a row that nobody has waited for the connection counts as idle: where
+/// several write at the same time, it is free now and then too.
+const IDLE_AFTER: u32 = 16;
 
 /// The turns, and the queue of plain changes.
 pub struct Turns<T> {
@@ -41,6 +44,8 @@ struct Asking<T> {
     turns: u64,
     /// How many have been refused a turn.
     refused: u64,
+    /// How many turns in a row have ended with nobody waiting.
+    alone: u32,
     /// Whether no further change comes.
     ended: bool,
 }
@@ -68,6 +73,7 @@ impl<T: Clone> Turns<T> {
             last_turns: HashMap::new(),
             turns: 0,
             refused: 0,
+            alone: 0,
             ended: false,
         };
         Turns { asking: Mutex::new(asking), handed: Condvar::new() }
@@ -89,6 +95,7 @@ impl<T: Clone> Turns<T> {
             asking.refused += 1;
             return Err(Crowded);
         }
+        asking.alone = 0;
         let since = Instant::now();
         let (granted, thread) = (AtomicBool::new(false), thread::current());
         let place = Arc::new(Place { org, since, granted, thread });
@@ -112,11 +119,22 @@ impl<T: Clone> Turns<T> {
         }
     }
 
+    /// The turn, when nobody has it and nobody has waited for one of late.
+    pub fn take_if_idle(&self) -> Option<Turn<'_, T>> {
+        let mut asking = lock(&self.asking);
+        if asking.taken || asking.alone < IDLE_AFTER {
+            return None;
+        }
+        asking.taken = true;
+        Some(Turn { turns: self, held: true })
+    }
+
     /// The turn, when nobody has it; otherwise `item` is queued.
     pub fn take_or_queue(&self, item: &T) -> Option<Turn<'_, T>> {
         let mut asking = lock(&self.asking);
         if asking.taken {
             asking.queue.push_back(item.clone());
+            asking.alone = 0;
             return None;
         }
         asking.taken = true;
@@ -177,6 +195,7 @@ impl<T: Clone> Turns<T> {
             if is_over {
                 asking.taken = false;
                 asking.queue_has_turn = false;
+                asking.alone = asking.alone.saturating_add(1);
             }
             return false;
         };
