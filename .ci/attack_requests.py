@@ -22,6 +22,8 @@ FOREIGN = "urn:example:attack:1.0"
 USERS, GROUP_MEMBERS = 200, 20_000
 LARGE_ACCOUNTS, NESTED_USERS, NESTED_GROUPS, MEMBERS_OF_FOREIGN = 400, 1_000, 3_000, 26_000
 LARGE_GROUPS, DENSE_GROUPS = 60, 600
+# Long values, and lines of the record that are as long as one can be, of values that are short.
+LONG_ACCOUNTS, LONG_BYTES, WIDE_CHANGES, WIDE_VALUES = 80, 400_000, 300, 1_700
 MIB = 1 << 20
 
 
@@ -113,6 +115,19 @@ def fill_large(client):
     for number in range(LARGE_ACCOUNTS):
         client.call("POST", "/Users", user(f"a-{number}@example.com", text), [201])
     return {}
+
+
+def fill_long(client):
+    """Accounts of 400 KB, and lines of the record with very many values each."""
+    text = "x" * LONG_BYTES
+    for number in range(LONG_ACCOUNTS):
+        client.call("POST", "/Users", user(f"a-{number}@example.com", text), [201])
+    wide = client.call("POST", "/Users", user("wide@example.com", "wide"), [201])[1]["id"]
+    for number in range(WIDE_CHANGES):
+        values = {f"a{it}": number % 7 for it in range(WIDE_VALUES)}
+        body = patch({"op": "replace", "path": FOREIGN, "value": values})
+        client.call("PATCH", f"/Users/{wide}", body, [200])
+    return {"wide": wide}
 
 
 def fill_nested(client):
@@ -260,6 +275,24 @@ def unread_answers(target):
     hold(target, 10, target.head("GET", "/Users?count=20"))
 
 
+def unread_pages(target):
+    """The longest pages and the longest story, asked for by far more clients than read them."""
+    def unread(path, token, count):
+        asks = (f"GET {path} HTTP/1.1\r\nHost: {target.address[0]}\r\n"
+                f"Authorization: Bearer {token}\r\n\r\n").encode()
+        return threading.Thread(target=hold, args=[target, count, asks])
+
+    admin = target.known["admin"]
+    unread_by = [unread("/scim/v2/Users?count=1000", target.token, 120),
+                 unread("/admin/api/activity?limit=100", admin, 10),
+                 unread("/admin/api/activity.csv", admin, 10)]
+    for it in unread_by:
+        it.start()
+    again(listing(1000), 6)(target)
+    for it in unread_by:
+        it.join()
+
+
 def small_objects(_):
     """99,000 objects of seven bytes, in an attribute that nobody knows."""
     body = encoded(user("objects@example.com", "new"))
@@ -373,6 +406,7 @@ ATTACKS = {
     "large-accounts": (fill_large, again(listing(1000))),
     "nested-groups": (fill_nested, again(listing(1000)), 2),
     "unread-answers": (fill_large, unread_answers),
+    "unread-pages": (fill_long, unread_pages, 2),
     "small-objects-24": (fill_small, again(small_objects, 24)),
     "small-objects-64": (fill_small, again(small_objects, 64)),
     "bulk-one-value": (fill_values, ever_new(one_value)),

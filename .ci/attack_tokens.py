@@ -75,8 +75,8 @@ class Seeds:
         known = {"spare": []}
         for org in ("attacker", "honest", "spare"):
             command(self.binary, path, "org", "create", org, "--activate")
-        for name, org, scope in [("token", "attacker", "scim"), ("honest", "honest", "scim"),
-                                 ("access", "honest", "access")]:
+        for name, org, scope in [("token", "attacker", "scim"), ("admin", "attacker", "admin"),
+                                 ("honest", "honest", "scim"), ("access", "honest", "access")]:
             known[name] = command(self.binary, path, "token", "create", org, "--scope", scope)
             known[name] = known[name]["token"]
         for _ in range(SPARE_TOKENS):

@@ -191,6 +191,7 @@
 //! api/scim/bulk.rs               several operations in one request
 //! api/scim/query.rs              lists of resources
 //! api/scim/page.rs               a page of a list: judged, read and printed
+//! api/scim/page_text.rs          its resources as one text, written as they are read
 //! api/scim/long_page.rs          the rest of a page that is longer than what is read at once
 //! api/scim/bookmarks.rs          where the last pages of a list ended, for who walks it by index
 //! api/scim/cursor.rs             where a page ended, as text for the client

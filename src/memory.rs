@@ -2,6 +2,7 @@
 //! answers until they are written.
 
 use std::fmt;
+use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -88,6 +89,27 @@ impl Memory {
         Some(Taken { memory: self.clone(), bytes })
     }
 
+    /// The memory of an answer that has so many bytes, out of what making it has taken: the rest is
+    /// given back. Where that is too little, waits for more; `None` when that takes too long.
+    #[must_use]
+    pub fn settle(&self, taken: Vec<Taken>, bytes: usize) -> Option<Taken> {
+        let held: usize = taken.iter().map(|it| it.bytes).sum();
+        if bytes <= MEMORY_BYTES_FREE {
+            return self.take(0);
+        }
+        let bytes = bytes.min(self.inner.total);
+        let more = match bytes.checked_sub(held) {
+            None | Some(0) => None,
+            Some(more) => Some(self.take(more)?),
+        };
+        let more = more.map_or(0, |mut it| mem::take(&mut it.bytes));
+        let all = held + more;
+        taken.into_iter().for_each(|mut it| it.bytes = 0);
+        let mut one = Taken { memory: self.clone(), bytes: all };
+        one.keep(bytes);
+        Some(one)
+    }
+
     /// How many requests wait for memory now, and how many were refused for want of it.
     #[must_use]
     pub fn waiting_and_refused(&self) -> (usize, u64) {
@@ -116,20 +138,45 @@ pub struct Taken {
     bytes: usize,
 }
 
-impl Drop for Taken {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
+impl Taken {
+    /// Gives back all but so many bytes.
+    fn keep(&mut self, bytes: usize) {
+        let back = self.bytes.saturating_sub(bytes);
+        if back > 0 {
+            self.bytes -= back;
             let mut left = self.memory.inner.left.lock().unwrap_or_else(PoisonError::into_inner);
-            *left += self.bytes;
+            *left += back;
             drop(left);
             self.memory.inner.given_back.notify_all();
         }
     }
 }
 
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_keeps_what_it_has_of_what_making_it_took() {
+        let memory = Memory::new(MEMORY_BYTES_FREE * 8);
+        let take = |times| memory.try_take(MEMORY_BYTES_FREE * times).unwrap();
+        let other = take(2);
+        let settled = memory.settle(vec![take(2), take(2)], MEMORY_BYTES_FREE * 3).unwrap();
+        assert_eq!(memory.in_use(), MEMORY_BYTES_FREE * 5);
+        // What is there already is not waited for.
+        let more = memory.settle(vec![settled], MEMORY_BYTES_FREE * 6).unwrap();
+        assert_eq!(memory.in_use(), MEMORY_BYTES_FREE * 8);
+        let small = memory.settle(vec![more], MEMORY_BYTES_FREE).unwrap();
+        assert_eq!(memory.in_use(), MEMORY_BYTES_FREE * 2);
+        drop((small, other));
+        assert_eq!(memory.in_use(), 0);
+    }
 
     #[test]
     fn what_is_taken_is_given_back() {

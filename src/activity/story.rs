@@ -56,6 +56,14 @@ impl Place {
     /// Behind everything.
     pub const END: Place = Place { change: i64::MAX, refusal: i64::MAX };
 
+    /// The place behind this one, and behind that.
+    fn after(self, it: &Happened) -> Place {
+        match it {
+            Happened::Change(it) => Place { change: it.seq.max(self.change), ..self },
+            Happened::Refusal(it) => Place { refusal: it.seq.max(self.refusal), ..self },
+        }
+    }
+
     /// The place before this one, and before that.
     fn before(self, it: &Happened) -> Place {
         match it {
@@ -80,10 +88,11 @@ pub fn newest(read: &Read) -> Result<Place, Error> {
 /// Failures of the store.
 pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<Page, Error> {
     let one_more = most.saturating_add(1);
-    let changes = match filter.only {
-        Some(Only::Refused) => Vec::new(),
+    let (changes, cut) = match filter.only {
+        Some(Only::Refused) => (Vec::new(), false),
         _ => read.changes(&filter.wanted, From::Before(before.change), one_more)?,
     };
+    let last = changes.last().filter(|_| cut).map(|it| it.seq);
     let refusals = match filter.only {
         Some(Only::Done) => Vec::new(),
         _ => read.refusals(&filter.wanted, From::Before(before.refusal), one_more)?,
@@ -93,7 +102,9 @@ pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<
     all.extend(refusals.into_iter().map(Happened::Refusal));
     all.sort_by_key(|it| Reverse(it.time()));
     let is_wanted = |it: &Happened| filter.since.is_none_or(|since| it.time() >= since);
-    let is_more = all.get(most).is_some_and(is_wanted);
+    let cut = cut_behind(&mut all, last) && all.len() <= most;
+    let is_more =
+        all.get(most).is_some_and(is_wanted) || (cut && all.last().is_some_and(is_wanted));
     all.truncate(most);
     let next = is_more.then(|| all.iter().fold(before, Place::before));
     all.retain(is_wanted);
@@ -131,7 +142,19 @@ pub fn search(
     Ok((page, Some(time)))
 }
 
-/// What has happened behind a place, the oldest first, and the place behind that.
+/// Leaves out what stands behind the last line that was read, where there are more lines: they
+/// belong in between. Returns whether that is so.
+fn cut_behind(all: &mut Vec<Happened>, last: Option<i64>) -> bool {
+    let Some(last) = last else { return false };
+    let is_last = |it: &Happened| matches!(it, Happened::Change(it) if it.seq == last);
+    if let Some(at) = all.iter().position(is_last) {
+        all.truncate(at + 1);
+    }
+    true
+}
+
+/// What has happened behind a place, the oldest first, the place behind that, and whether it may go
+/// on there.
 ///
 /// # Errors
 /// Failures of the store.
@@ -140,21 +163,21 @@ pub fn after(
     filter: &Filter,
     after: Place,
     most: usize,
-) -> Result<(Vec<Entry>, Place), Error> {
-    let mut place = after;
-    let mut all = Vec::new();
+) -> Result<(Vec<Entry>, Place, bool), Error> {
+    let (mut all, mut last) = (Vec::new(), None);
     if filter.only != Some(Only::Refused) {
-        let changes = read.changes(&filter.wanted, From::After(after.change), most)?;
-        place.change = changes.last().map_or(place.change, |it| it.seq);
+        let (changes, cut) = read.changes(&filter.wanted, From::After(after.change), most)?;
+        last = changes.last().filter(|_| cut).map(|it| it.seq);
         all.extend(changes.into_iter().map(Happened::Change));
     }
     if filter.only != Some(Only::Done) {
         let refusals = read.refusals(&filter.wanted, From::After(after.refusal), most)?;
-        place.refusal = refusals.last().map_or(place.refusal, |it| it.seq);
         all.extend(refusals.into_iter().map(Happened::Refusal));
     }
     all.sort_by_key(Happened::time);
-    Ok((named(read, all)?, place))
+    let more = cut_behind(&mut all, last) || all.len() >= most;
+    let place = all.iter().fold(after, Place::after);
+    Ok((named(read, all)?, place, more))
 }
 
 /// The last entries of a part of the story, the newest first.
@@ -178,7 +201,7 @@ pub fn newest_change(
     // It is most likely one of the last.
     let (mut before, mut most) = (i64::MAX, 1);
     loop {
-        let changes = read.changes(wanted, From::Before(before), most)?;
+        let (changes, _) = read.changes(wanted, From::Before(before), most)?;
         let Some(oldest) = changes.last() else { return Ok(None) };
         (before, most) = (oldest.seq, LINES_AT_ONCE_MAX.min(most * 8));
         if let Some(found) = changes.into_iter().find(&is_it) {

@@ -57,6 +57,9 @@ pub struct Notes {
     pub goes_on: bool,
     /// What is kept of it, should it be refused.
     pub refused: Noted,
+    /// The memory that making the answer has taken. The answer keeps what it needs of it, so that
+    /// at no moment there is an answer for which nothing is taken.
+    pub taken: RefCell<Vec<Taken>>,
 }
 
 /// What follows the part of an answer that is made already. Each part is made as the answer to a
@@ -188,6 +191,12 @@ impl Context<'_> {
         let taken = self.memory.try_take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
         self.taken.borrow_mut().push(taken);
         Ok(())
+    }
+
+    /// Why there is no memory for an answer.
+    #[must_use]
+    pub fn no_memory(&self) -> Error {
+        Error::new(503, NO_MEMORY)
     }
 
     /// Does a part of the work that one change may do.

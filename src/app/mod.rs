@@ -8,7 +8,7 @@ mod parts;
 mod refused;
 
 use std::borrow::Cow;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,7 @@ use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request, shown_path};
 use crate::http::response::Response;
-use crate::memory::Memory;
+use crate::memory::{Memory, Taken};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::refusals::Refusals;
@@ -147,7 +147,7 @@ impl App {
     /// The answer is whole, however long it is.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        let (mut response, mut rest) = self.handle_within(request, || (), |it, rest| (it, rest));
+        let (mut response, mut rest) = self.handle_within(request, || (), |it, rest, _| (it, rest));
         while let Some(more) = &mut rest {
             match self.next_part(request, more.as_mut(), || ()) {
                 Ok(Some(part)) => response.body.extend_from_slice(&part.bytes),
@@ -164,13 +164,13 @@ impl App {
         &self,
         request: &Request,
         permit: impl Fn() -> P,
-        finish: impl Fn(Response, Option<Box<dyn Rest>>) -> T,
+        finish: impl Fn(Response, Option<Box<dyn Rest>>, Vec<Taken>) -> T,
     ) -> T {
         let located = self.router.locate(request);
         let id = request.id.as_str();
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let (mut until, mut took, mut over) = (None, Duration::ZERO, false);
-        let finish = |response: Response, rest, took: Duration| {
+        let finish = |response: Response, rest, taken, took: Duration| {
             let response = with_safety(response, located.room.no_store, request.secure);
             let (method, status) = (request.method.name(), response.status);
             self.metrics.count_request(method, located.label, status, took);
@@ -184,7 +184,7 @@ impl App {
                     "{client} {method} {path} {status} {milliseconds:.1} ms"
                 );
             }
-            finish(response, rest)
+            finish(response, rest, taken)
         };
         loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
@@ -194,7 +194,7 @@ impl App {
             let response = self.guarded(id, || self.answer(&call, &located));
             took += started.elapsed();
             let Some(wait) = notes.wait.take().filter(|_| !over) else {
-                return finish(response, notes.rest.take(), took);
+                return finish(response, notes.rest.take(), notes.taken.take(), took);
             };
             drop(at_work);
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
@@ -207,7 +207,7 @@ impl App {
                 End::Full => {
                     self.metrics.waits_refused.add();
                     let refusal = failure::too_many_wait(id, located.room.media_type);
-                    return finish(refusal, None, took);
+                    return finish(refusal, None, Vec::new(), took);
                 }
             }
         }
@@ -240,12 +240,19 @@ impl App {
     /// may hold together. `permit`: what is held for as long as the request is at work.
     #[must_use]
     pub fn handle_and_take<P>(&self, request: &Request, permit: impl Fn() -> P) -> Answer {
-        self.handle_within(request, permit, |it, rest| self.taking(request, it, rest))
+        let finish = |it, rest, taken| self.taking(request, it, rest, taken);
+        self.handle_within(request, permit, finish)
     }
 
-    /// An answer with the memory that it takes.
-    fn taking(&self, request: &Request, response: Response, rest: Option<Box<dyn Rest>>) -> Answer {
-        if let Some(taken) = self.memory.take(response.body.len()) {
+    /// An answer with the memory that it takes, out of what making it has taken.
+    fn taking(
+        &self,
+        request: &Request,
+        response: Response,
+        rest: Option<Box<dyn Rest>>,
+        taken: Vec<Taken>,
+    ) -> Answer {
+        if let Some(taken) = self.memory.settle(taken, response.body.len()) {
             return Answer { response, taken: Some(taken), rest };
         }
         // What a change answers is sent all the same, since it is done.
@@ -391,7 +398,7 @@ impl App {
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&view.view()?, &principal.org)?;
         let definitions = found.get_or_init(|| definitions);
-        let (taken, work_done) = (RefCell::default(), Cell::default());
+        let work_done = Cell::default();
         let context = Context {
             store: &self.store,
             auth: &self.auth,
@@ -410,7 +417,7 @@ impl App {
             notes: call.notes,
             dispatch: router::dispatch,
             memory: &self.memory,
-            taken: &taken,
+            taken: &call.notes.taken,
             work_done: &work_done,
         };
         work(&context)

@@ -145,7 +145,7 @@ pub fn run(args: &Args, session: &Session) -> Result<(), CliError> {
             for it in &found.0 {
                 session.print(&line(it, args))?;
             }
-            if found.0.len() < ENTRIES_AT_ONCE || ended.load(Ordering::Relaxed) {
+            if !found.2 || ended.load(Ordering::Relaxed) {
                 break;
             }
         }

@@ -141,7 +141,7 @@ fn list(args: &List, store: &Store, session: &Session) -> Result<Answer, CliErro
     // A program is told of all, as it always was.
     let most = args.limit.unwrap_or(if session.json() { usize::MAX } else { SHOWN_DEFAULT });
     let text = args.search.as_deref().unwrap_or_default();
-    let search = Search { text, state, most, rows_max: usize::MAX };
+    let search = Search { text, state, most, rows_max: usize::MAX, bytes_max: usize::MAX };
     // Collected first: printing may block, and must not hold the read transaction open meanwhile.
     let (org, users, more, all) = store.read(|read| {
         let org = org::find(read, &args.org, session)?;

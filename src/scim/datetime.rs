@@ -110,6 +110,17 @@ pub fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 /// RFC 3339 in UTC with milliseconds, the one form this server prints.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(str::from_utf8(&self.digits()).unwrap_or_default())
+    }
+}
+
+impl Timestamp {
+    /// Writes what is displayed behind a text.
+    pub fn write(self, text: &mut String) {
+        text.push_str(str::from_utf8(&self.digits()).unwrap_or_default());
+    }
+
+    fn digits(self) -> [u8; 24] {
         let milliseconds = self.nanoseconds.div_euclid(1_000_000);
         // Every i64 of nanoseconds is within jiff's years.
         let exact = jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default();
@@ -133,7 +144,7 @@ impl fmt::Display for Timestamp {
                 at = at.saturating_sub(1);
             }
         }
-        f.write_str(str::from_utf8(&text).unwrap_or_default())
+        text
     }
 }
 

@@ -7,6 +7,7 @@ use crate::scim::error::Error;
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::CompareOp;
 use crate::scim::filter::path::AttrPath;
+use crate::scim::json::{write_joined, write_text};
 use crate::scim::patch::message::Op;
 use crate::scim::schema::attribute::{Attribute, Type};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
@@ -152,25 +153,49 @@ pub fn nearness(direct: bool) -> &'static str {
     if direct { "direct" } else { "indirect" }
 }
 
-/// Writes members or groups as they stand in a document: each with its id, its type, its name and
-/// its address. A group of a hundred thousand members is never held as values.
+/// Writes members or groups as they stand in a document. A group of a hundred thousand members is
+/// never held as values.
 pub fn write_list<'a>(
     text: &mut String,
     name: &str,
     links: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>, String)>,
 ) {
-    let quoted = |it: &str| serde_json::to_string(it).unwrap_or_default();
-    text.push_str(&format!(",\"{name}\":["));
+    begin_list(text, name);
     for (i, (id, kind, display, location)) in links.enumerate() {
-        let comma = if i > 0 { "," } else { "" };
-        let (id, kind, location) = (quoted(id), quoted(kind), quoted(&location));
-        text.push_str(&format!("{comma}{{\"value\":{id},\"$ref\":{location},\"type\":{kind}"));
-        if let Some(display) = display {
-            text.push_str(&format!(",\"display\":{}", quoted(display)));
+        if i > 0 {
+            text.push(',');
         }
-        text.push('}');
+        write_link(text, id, kind, display, (&location, ""));
     }
     text.push(']');
+}
+
+/// The beginning of such a list, which ends with a bracket.
+pub fn begin_list(text: &mut String, name: &str) {
+    text.push_str(",\"");
+    text.push_str(name);
+    text.push_str("\":[");
+}
+
+/// Writes one of them with its id, its type, its name and its address, which is given in two parts.
+pub fn write_link(
+    text: &mut String,
+    id: &str,
+    kind: &str,
+    display: Option<&str>,
+    location: (&str, &str),
+) {
+    text.push_str("{\"value\":");
+    write_text(text, id);
+    text.push_str(",\"$ref\":");
+    write_joined(text, location.0, location.1);
+    text.push_str(",\"type\":");
+    write_text(text, kind);
+    if let Some(display) = display {
+        text.push_str(",\"display\":");
+        write_text(text, display);
+    }
+    text.push('}');
 }
 
 /// A group as its member shows it.

@@ -59,33 +59,31 @@ pub struct ListResponse {
     pub next_cursor: Option<String>,
     /// Asks for the page before this one; absent from the first page (RFC 9865).
     pub previous_cursor: Option<String>,
-    /// The resources, which are JSON already.
-    pub resources: Vec<String>,
+    /// How many resources there are.
+    pub count: usize,
+    /// The resources, which are JSON already, with commas between them.
+    pub resources: String,
 }
+
+/// What [`ListResponse::to_text`] needs before and behind the resources, mostly, in bytes.
+pub const LIST_BYTES: usize = 400;
 
 impl ListResponse {
     /// The message. `Resources` is there also when it is empty: Okta calls anything else "No
     /// results for users returned".
     #[must_use]
-    pub fn to_text(&self) -> String {
-        let mut text = self.beginning(Some(self.resources.len()));
+    pub fn to_text(self) -> String {
+        let count = self.count;
+        let mut text = self.beginning(Some(count));
         text.push_str("]}");
         text
     }
 
     /// The message as far as its first resources, of a page whose length is known behind its last
-    /// one: [`ListResponse::further`] and [`ListResponse::ending`] are what follows.
+    /// one: further resources, and then [`ListResponse::ending`], are what follows.
     #[must_use]
-    pub fn to_beginning(&self) -> String {
+    pub fn to_beginning(self) -> String {
         self.beginning(None)
-    }
-
-    /// Further resources of such a page, which has had `before` so far.
-    #[must_use]
-    pub fn further(resources: &[String], before: usize) -> String {
-        let mut text = String::new();
-        push_resources(&mut text, resources, before);
-        text
     }
 
     /// The end of such a page, which has had so many resources.
@@ -94,9 +92,10 @@ impl ListResponse {
         format!("],\"itemsPerPage\":{count}}}")
     }
 
-    fn beginning(&self, count: Option<usize>) -> String {
-        let length: usize = self.resources.iter().map(|it| it.len() + 1).sum();
-        let mut text = String::with_capacity(length + 400);
+    /// It becomes known only behind the resources, and is moved in before them: megabytes of them
+    /// must not stand twice.
+    fn beginning(self, count: Option<usize>) -> String {
+        let mut text = String::with_capacity(LIST_BYTES);
         text.push_str("{\"schemas\":[\"");
         text.push_str(urn::LIST_RESPONSE);
         text.push_str("\"]");
@@ -119,17 +118,9 @@ impl ListResponse {
             }
         }
         text.push_str(",\"Resources\":[");
-        push_resources(&mut text, &self.resources, 0);
-        text
-    }
-}
-
-fn push_resources(text: &mut String, resources: &[String], before: usize) {
-    for (i, resource) in resources.iter().enumerate() {
-        if before + i > 0 {
-            text.push(',');
-        }
-        text.push_str(resource);
+        let mut whole = self.resources;
+        whole.insert_str(0, &text);
+        whole
     }
 }
 
@@ -241,13 +232,15 @@ mod tests {
         let list = |resources: &[String]| ListResponse {
             total: Some(9),
             start_index: Some(3),
-            resources: resources.to_vec(),
+            count: resources.len(),
+            resources: resources.join(","),
             ..ListResponse::default()
         };
         let whole: Value = serde_json::from_str(&list(&all).to_text()).unwrap();
         for cut in 0..=all.len() {
             let (first, rest) = all.split_at(cut);
-            let further = ListResponse::further(rest, cut);
+            let comma = if cut > 0 && !rest.is_empty() { "," } else { "" };
+            let further = format!("{comma}{}", rest.join(","));
             let text = list(first).to_beginning() + &further + &ListResponse::ending(all.len());
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), whole, "{cut}: {text}");
         }
@@ -259,7 +252,8 @@ mod tests {
             total: Some(7),
             next_cursor: Some("n".to_owned()),
             previous_cursor: Some("p".to_owned()),
-            resources: vec!["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()],
+            count: 2,
+            resources: "{\"a\":1},{\"b\":2}".to_owned(),
             ..ListResponse::default()
         };
         let found: Value = serde_json::from_str(&list.to_text()).unwrap();

@@ -6,23 +6,32 @@ use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
+use crate::scim::json::{write_joined, write_text};
 
 /// What the server stores of a resource beside its document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Meta {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta<'a> {
     /// The name of the resource type.
-    pub resource_type: String,
+    pub resource_type: &'a str,
     /// When it was created.
     pub created: Timestamp,
     /// When it was last changed.
     pub last_modified: Timestamp,
-    /// Where it is: the URL of the resource.
-    pub location: String,
+    /// The URL of the resources of its type, with a trailing slash.
+    pub location_base: &'a str,
+    /// Its id.
+    pub id: &'a str,
     /// How often it has been written; 1 when it is new.
     pub version: i64,
 }
 
-impl Meta {
+impl Meta<'_> {
+    /// Where it is: the URL of the resource.
+    #[must_use]
+    pub fn location(&self) -> String {
+        format!("{}{}", self.location_base, self.id)
+    }
+
     /// The weak entity tag of this version.
     #[must_use]
     pub fn version_tag(&self) -> String {
@@ -36,7 +45,7 @@ impl Meta {
             "resourceType": self.resource_type,
             "created": self.created.to_string(),
             "lastModified": self.last_modified.to_string(),
-            "location": self.location,
+            "location": self.location(),
             "version": self.version_tag(),
         })
     }
@@ -44,29 +53,17 @@ impl Meta {
     /// The text of the `meta` attribute, which every resource of a page has.
     pub fn write(&self, text: &mut String) {
         text.push_str("{\"resourceType\":");
-        write_json(text, &self.resource_type);
+        write_text(text, self.resource_type);
         // Neither times nor versions have anything to escape but the quotes of the tag.
-        let (created, modified, version) = (self.created, self.last_modified, self.version);
+        text.push_str(",\"created\":\"");
+        self.created.write(text);
+        text.push_str("\",\"lastModified\":\"");
+        self.last_modified.write(text);
+        text.push_str("\",\"location\":");
+        write_joined(text, self.location_base, self.id);
         // A String takes whatever is written to it.
-        let _ = write!(
-            text,
-            ",\"created\":\"{created}\",\"lastModified\":\"{modified}\",\"location\":"
-        );
-        write_json(text, &self.location);
-        let _ = write!(text, ",\"version\":\"W/\\\"{version}\\\"\"}}");
+        let _ = write!(text, ",\"version\":\"W/\\\"{}\\\"\"}}", self.version);
     }
-}
-
-fn write_json(text: &mut String, value: &str) {
-    let stands_as_it_is = |it: u8| it >= b' ' && it != b'"' && it != b'\\';
-    if value.bytes().all(stands_as_it_is) {
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
-        return;
-    }
-    // A string is always JSON.
-    text.push_str(&serde_json::to_string(value).unwrap_or_default());
 }
 
 /// The weak entity tag of a version (RFC 7644 section 3.14).

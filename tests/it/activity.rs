@@ -306,9 +306,10 @@ fn pages_of_the_story_joined_are_the_story_and_of_one_organisation_alone() {
     }
     // What comes behind a place is the same, the oldest first.
     let start = At { change: 0, refusal: 0 };
-    let (after, place) = harness.store.read(|tx| story::after(tx, &filter, start, 1_000)).unwrap();
+    let (after, place, _) =
+        harness.store.read(|tx| story::after(tx, &filter, start, 1_000)).unwrap();
     assert!(after.iter().eq(whole.iter().rev()));
-    let (nothing, same) = harness.store.read(|tx| story::after(tx, &filter, place, 10)).unwrap();
+    let (nothing, same, _) = harness.store.read(|tx| story::after(tx, &filter, place, 10)).unwrap();
     assert_eq!((nothing.len(), same), (0, place));
 }
 
@@ -413,7 +414,7 @@ fn the_lines_of_one_resource_are_those_that_the_whole_record_has_of_it() {
             let (mut joined, mut place) = (Vec::new(), At { change: 0, refusal: 0 });
             loop {
                 let found = harness.store.read(|tx| story::after(tx, &filter, place, most));
-                let (entries, next) = found.unwrap();
+                let (entries, next, _) = found.unwrap();
                 if entries.is_empty() {
                     break;
                 }

@@ -784,10 +784,11 @@ fn a_filter_in_the_database_is_the_filter_in_memory_for_every_kind_of_attribute(
                 harness.store.read(all).unwrap();
                 let whole = |it: &plumm::store::tables::resource::Stored| {
                     let meta = Meta {
-                        resource_type: name.to_owned(),
+                        resource_type: name,
                         created: it.created,
                         last_modified: it.last_modified,
-                        location: String::new(),
+                        location_base: "",
+                        id: "",
                         version: it.version,
                     };
                     resource::whole(it.parse().unwrap(), Map::new(), &meta)

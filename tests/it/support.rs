@@ -196,7 +196,7 @@ fn a_list_of_users_ends_and_says_how_many_are_left() {
 
 /// Whom a search finds, by what stands before the `@`.
 fn found(harness: &Harness, text: &str, state: State, most: usize, rows_max: usize) -> Found {
-    let search = Search { text, state, most, rows_max };
+    let search = Search { text, state, most, rows_max, bytes_max: usize::MAX };
     harness.store.read(|tx| tx.search(harness.org.key, "User", search)).unwrap()
 }
 

@@ -53,7 +53,7 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     // Whoever is not far behind is told with the others who wait, of several changes at once.
     if newest <= after || (wait > 0 && !context.notes.waited && newest - after < limit) {
         waits(after);
-        let body = body("", after, newest > after);
+        let body = BEGINNING.to_owned() + &ending(after, newest > after);
         return Ok(Response::new(200, JSON, body.into_bytes()));
     }
     let make = || page(context, after, limit);
@@ -82,24 +82,26 @@ pub fn event_types() -> Vec<&'static str> {
     outbox::event_types().collect()
 }
 
-fn body(changes: &str, last: i64, more: bool) -> String {
-    format!("{{\"changes\":[{changes}],\"last\":{last},\"more\":{more}}}")
+const BEGINNING: &str = "{\"changes\":[";
+
+fn ending(last: i64, more: bool) -> String {
+    format!("],\"last\":{last},\"more\":{more}}}")
 }
 
 /// Reads a page.
 fn page(context: &Context, after: i64, limit: i64) -> Result<Page, Failure> {
     context.take(ANSWER_BYTES_MAX)?;
     let seen = context.notes.seen.get().unwrap_or(after);
-    let mut draft =
-        Draft { changes: Vec::new(), events: Vec::new(), bytes: 0, last: after, more: true };
+    let body = BEGINNING.to_owned();
+    let mut draft = Draft { body, events: Vec::new(), last: after, more: true };
     let mut left = limit;
-    while draft.more && left > 0 && draft.bytes < ANSWER_BYTES_MAX {
+    while draft.more && left > 0 && draft.body.len() < ANSWER_BYTES_MAX {
         let part = left.min(PART);
         context.read(|tx| Part::new(context, tx, &mut draft).read(part))?;
         left -= part;
     }
-    let Draft { changes, events, last, more, .. } = draft;
-    let body = body(&changes.join(","), last, more);
+    let Draft { mut body, events, last, more } = draft;
+    body.push_str(&ending(last, more));
     Ok(Page { body, events, last, more, seen })
 }
 
@@ -119,11 +121,10 @@ fn refuse_trimmed(context: &Context, tx: &Read, after: i64) -> Result<(), Failur
 
 /// A page in the making.
 struct Draft {
-    /// The events, as JSON.
-    changes: Vec<String>,
+    /// The answer as far as its events go: they stand in memory once.
+    body: String,
     /// Their types.
     events: Vec<&'static str>,
-    bytes: usize,
     /// The number up to which nothing is missing.
     last: i64,
     /// Whether there is a change behind that.
@@ -153,13 +154,14 @@ impl<'a, 'b> Part<'a, 'b> {
         self.tx.lines_after(org, self.page.last, |line| {
             self.page.last = line.seq;
             for (kind, event) in reader.events(&line)? {
-                let text = event.to_string();
+                if !self.page.events.is_empty() {
+                    self.page.body.push(',');
+                }
                 self.page.events.push(kind.name());
-                self.page.bytes += text.len();
-                self.page.changes.push(text);
+                self.page.body.push_str(&event.to_string());
             }
             left -= 1;
-            let full = left == 0 || self.page.bytes >= ANSWER_BYTES_MAX;
+            let full = left == 0 || self.page.body.len() >= ANSWER_BYTES_MAX;
             Ok::<_, Failure>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         self.page.more = self.tx.last_change(org)? > self.page.last;

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::activity::Entry;
 use crate::activity::story::{self, Filter, Only, Page, Place};
 use crate::api::admin::parameters::{answer, limit, number, text, word};
-use crate::api::admin::people::ENTRY_BYTES;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::waiting::Wait;
@@ -16,7 +15,7 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
-use crate::store::query::story::{Kind, Wanted};
+use crate::store::query::story::{Kind, STORY_BYTES_MAX, Wanted};
 use crate::store::tables::provisioning_log::{ORG, RESOURCE_TYPE, SCHEMA, TOKEN, WEBHOOK};
 use crate::store::transaction::Read;
 
@@ -56,10 +55,10 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let filter = filter(context, request)?;
     let newest = context.read(|tx| newest(context, tx))?;
     let Some(after) = after else {
-        context.take(most * ENTRY_BYTES)?;
+        context.take(STORY_BYTES_MAX)?;
         let (page, reached) = further_back(context, &filter, before.unwrap_or(Place::END), most)?;
         return Ok(answer(&json!({
-            "entries": shown(&page.entries),
+            "entries": shown(page.entries),
             "next": page.next.map(as_text),
             "reached": reached.map(|it| it.to_string()),
             "newest": as_text(newest),
@@ -73,13 +72,12 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
         context.notes.wait.set((wait > 0).then_some(wait_for));
         return Ok(answer(&json!({ "entries": [], "newest": as_text(after), "more": false })));
     }
-    context.take(most * ENTRY_BYTES)?;
-    let (entries, place) =
+    context.take(STORY_BYTES_MAX)?;
+    let (entries, place, more) =
         read(context, &filter, |tx| Ok(story::after(tx, &filter, after, most)?))?;
     // Where nothing more fits the filter, it goes on behind everything.
-    let more = entries.len() >= most;
     let place = if more { place } else { further(place, newest) };
-    let (entries, place) = (shown(&entries), as_text(place));
+    let (entries, place) = (shown(entries), as_text(place));
     Ok(answer(&json!({ "entries": entries, "newest": place, "more": more })))
 }
 
@@ -138,8 +136,9 @@ fn further(a: Place, b: Place) -> Place {
     Place { change: a.change.max(b.change), refusal: a.refusal.max(b.refusal) }
 }
 
-fn shown(entries: &[Entry]) -> Vec<Value> {
-    entries.iter().map(Entry::to_json).collect()
+fn shown(entries: Vec<Entry>) -> Vec<Value> {
+    // Each one goes when it is printed.
+    entries.into_iter().map(|it| it.to_json()).collect()
 }
 
 fn as_text(place: Place) -> String {

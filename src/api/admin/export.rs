@@ -3,11 +3,11 @@
 use crate::activity::story::{Filter, Place};
 use crate::activity::{Entry, Happened};
 use crate::api::admin::activity::{filter, further_back};
-use crate::api::admin::people::ENTRY_BYTES;
 use crate::api::context::{Context, Rest};
 use crate::api::failure::Failure;
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::store::query::story::STORY_BYTES_MAX;
 
 /// How many entries one part has.
 const PART: usize = 500;
@@ -40,11 +40,14 @@ impl Rest for Lines {
         let mut text = String::new();
         // Of a kind that is rare, many lines may be looked at in vain.
         while let Some(before) = self.before.filter(|_| text.is_empty()) {
-            context.take(PART * ENTRY_BYTES)?;
+            context.take(STORY_BYTES_MAX)?;
             let (page, _) = further_back(context, &self.filter, before, PART)?;
             self.before = page.next;
             page.entries.iter().for_each(|it| add(&mut text, it));
-            context.taken.borrow_mut().pop();
+            // In vain, unless there is a text: the answer has that memory then.
+            if text.is_empty() {
+                context.taken.borrow_mut().pop();
+            }
         }
         Ok(Some(text.into_bytes()).filter(|it| !it.is_empty()))
     }

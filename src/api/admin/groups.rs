@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::api::admin::parameters::{answer, limit};
-use crate::api::admin::people::{ENTRY_BYTES, found, listed, place, searched};
+use crate::api::admin::people::{FOUND_BYTES_MAX, LIST_BYTES, found, listed, place, searched};
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::request::Request;
@@ -28,16 +28,16 @@ const MEMBER_BYTES: usize = 1024;
 pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let most = limit(request)?;
     let org = context.principal.org.key;
-    context.take(most * ENTRY_BYTES)?;
+    context.take(LIST_BYTES)?;
     let json = match searched(request)? {
         Some(text) => {
-            let search = Search { text: &text, state: State::Present, most, rows_max: ROWS_MAX };
+            let (rows_max, bytes_max) = (ROWS_MAX, FOUND_BYTES_MAX);
+            let search = Search { text: &text, state: State::Present, most, rows_max, bytes_max };
             found(&context.read(|tx| Ok(tx.search(org, GROUP, search)?))?)?
         }
         None => {
             let after = place(request)?;
-            let page = context.read(|tx| Ok(tx.groups_by_name(org, GROUP, &after, most + 1)?))?;
-            listed(page, most)
+            listed(&context.read(|tx| Ok(tx.groups_by_name(org, GROUP, &after, most)?))?)
         }
     };
     Ok(answer(&json))

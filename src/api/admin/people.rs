@@ -15,7 +15,7 @@ use crate::http::response::Response;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::scim::schema::name::{ACTIVE, USER_NAME};
-use crate::store::query::directory::Listed;
+use crate::store::query::directory::{NAMES_BYTES_MAX, Page};
 use crate::store::query::search::{Found, Search, TEXT_CHARS_MAX};
 use crate::store::query::story::{About, Wanted};
 use crate::store::tables::member::Linked;
@@ -27,6 +27,11 @@ const STATES: [(&str, State); 3] =
     [("all", State::Present), ("inactive", State::Inactive), ("deleted", State::Deleted)];
 /// How many rows a search looks at where no index leads to what is searched for.
 const ROWS_MAX: usize = 50_000;
+/// The most of the documents of those that a search finds, in bytes.
+pub const FOUND_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// What a list takes while it is made, in bytes: names stand in it as they are read and as they are
+/// printed.
+pub const LIST_BYTES: usize = FOUND_BYTES_MAX + 2 * NAMES_BYTES_MAX;
 /// How many entries of a person's history are shown.
 const HISTORY_SHOWN: usize = 20;
 /// What rendering an entry takes at most, nearly always, in bytes.
@@ -41,17 +46,18 @@ pub fn list(context: &Context, request: &Request) -> Result<Response, Failure> {
     let state = word(request, "state", &STATES)?.unwrap_or(State::Present);
     let most = limit(request)?;
     let org = context.principal.org.key;
-    context.take(most * ENTRY_BYTES)?;
+    context.take(LIST_BYTES)?;
     let json = match searched(request)? {
         Some(text) => {
-            let search = Search { text: &text, state, most, rows_max: ROWS_MAX };
+            let (rows_max, bytes_max) = (ROWS_MAX, FOUND_BYTES_MAX);
+            let search = Search { text: &text, state, most, rows_max, bytes_max };
             found(&context.read(|tx| Ok(tx.search(org, USER, search)?))?)?
         }
         None => {
             let after = place(request)?;
-            let page = context
-                .read(|tx| Ok(tx.accounts_by_name(org, USER, state, &after, most + 1)?))?;
-            listed(page, most)
+            let page =
+                context.read(|tx| Ok(tx.accounts_by_name(org, USER, state, &after, most)?))?;
+            listed(&page)
         }
     };
     Ok(answer(&json))
@@ -83,13 +89,13 @@ pub fn place(request: &Request) -> Result<(String, i64), Error> {
     parsed.ok_or_else(|| Error::new(400, "after is \"next\" of the page before, as it is."))
 }
 
-/// A page of a list, of which one more was read than is shown.
+/// A page of a list.
 #[must_use]
-pub fn listed(mut page: Vec<Listed>, most: usize) -> Value {
-    let more = page.len() > most;
-    page.truncate(most);
-    let next = page.last().filter(|_| more).map(|it| format!("{}:{}", it.place.1, it.place.0));
-    let entries = page.iter().map(|it| {
+pub fn listed(page: &Page) -> Value {
+    let more = page.more;
+    let last = page.entries.last().filter(|_| more);
+    let next = last.map(|it| format!("{}:{}", it.place.1, it.place.0));
+    let entries = page.entries.iter().map(|it| {
         json!({
             "id": it.id,
             "userName": it.user_name,

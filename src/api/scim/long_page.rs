@@ -8,13 +8,14 @@ use crate::api::context::{Context, Rest};
 use crate::api::failure::Failure;
 use crate::api::scim::bookmarks::{End, Total};
 use crate::api::scim::page;
+use crate::api::scim::page_text::Text;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
 use crate::scim::message::{ListResponse, SearchRequest};
-use crate::store::query::listing::{From, Page, Position};
+use crate::store::query::listing::{From, Position};
 
 /// How many times as many resources as the last part had the next one may have: what is beyond its
-/// bytes is read in vain.
+/// bytes is looked up in vain.
 const GROWTH: i64 = 2;
 
 /// What is left of a page.
@@ -62,33 +63,33 @@ impl Rest for LongPage {
         let limit = left.min(self.last.saturating_mul(GROWTH).max(1));
         let from = From::After(&self.position);
         let listing = page::listing(context, &chosen, &locations, &self.search, from, limit);
-        page::take(context, &listing)?;
-        let (page, links) = page::read(context, self.quick, |tx| {
-            let mut page = tx.list(&listing)?;
-            let links = page::links(context, tx, &chosen, &mut page)?;
-            Ok((page, links))
+        let (page, made, last) = page::read(context, limit, self.quick, |tx, taken| {
+            let page = tx.list(&listing)?;
+            let made = page::make(context, tx, &chosen, &listing, &page.seqs, taken)?;
+            let Some(made) = made else { return Ok(None) };
+            let last = made.text.last.map(|it| tx.position(&listing, it)).transpose()?;
+            Ok(Some((page, made, last)))
         })?;
-        let resources = page::print(context, &chosen, &page, &links)?;
+        let more = page.more || made.count() < page.count();
+        self.last = made.count();
         let before = usize::try_from(self.sent).unwrap_or(usize::MAX);
-        let mut text = ListResponse::further(&resources, before);
-        self.advance(&page);
-        if !page.more || self.sent >= self.limit {
-            text.push_str(&ListResponse::ending(before + resources.len()));
-            self.end(context, page.more);
+        self.sent += self.last;
+        let Text { mut json, count, .. } = made.print(context, &chosen)?;
+        if before > 0 && count > 0 {
+            json.insert(0, ',');
         }
-        Ok(Some(text.into_bytes()))
+        if let Some(last) = last {
+            self.position = last;
+        }
+        if !more || self.sent >= self.limit {
+            json.push_str(&ListResponse::ending(before + count));
+            self.end(context, more);
+        }
+        Ok(Some(json.into_bytes()))
     }
 }
 
 impl LongPage {
-    fn advance(&mut self, page: &Page) {
-        self.last = page.count();
-        self.sent += self.last;
-        if let Some(last) = page.resources.last() {
-            self.position = last.position.clone();
-        }
-    }
-
     /// Remembers where the page ended. Whoever was deleted meanwhile is not on it, so it may be
     /// shorter than a client believes that counts what it asked for.
     fn end(&mut self, context: &Context, more: bool) {

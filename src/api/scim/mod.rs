@@ -7,6 +7,7 @@ pub mod discovery;
 pub mod long_page;
 pub mod members;
 pub mod page;
+pub mod page_text;
 pub mod query;
 pub mod render;
 pub mod resource;

@@ -1,10 +1,15 @@
 //! A page of a list: the search judged for each resource type, read and printed.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
+use crate::api::body;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
+use crate::api::scim::page_text::{Text, Writer};
 use crate::api::scim::render::{Links, View};
+use crate::memory::MEMORY_BYTES_FREE;
+use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::grammar;
@@ -15,7 +20,8 @@ use crate::scim::schema::attribute::Type;
 use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::strict;
-use crate::store::query::listing::{From, Listing, PAGE_BYTES_MAX, Page, Part};
+use crate::store::query::listing::{From, Listed, Listing, PAGE_BYTES_MAX, Part};
+use crate::store::tables::resource::Shown;
 use crate::store::transaction::Read;
 
 /// A page of so few resources is not counted before it is read.
@@ -145,85 +151,199 @@ pub fn listing<'a>(
     }
 }
 
-/// Takes the memory of a page, before anything of it is read.
-///
-/// # Errors
-/// 503 when others have it.
-pub fn take(context: &Context, listing: &Listing) -> Result<(), Error> {
-    match listing.limit > LIMIT_SMALL {
-        true => context.take(PAGE_BYTES_MAX),
-        false => Ok(()),
+/// A page in the making: its text, or what is still to be printed of it.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The resources, as far as they are printed.
+    pub text: Text,
+    kept: Vec<Kept>,
+}
+
+/// A resource that is read, and of which not everything is shown.
+#[derive(Debug)]
+struct Kept {
+    seq: i64,
+    id: String,
+    document: String,
+    created: Timestamp,
+    last_modified: Timestamp,
+    version: i64,
+    view: usize,
+    links: Links,
+}
+
+impl Made {
+    /// How many resources the page has.
+    #[must_use]
+    pub fn count(&self) -> i64 {
+        i64::try_from(self.text.count).unwrap_or(i64::MAX / 2)
+    }
+
+    /// Prints what is not printed yet: parsing documents takes a while, and needs no connection.
+    ///
+    /// # Errors
+    /// 503 when others have the memory that it needs, and failures of the store.
+    pub fn print(mut self, context: &Context, chosen: &[Chosen]) -> Result<Text, Failure> {
+        if self.kept.is_empty() {
+            return Ok(self.text);
+        }
+        let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
+        let largest = self.kept.iter().map(|it| body::memory(it.document.as_bytes())).max();
+        // Of a small one it is within what the page has taken.
+        if let Some(bytes) = largest.filter(|it| *it > PAGE_BYTES_MAX / 4) {
+            context.take(bytes)?;
+        }
+        // Each one goes when it is printed.
+        for it in self.kept {
+            let printed = views[it.view].print(context, it.shown(), &it.links)?;
+            drop(it);
+            self.text.reserve(printed.len() + 1);
+            if !self.text.json.is_empty() {
+                self.text.json.push(',');
+            }
+            self.text.json.push_str(&printed);
+        }
+        self.text.shrink();
+        Ok(self.text)
     }
 }
 
-/// Reads a page: `quick`, where indexes find it.
-///
-/// # Errors
-/// As [`Context::read`] and [`Context::read_long`].
-pub fn read<T>(
-    context: &Context,
-    quick: bool,
-    work: impl FnOnce(&Read) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    if quick { context.read(work) } else { context.read_long(work) }
+impl Kept {
+    fn new(it: &Listed, view: usize) -> Kept {
+        Kept {
+            seq: it.shown.seq,
+            id: it.shown.id.to_owned(),
+            document: it.shown.document.to_owned(),
+            created: it.shown.created,
+            last_modified: it.shown.last_modified,
+            version: it.shown.version,
+            view,
+            links: Links::default(),
+        }
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            seq: self.seq,
+            id: &self.id,
+            document: &self.document,
+            created: self.created,
+            last_modified: self.last_modified,
+            version: self.version,
+        }
+    }
 }
 
-/// The members and groups of the resources of a page. Where they would be more than is read at
-/// once, the page ends earlier, and says that there is more.
+/// Reads a page: `quick`, where indexes find it. The memory of one that may be large is taken
+/// before; where another one turns out to be, so that the closure returns `None`, it is read again
+/// once there is memory. The closure is told how many bytes are taken.
+///
+/// # Errors
+/// 503 when others have the memory, and as [`Context::read`] and [`Context::read_long`].
+pub fn read<T>(
+    context: &Context,
+    limit: i64,
+    quick: bool,
+    mut work: impl FnMut(&Read, usize) -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let mut covered = MEMORY_BYTES_FREE;
+    let large = limit > LIMIT_SMALL;
+    for first in [true, false] {
+        if large || !first {
+            context.take(PAGE_BYTES_MAX)?;
+            covered += PAGE_BYTES_MAX;
+        }
+        let work = |tx: &Read| work(tx, covered);
+        let made = if quick { context.read(work) } else { context.read_long(work) };
+        if let Some(made) = made? {
+            return Ok(made);
+        }
+    }
+    Err(context.no_memory().into())
+}
+
+/// Reads the resources of a page, as many as fit into what is made at once; `None` where there is no
+/// memory for even one. Where nothing of them is left out, they are printed as they are read.
 ///
 /// # Errors
 /// Failures of the store, and 503 when others have the memory that a large group needs.
-pub fn links(
+pub fn make(
     context: &Context,
     tx: &Read,
     chosen: &[Chosen],
-    page: &mut Page,
-) -> Result<HashMap<i64, Links>, Failure> {
-    let mut all = HashMap::new();
-    let (mut bytes, mut next, mut step) = (0, 0, 1);
-    while next < page.resources.len() {
-        let end = (next + step).min(page.resources.len());
+    listing: &Listing,
+    seqs: &[i64],
+    covered: usize,
+) -> Result<Option<Made>, Failure> {
+    let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
+    let backward = listing.from.is_backward();
+    if !views.iter().all(View::is_plain) {
+        return keep(context, tx, &views, backward, seqs, covered);
+    }
+    let locations = listing.locations;
+    let writer = Writer { context, tx, views: &views, locations, seqs, backward };
+    Ok(writer.write(covered)?.map(|text| Made { text, kept: Vec::new() }))
+}
+
+fn keep(
+    context: &Context,
+    tx: &Read,
+    views: &[View],
+    backward: bool,
+    seqs: &[i64],
+    mut covered: usize,
+) -> Result<Option<Made>, Failure> {
+    let mut seqs = seqs.to_vec();
+    if backward {
+        seqs.reverse();
+    }
+    let mut kept: Vec<Kept> = Vec::new();
+    let (mut bytes, mut next, mut step, mut full) = (0, 0, 1, false);
+    while next < seqs.len() && !full {
+        let end = (next + step).min(seqs.len());
+        let (mut rows, mut read): (Vec<Kept>, usize) = (Vec::new(), bytes);
+        tx.each_listed(seqs[next..end].iter().copied(), |it| {
+            let named = |of: &View| of.resource_type.name == it.resource_type;
+            let Some(view) = views.iter().position(named) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            read += it.shown.document.len();
+            full = read > PAGE_BYTES_MAX && !(kept.is_empty() && rows.is_empty());
+            if full {
+                return Ok(ControlFlow::Break(()));
+            }
+            rows.push(Kept::new(&it, view));
+            Ok::<_, Failure>(ControlFlow::Continue(()))
+        })?;
         let mut found = HashMap::new();
-        for it in chosen {
-            let part = page.resources[next..end].iter();
-            let of_type = part.filter(|of| of.resource_type == it.resource_type.name);
-            let seqs: Vec<i64> = of_type.map(|it| it.stored.seq).collect();
-            found.extend(it.view().links(context, tx, &seqs)?);
+        for (number, view) in views.iter().enumerate() {
+            let of_type = rows.iter().filter(|it| it.view == number);
+            let seqs: Vec<i64> = of_type.map(|it| it.seq).collect();
+            found.extend(view.links(context, tx, &seqs)?);
         }
         let before = bytes;
-        for (i, it) in page.resources[next..end].iter().enumerate() {
-            let links = found.remove(&it.stored.seq).unwrap_or_default();
-            bytes += it.stored.document.len() + links.bytes();
-            if bytes > PAGE_BYTES_MAX && next + i > 0 {
-                page.resources.truncate(next + i);
-                page.more = true;
-                return Ok(all);
+        for mut it in rows {
+            it.links = found.remove(&it.seq).unwrap_or_default();
+            bytes += it.document.len() + it.links.bytes();
+            let fits = bytes <= covered || context.try_take(PAGE_BYTES_MAX).is_ok();
+            if (!fits || bytes > PAGE_BYTES_MAX) && !kept.is_empty() {
+                full = true;
+                break;
             }
-            all.insert(it.stored.seq, links);
+            if !fits {
+                return Ok(None);
+            }
+            covered = covered.max(bytes.next_multiple_of(PAGE_BYTES_MAX));
+            kept.push(it);
         }
         // Many light ones are asked for at once, heavy ones each by itself.
         step = if bytes - before < PAGE_BYTES_MAX / 64 { step * 2 } else { 1 };
         next = end;
     }
-    Ok(all)
-}
-
-/// The resources of a page as JSON, each as its own type shows it.
-///
-/// # Errors
-/// As [`View::print`].
-pub fn print(
-    context: &Context,
-    chosen: &[Chosen],
-    page: &Page,
-    links: &HashMap<i64, Links>,
-) -> Result<Vec<String>, Failure> {
-    let none = Links::default();
-    let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
-    let texts = page.resources.iter().filter_map(|listed| {
-        let view = views.iter().find(|it| it.resource_type.name == listed.resource_type)?;
-        let links = links.get(&listed.stored.seq).unwrap_or(&none);
-        Some(view.print(context, &listed.stored, links))
-    });
-    Ok(texts.collect::<Result<_, _>>()?)
+    if backward {
+        kept.reverse();
+    }
+    let (first, last) = (kept.first().map(|it| it.seq), kept.last().map(|it| it.seq));
+    let text = Text { json: String::new(), count: kept.len(), first, last };
+    Ok(Some(Made { text, kept }))
 }

@@ -107,25 +107,31 @@ fn answer(
         // Counted once, with the first page.
         listing.count = false;
     }
-    page::take(context, &listing)?;
-    let (page, links) = page::read(context, listing.is_quick(), |tx| {
-        let mut page = tx.list(&listing)?;
-        let links = page::links(context, tx, &chosen, &mut page)?;
-        Ok((page, links))
-    })?;
+    let (page, made, places) =
+        page::read(context, listing.limit, listing.is_quick(), |tx, taken| {
+            let page = tx.list(&listing)?;
+            let made = page::make(context, tx, &chosen, &listing, &page.seqs, taken)?;
+            let Some(made) = made else { return Ok(None) };
+            let place = |seq: Option<i64>| seq.map(|it| tx.position(&listing, it)).transpose();
+            let places = [place(made.text.first)?, place(made.text.last)?];
+            Ok(Some((page, made, places)))
+        })?;
+    let more = page.more || made.count() < page.count();
     let total = page.total.or(cursor.as_ref().and_then(|it| it.total));
     let write =
         |position, backward| Cursor { position, backward, total, count }.write(&query, context.now);
-    let (first, last) = (page.resources.first(), page.resources.last());
+    let [first, last] = places;
     let backward = cursor.as_ref().is_some_and(|it| it.backward);
     // Whoever comes from somewhere can go back there.
-    let next = last.filter(|_| page.more || backward);
-    let previous = first.filter(|_| if backward { page.more } else { cursor.is_some() });
+    let next = last.filter(|_| more || backward);
+    let previous = first.filter(|_| if backward { more } else { cursor.is_some() });
+    let text = made.print(context, &chosen)?;
     let list = ListResponse {
         total,
-        next_cursor: next.map(|it| write(it.position.clone(), false)),
-        previous_cursor: previous.map(|it| write(it.position.clone(), true)),
-        resources: page::print(context, &chosen, &page, &links)?,
+        next_cursor: next.map(|it| write(it, false)),
+        previous_cursor: previous.map(|it| write(it, true)),
+        count: text.count,
+        resources: text.json,
         ..ListResponse::default()
     };
     Ok(scim_response(200, list.to_text()))
@@ -155,31 +161,23 @@ fn by_index(
     let position = end.map(|it| it.position);
     let from = position.as_ref().map_or(listing.from, From::After);
     let mut listing = Listing { from, ..listing };
-    page::take(context, &listing)?;
-    let (page, links, behind, change, counted) = page::read(context, quick, |tx| {
+    let limit = listing.limit;
+    let (page, made, last, change, counted) = page::read(context, limit, quick, |tx, taken| {
         // Counting may take longer than all else, and nobody has to while nothing changes.
         let change = if quick { None } else { Some(context.last_change(tx)?) };
         let counted = counted.filter(|it| Some(it.change) == change);
         listing.count = counted.is_none();
-        let mut page = tx.list(&listing)?;
-        let links = page::links(context, tx, chosen, &mut page)?;
-        // What is too large to be read at once is sent behind it.
-        let left = listing.limit - page.count();
-        let behind = match page.resources.last().filter(|_| page.more && left > 0) {
-            Some(last) => {
-                let from = From::After(&last.position);
-                let behind = tx.count_from(&Listing { from, limit: left, ..listing.clone() })?;
-                page.more = behind > left;
-                behind.min(left)
-            }
-            _ => 0,
-        };
-        Ok((page, links, behind, change, counted))
+        let page = tx.list(&listing)?;
+        let made = page::make(context, tx, chosen, &listing, &page.seqs, taken)?;
+        let Some(made) = made else { return Ok(None) };
+        let last = made.text.last.map(|it| tx.position(&listing, it)).transpose()?;
+        Ok(Some((page, made, last, change, counted)))
     })?;
+    // What is too large to be made at once is sent behind it.
+    let behind = page.count() - made.count();
     let total = page.total.or(counted.map(|it| it.count));
-    let seen = offset + page.count() + behind;
+    let seen = offset + page.count();
     let known = total.zip(change).map(|(count, change)| Total { count, change });
-    let last = page.resources.last().map(|it| it.position.clone());
     // Behind the last page too: some clients walk on until a page is empty.
     if let Some(position) = last.clone().filter(|_| behind == 0 && (page.more || offset > 0)) {
         let end = End { index: seen, asked: seen, position, read: context.now };
@@ -192,10 +190,13 @@ fn by_index(
         true => it.min(seen),
         false => it,
     });
+    let sent = made.count();
+    let text = made.print(context, chosen)?;
     let list = ListResponse {
         total,
         start_index: Some(search.start_index),
-        resources: page::print(context, chosen, &page, &links)?,
+        count: text.count,
+        resources: text.json,
         ..ListResponse::default()
     };
     let Some(position) = last.filter(|_| behind > 0) else {
@@ -211,8 +212,8 @@ fn by_index(
         total: known,
         offset,
         limit: listing.limit,
-        sent: page.count(),
-        last: page.count(),
+        sent,
+        last: sent,
         ended: false,
     };
     *context.notes.rest.borrow_mut() = Some(Box::new(rest));
@@ -271,6 +272,8 @@ fn number(request: &Request, name: &str, strict: bool) -> Result<Option<i64>, Er
 pub fn whole_list(documents: impl Iterator<Item = Value>) -> Response {
     let resources: Vec<String> = documents.map(|it| it.to_string()).collect();
     let total = i64::try_from(resources.len()).ok();
-    let list = ListResponse { total, start_index: Some(1), resources, ..ListResponse::default() };
+    let (count, resources) = (resources.len(), resources.join(","));
+    let list =
+        ListResponse { total, start_index: Some(1), count, resources, ..ListResponse::default() };
     scim_response(200, list.to_text())
 }

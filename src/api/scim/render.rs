@@ -9,13 +9,13 @@ use crate::api::failure::Failure;
 use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::membership;
 use crate::scim::meta::Meta;
-use crate::scim::resource::{splice, whole};
-use crate::scim::returned::{Projection, shown};
+use crate::scim::resource::{self, META_BYTES};
+use crate::scim::returned::{self, Projection};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::error::Error;
 use crate::store::tables::member::Linked;
-use crate::store::tables::resource::Stored;
+use crate::store::tables::resource::{Shown, Stored};
 use crate::store::transaction::Read;
 
 /// The largest group whose members stand in the answer to a PATCH that did not ask for them: of a
@@ -42,6 +42,24 @@ impl View<'_> {
         self.projection.is_none_or(|it| it.shows(name))
     }
 
+    /// Whether members are a part of what is asked for.
+    #[must_use]
+    pub fn shows_members(&self) -> bool {
+        membership::has_members(self.resource_type) && self.shows(MEMBERS)
+    }
+
+    /// Whether groups are.
+    #[must_use]
+    pub fn shows_groups(&self) -> bool {
+        membership::has_groups(self.resource_type) && self.shows(GROUPS)
+    }
+
+    /// Whether documents are shown as they are stored.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.projection.is_none() && !self.hides
+    }
+
     /// These resources as JSON, in their order.
     ///
     /// # Errors
@@ -56,7 +74,7 @@ impl View<'_> {
         let mut links = self.links(context, tx, &seqs)?;
         let texts = stored.iter().map(|it| {
             let links = links.remove(&it.seq).unwrap_or_default();
-            Ok(self.print(context, it, &links)?)
+            Ok(self.print(context, it.shown(), &links)?)
         });
         texts.collect()
     }
@@ -65,19 +83,16 @@ impl View<'_> {
     ///
     /// # Errors
     /// [`Error::Invalid`] when the file was changed by other hands.
-    pub fn print(
-        &self,
-        context: &Context,
-        stored: &Stored,
-        links: &Links,
-    ) -> Result<String, Error> {
-        let meta = self.meta(stored);
+    pub fn print(&self, context: &Context, shown: Shown, links: &Links) -> Result<String, Error> {
+        let meta = self.meta(shown);
         let location = |it: &Linked| location(context, it);
-        if self.projection.is_none() && !self.hides {
-            let mut computed = String::new();
+        if self.is_plain() {
+            let bytes = shown.document.len() + links.bytes() + META_BYTES;
+            let mut text = String::with_capacity(bytes);
+            resource::begin(&mut text, shown.document);
             if let Some(members) = &links.members {
                 membership::write_list(
-                    &mut computed,
+                    &mut text,
                     MEMBERS,
                     members.iter().map(|it| {
                         (
@@ -91,7 +106,7 @@ impl View<'_> {
             }
             if let Some(groups) = &links.groups {
                 membership::write_list(
-                    &mut computed,
+                    &mut text,
                     GROUPS,
                     groups.iter().map(|it| {
                         (
@@ -103,7 +118,8 @@ impl View<'_> {
                     }),
                 );
             }
-            return Ok(splice(&stored.document, &computed, &meta));
+            resource::end(&mut text, &meta);
+            return Ok(text);
         }
         let mut computed = Map::new();
         if let Some(members) = &links.members {
@@ -118,8 +134,10 @@ impl View<'_> {
             };
             computed.insert(GROUPS.to_owned(), groups.iter().map(group).collect());
         }
-        let whole = whole(stored.parse()?, computed, &meta);
-        Ok(Value::Object(shown(whole, self.projection, self.resource_type)).to_string())
+        let document = Stored::parse_text(shown.id, shown.document)?;
+        let whole = resource::whole(document, computed, &meta);
+        let visible = returned::shown(whole, self.projection, self.resource_type);
+        Ok(Value::Object(visible).to_string())
     }
 
     /// One resource as a response, with where it is and its version.
@@ -149,7 +167,7 @@ impl View<'_> {
         stored: &Stored,
         links: &Links,
     ) -> Result<Response, Failure> {
-        let body = self.print(context, stored, links)?;
+        let body = self.print(context, stored.shown(), links)?;
         Ok(self.headers(scim_response(status, body), stored))
     }
 
@@ -157,20 +175,24 @@ impl View<'_> {
     /// 3.14).
     #[must_use]
     pub fn headers(&self, response: Response, stored: &Stored) -> Response {
-        let meta = self.meta(stored);
+        let meta = self.meta(stored.shown());
+        let location = meta.location();
         response
             .with_header("ETag", meta.version_tag())
-            .with_header("Location", meta.location.clone())
-            .with_header("Content-Location", meta.location)
+            .with_header("Location", location.clone())
+            .with_header("Content-Location", location)
     }
 
-    fn meta(&self, stored: &Stored) -> Meta {
+    /// The metadata of a resource.
+    #[must_use]
+    pub fn meta<'a>(&'a self, shown: Shown<'a>) -> Meta<'a> {
         Meta {
-            resource_type: self.resource_type.name.clone(),
-            created: stored.created,
-            last_modified: stored.last_modified,
-            location: format!("{}{}", self.location_base, stored.id),
-            version: stored.version,
+            resource_type: &self.resource_type.name,
+            created: shown.created,
+            last_modified: shown.last_modified,
+            location_base: self.location_base,
+            id: shown.id,
+            version: shown.version,
         }
     }
 
@@ -186,7 +208,7 @@ impl View<'_> {
         seqs: &[i64],
     ) -> Result<HashMap<i64, Links>, Failure> {
         let mut links: HashMap<i64, Links> = HashMap::new();
-        if membership::has_members(self.resource_type) && self.shows(MEMBERS) {
+        if self.shows_members() {
             let brief = self.brief && self.projection.is_none();
             let most = if brief { MEMBERS_IN_PATCH_MAX as i64 + 1 } else { -1 };
             if !brief {
@@ -203,7 +225,7 @@ impl View<'_> {
                 links.entry(*seq).or_default().members = Some(members);
             }
         }
-        if membership::has_groups(self.resource_type) && self.shows(GROUPS) {
+        if self.shows_groups() {
             for (seq, groups) in tx.groups(seqs)? {
                 links.entry(seq).or_default().groups = Some(groups);
             }

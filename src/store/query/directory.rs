@@ -8,6 +8,18 @@ use crate::store::tables::org::OrgKey;
 use crate::store::tables::resource::{State, state_sql};
 use crate::store::transaction::Read;
 
+/// The most of one page, in bytes of names: a name may be as long as a document.
+pub const NAMES_BYTES_MAX: usize = 1024 * 1024;
+
+/// A page of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The resources.
+    pub entries: Vec<Listed>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
 /// What a list says of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
@@ -29,7 +41,7 @@ pub struct Listed {
 
 impl Read<'_> {
     /// The accounts of an organisation in the order of their names, behind a place, at most so
-    /// many.
+    /// many, and fewer where their names are long.
     ///
     /// # Errors
     /// Failures of the store.
@@ -40,7 +52,7 @@ impl Read<'_> {
         state: State,
         after: &(String, i64),
         most: usize,
-    ) -> Result<Vec<Listed>, Error> {
+    ) -> Result<Page, Error> {
         self.by_name("user_name", org, resource_type, state, after, most)
     }
 
@@ -54,7 +66,7 @@ impl Read<'_> {
         resource_type: &str,
         after: &(String, i64),
         most: usize,
-    ) -> Result<Vec<Listed>, Error> {
+    ) -> Result<Page, Error> {
         self.by_name("display_name", org, resource_type, State::Present, after, most)
     }
 
@@ -66,7 +78,7 @@ impl Read<'_> {
         state: State,
         after: &(String, i64),
         most: usize,
-    ) -> Result<Vec<Listed>, Error> {
+    ) -> Result<Page, Error> {
         let sql = format!(
             "SELECT coalesce({column}, ''), seq, id, json_extract(document, '$.userName'),
                 json_extract(document, '$.displayName'), active, last_modified, deleted
@@ -76,10 +88,28 @@ impl Read<'_> {
             state_sql(state)
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let values = params![org.0, resource_type, after.0, after.1, most];
-        let rows = statement.query_map(values, listed)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+        let values = params![org.0, resource_type, after.0, after.1, one_more];
+        let mut rows = statement.query(values)?;
+        let (mut page, mut bytes) = (Page::default(), 0);
+        while let Some(row) = rows.next()? {
+            let it = listed(row)?;
+            bytes += it.bytes();
+            page.more =
+                page.entries.len() == most || (bytes > NAMES_BYTES_MAX && !page.entries.is_empty());
+            if page.more {
+                break;
+            }
+            page.entries.push(it);
+        }
+        Ok(page)
+    }
+}
+
+impl Listed {
+    fn bytes(&self) -> usize {
+        let length = |it: &Option<String>| it.as_ref().map_or(0, String::len);
+        self.place.0.len() + length(&self.user_name) + length(&self.display_name)
     }
 }
 

@@ -1,9 +1,12 @@
 //! Pages of lists: which resources, in which order, and where the page begins.
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Row, Statement, params_from_iter};
+use std::ops::ControlFlow;
+
+use rusqlite::types::{FromSqlError, Value as SqlValue};
+use rusqlite::{OptionalExtension, Statement, params_from_iter};
 use serde_json::Value;
 
+use crate::scim::datetime::Timestamp;
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::path::Target;
 use crate::store::error::Error;
@@ -12,7 +15,7 @@ use crate::store::query::fragment::Fragment;
 use crate::store::query::selective::{is_part_of_text, is_selective};
 use crate::store::query::sort_sql::sort_key;
 use crate::store::tables::org::OrgKey;
-use crate::store::tables::resource::{COLUMNS, COLUMNS_COUNT, Stored, from_row};
+use crate::store::tables::resource::Shown;
 use crate::store::transaction::Read;
 
 /// One resource type's part in a list.
@@ -66,7 +69,8 @@ pub enum From<'a> {
 
 impl From<'_> {
     /// Whether the page is read from its last resource to its first.
-    fn is_backward(self) -> bool {
+    #[must_use]
+    pub fn is_backward(self) -> bool {
         matches!(self, From::Before(_) | From::End(_))
     }
 }
@@ -81,15 +85,15 @@ pub struct Position {
     pub seq: i64,
 }
 
-/// One resource of a page.
-#[derive(Clone, Debug)]
-pub struct Listed {
+/// One resource of a page, as it lies in the row that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
     /// The resource.
-    pub stored: Stored,
+    pub shown: Shown<'a>,
     /// The name of its type.
-    pub resource_type: String,
-    /// Its place in the list.
-    pub position: Position,
+    pub resource_type: &'a str,
+    /// Whether it is a member of any group.
+    pub is_member: bool,
 }
 
 /// The most comparisons of a filter that counts as quick: an index may lead to very many resources
@@ -98,15 +102,15 @@ const QUICK_TERMS_MAX: usize = 32;
 /// The longest statement that is kept prepared, in bytes: long filters are seldom sent twice.
 const KEPT_SQL_BYTES_MAX: usize = 4 * 1024;
 
-/// The most of one page, in bytes of documents, members and groups, that is read at once. A page
-/// that would be larger has fewer resources than were asked for, and one at least.
+/// The most of one page, in bytes of the answer, that is made at once. A page that would be larger
+/// has fewer resources than were asked for, and one at least.
 pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// A page of a list.
+/// A page of a list: which resources, and nothing of them.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The resources, in the order of the list.
-    pub resources: Vec<Listed>,
+    /// The numbers of the resources' rows, in the order of the list.
+    pub seqs: Vec<i64>,
     /// Whether the list goes on after the page; for [`From::Before`], before it.
     pub more: bool,
     /// How many resources the list has in all, where the request asks for it or it costs nothing.
@@ -117,7 +121,7 @@ impl Page {
     /// How many resources there are.
     #[must_use]
     pub fn count(&self) -> i64 {
-        i64::try_from(self.resources.len()).unwrap_or(i64::MAX / 2)
+        i64::try_from(self.seqs.len()).unwrap_or(i64::MAX / 2)
     }
 }
 
@@ -141,32 +145,19 @@ impl Read<'_> {
             false => None,
         };
         let from_end = all.and_then(|total| from_end(listing, total));
-        let nearer = from_end.as_ref().unwrap_or(listing);
-        match self.list_from(nearer, all)? {
-            Some(page) => Ok(page),
-            None => Ok(self.list_from(listing, all)?.unwrap_or_default()),
-        }
-    }
-
-    /// The page, unless it is read from its end and cut: then it lacks its beginning.
-    fn list_from(&self, listing: &Listing, all: Option<i64>) -> Result<Option<Page>, Error> {
+        let listing = from_end.as_ref().unwrap_or(listing);
         let nothing = listing.limit <= 0 || listing.parts.is_empty();
-        let (mut resources, cut) = if nothing { (vec![], false) } else { self.rows(listing)? };
-        if cut && matches!(listing.from, From::End(_)) {
-            // Read from its end, a page that is cut lacks its beginning.
-            return Ok(None);
-        }
+        let mut seqs = if nothing { Vec::new() } else { self.seqs(listing)? };
         let limit = usize::try_from(listing.limit).unwrap_or(usize::MAX);
         let more = match listing.from {
-            _ if cut => true,
             From::End(behind) => behind > 0,
-            _ => resources.len() > limit,
+            _ => seqs.len() > limit,
         };
-        resources.truncate(limit);
+        seqs.truncate(limit);
         if listing.from.is_backward() {
-            resources.reverse();
+            seqs.reverse();
         }
-        let found = i64::try_from(resources.len()).unwrap_or(i64::MAX);
+        let found = i64::try_from(seqs.len()).unwrap_or(i64::MAX);
         let total = match listing.from {
             _ if all.is_some() => all,
             // The page is the last one.
@@ -176,46 +167,74 @@ impl Read<'_> {
             _ if listing.count => Some(self.count(listing)?),
             _ => None,
         };
-        Ok(Some(Page { resources, more, total }))
+        Ok(Page { seqs, more, total })
     }
 
-    /// The rows of a page, and whether there are fewer than the page has room for, since their
-    /// documents are large.
-    fn rows(&self, listing: &Listing) -> Result<(Vec<Listed>, bool), Error> {
+    /// The numbers of the rows of a page and of one more, which says whether the list goes on.
+    fn seqs(&self, listing: &Listing) -> Result<Vec<i64>, Error> {
         let Fragment { sql, values } = page(listing);
-        let (mut kept, mut once);
-        let statement: &mut Statement = match sql.len() <= KEPT_SQL_BYTES_MAX {
-            true => {
-                kept = self.connection.prepare_cached(&sql)?;
-                &mut kept
-            }
-            false => {
-                once = self.connection.prepare(&sql)?;
-                &mut once
-            }
+        let read = |statement: &mut Statement| {
+            let rows = statement.query_map(params_from_iter(values), |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()
         };
-        let mut rows = statement.query(params_from_iter(values))?;
-        let (mut listed_rows, mut bytes) = (Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            let it = listed(row)?;
-            bytes += it.stored.document.len();
-            if bytes > PAGE_BYTES_MAX && !listed_rows.is_empty() {
-                return Ok((listed_rows, true));
-            }
-            listed_rows.push(it);
-        }
-        Ok((listed_rows, false))
+        Ok(match sql.len() <= KEPT_SQL_BYTES_MAX {
+            true => read(&mut *self.connection.prepare_cached(&sql)?)?,
+            false => read(&mut self.connection.prepare(&sql)?)?,
+        })
     }
 
-    /// How many resources the listing has from its beginning on, as far as its limit and one more.
+    /// Calls `each` with these resources, in this order, until it breaks off.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns.
+    pub fn each_listed<E: std::convert::From<Error>>(
+        &self,
+        seqs: impl Iterator<Item = i64>,
+        mut each: impl FnMut(Listed) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT id, document, created, last_modified, version, type,
+                EXISTS (SELECT 1 FROM member WHERE member.resource = resource.seq)
+            FROM resource WHERE seq = ?";
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from)?;
+        for seq in seqs {
+            let mut rows = statement.query([seq]).map_err(Error::from)?;
+            if let Some(row) = rows.next().map_err(Error::from)?
+                && each(listed(seq, row)?)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The place that a resource has in a list.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn count_from(&self, listing: &Listing) -> Result<i64, Error> {
-        let Fragment { sql, values } = keys(listing);
-        let sql = format!("WITH arguments (org) AS (SELECT ?1) SELECT count(*) FROM ({sql})");
-        let mut statement = self.connection.prepare(&sql)?;
-        Ok(statement.query_row(params_from_iter(values), |row| row.get(0))?)
+    pub fn position(&self, listing: &Listing, seq: i64) -> Result<Position, Error> {
+        let nowhere = Position { key: Value::Null, seq };
+        if !listing.sorted {
+            return Ok(nowhere);
+        }
+        let sql = "SELECT type FROM resource WHERE seq = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let name: Option<String> = statement.query_row([seq], |row| row.get(0)).optional()?;
+        let part = listing.parts.iter().find(|it| Some(it.resource_type) == name.as_deref());
+        let Some((part, sort)) = part.and_then(|it| Some((it, it.sort?))) else {
+            return Ok(nowhere);
+        };
+        let Fragment { sql, mut values } = sort_key(sort, part.resource_type);
+        values.push(seq.into());
+        let sql = format!("SELECT {sql} FROM resource WHERE resource.seq = ?");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let key = statement.query_row(params_from_iter(values), |row| row.get(0)).optional()?;
+        let key = match key.unwrap_or(SqlValue::Null) {
+            SqlValue::Integer(it) => it.into(),
+            SqlValue::Real(it) => it.into(),
+            SqlValue::Text(it) => it.into(),
+            SqlValue::Null | SqlValue::Blob(_) => Value::Null,
+        };
+        Ok(Position { key, seq })
     }
 
     fn count_all(&self, listing: &Listing) -> Result<i64, Error> {
@@ -258,23 +277,10 @@ fn from_end<'a>(listing: &Listing<'a>, total: i64) -> Option<Listing<'a>> {
     })
 }
 
-/// The statement that reads a page and one more resource, which says whether the list goes on.
+/// The statement that finds a page and one more resource, which says whether the list goes on: the
+/// numbers of the rows, and what they are sorted by. It finds them in narrow indexes, and reads no
+/// documents.
 fn page(listing: &Listing) -> Fragment {
-    let order = order(listing);
-    let Fragment { sql, values } = keys(listing);
-    // The first part names the organisation, so that it is ?1 wherever the filter stands. The inner
-    // query finds the page in narrow indexes, and only the outer one reads documents.
-    let sql = format!(
-        "WITH arguments (org) AS (SELECT ?1), page (seq, sort) AS ({sql})
-         SELECT {COLUMNS}, resource.type, page.sort
-         FROM page JOIN resource ON resource.seq = page.seq ORDER BY {}",
-        order.replace("seq", "page.seq"),
-    );
-    Fragment { sql, values }
-}
-
-/// The inner query: the numbers of the rows, and what they are sorted by.
-fn keys(listing: &Listing) -> Fragment {
     let place = place(listing);
     let order = order(listing);
     let offset = match listing.from {
@@ -308,7 +314,11 @@ fn keys(listing: &Listing) -> Fragment {
         values.extend(place.values.iter().cloned());
     }
     values.extend([SqlValue::from(listing.limit + 1), offset.into()]);
-    let sql = format!("{} ORDER BY {order} LIMIT ? OFFSET ?", queries.join(" UNION ALL "));
+    // The first part names the organisation, so that it is ?1 wherever the filter stands.
+    let sql = format!(
+        "WITH arguments (org) AS (SELECT ?1) {} ORDER BY {order} LIMIT ? OFFSET ?",
+        queries.join(" UNION ALL ")
+    );
     Fragment { sql, values }
 }
 
@@ -376,16 +386,22 @@ fn place(listing: &Listing) -> Fragment {
     Fragment { sql, values }
 }
 
-fn listed(row: &Row) -> rusqlite::Result<Listed> {
-    let stored = from_row(row)?;
-    let key = match row.get::<_, SqlValue>(COLUMNS_COUNT + 1)? {
-        SqlValue::Integer(it) => it.into(),
-        SqlValue::Real(it) => it.into(),
-        SqlValue::Text(it) => it.into(),
-        SqlValue::Null | SqlValue::Blob(_) => Value::Null,
-    };
-    let position = Position { key, seq: stored.seq };
-    Ok(Listed { resource_type: row.get(COLUMNS_COUNT)?, stored, position })
+fn listed<'a>(seq: i64, row: &'a rusqlite::Row) -> Result<Listed<'a>, Error> {
+    let damaged = |it: FromSqlError| Error::Invalid(format!("resource number {seq}: {it}"));
+    let text = |at: usize| Ok::<_, Error>(row.get_ref(at)?.as_str().map_err(damaged)?);
+    let time = |at: usize| Ok::<_, Error>(Timestamp::from_nanoseconds(row.get(at)?));
+    Ok(Listed {
+        shown: Shown {
+            seq,
+            id: text(0)?,
+            document: text(1)?,
+            created: time(2)?,
+            last_modified: time(3)?,
+            version: row.get(4)?,
+        },
+        resource_type: text(5)?,
+        is_member: row.get(6)?,
+    })
 }
 
 #[cfg(test)]
@@ -395,7 +411,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::scim::datetime::Timestamp;
     use crate::scim::filter::grammar;
     use crate::scim::filter::path::AttrPath;
     use crate::scim::identity::IdentityChanges;
@@ -600,7 +615,15 @@ mod tests {
                     })
                 };
                 let ids = |page: &Page| -> Vec<String> {
-                    page.resources.iter().map(|it| it.stored.id.clone()).collect()
+                    let mut ids = Vec::new();
+                    let read = harness.store.read(|tx| {
+                        tx.each_listed(page.seqs.iter().copied(), |it| {
+                            ids.push(it.shown.id.to_owned());
+                            Ok::<_, Error>(ControlFlow::Continue(()))
+                        })
+                    });
+                    read.unwrap();
+                    ids
                 };
                 let whole = ids(&page(0, 100));
                 assert_eq!(whole.len(), if types == 1 { 14 } else { 22 });

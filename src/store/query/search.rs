@@ -39,6 +39,8 @@ pub struct Search<'a> {
     /// How many rows may be read of an index or of the documents, where no index leads to what is
     /// searched for.
     pub rows_max: usize,
+    /// The most of the documents of what is found, in bytes: what would be more ends earlier.
+    pub bytes_max: usize,
 }
 
 /// What was found.
@@ -71,10 +73,12 @@ impl Read<'_> {
             words,
             seen: HashSet::new(),
             found: Vec::new(),
+            bytes: 0,
         };
         let complete = finding.run()?;
         let mut resources = finding.found;
-        let more = resources.len() > search.most;
+        let full = finding.bytes > search.bytes_max && resources.len() > 1;
+        let more = full || resources.len() > search.most;
         resources.truncate(search.most);
         Ok(Found { resources, more, complete: complete || more })
     }
@@ -90,6 +94,8 @@ struct Finding<'a> {
     words: Vec<&'a str>,
     seen: HashSet<i64>,
     found: Vec<Stored>,
+    /// How long their documents are together.
+    bytes: usize,
 }
 
 impl Finding<'_> {
@@ -108,7 +114,12 @@ impl Finding<'_> {
     }
 
     fn is_enough(&self) -> bool {
-        self.found.len() > self.search.most
+        self.found.len() > self.search.most || self.bytes > self.search.bytes_max
+    }
+
+    fn add(&mut self, stored: Stored) {
+        self.bytes += stored.document.len();
+        self.found.push(stored);
     }
 
     /// Whether the only one that was found has what is searched for as its userName or address:
@@ -227,7 +238,7 @@ impl Finding<'_> {
         while let Some(row) = rows.next()? {
             let stored = from_row(row)?;
             if !self.seen.contains(&stored.seq) && has_words_in(&stored, &self.words)? {
-                self.found.push(stored);
+                self.add(stored);
                 if self.is_enough() {
                     return Ok(true);
                 }
@@ -264,7 +275,7 @@ impl Finding<'_> {
                 && has_words_in(&stored, &self.words)?
             {
                 self.seen.insert(*seq);
-                self.found.push(stored);
+                self.add(stored);
             }
         }
         Ok(())

@@ -70,6 +70,13 @@ pub enum From {
     After(i64),
 }
 
+/// The most of one reading of the record, in bytes that its lines take once they are parsed and
+/// printed again: a line may have thousands of values in a few kilobytes. What would be more ends
+/// earlier, with one line at least.
+pub const STORY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a value of a line takes, in bytes.
+const VALUE_BYTES: usize = 400;
+
 /// The most lines about a person among which those of one kind are looked for.
 const LINES_ABOUT_MAX: usize = 100_000;
 
@@ -114,11 +121,17 @@ pub struct Refused {
 }
 
 impl Read<'_> {
-    /// The lines of the record from a number on, at most so many.
+    /// The lines of the record from a number on, at most so many, and whether these are fewer than
+    /// there is room for since they are large.
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn changes(&self, wanted: &Wanted, from: From, most: usize) -> Result<Vec<Change>, Error> {
+    pub fn changes(
+        &self,
+        wanted: &Wanted,
+        from: From,
+        most: usize,
+    ) -> Result<(Vec<Change>, bool), Error> {
         let (number, compared, order) = from.as_sql();
         let mut values = vec![Sql::Integer(number)];
         let mut sql = format!(
@@ -146,11 +159,15 @@ impl Read<'_> {
         sql += &format!(" ORDER BY log.seq {order} LIMIT ?{}", values.len());
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         while let Some(row) = rows.next()? {
+            bytes += weight(row.get_ref(11)?.as_bytes().unwrap_or_default());
+            if bytes > STORY_BYTES_MAX && !found.is_empty() {
+                return Ok((found, true));
+            }
             found.push(change(row)?);
         }
-        Ok(found)
+        Ok((found, false))
     }
 
     /// The refusals from a number on, at most so many.
@@ -329,6 +346,12 @@ impl From {
             From::After(number) => (number, ">", "ASC"),
         }
     }
+}
+
+/// About how many bytes the changes of a line take once they are parsed and printed again.
+fn weight(json: &[u8]) -> usize {
+    let values = json.iter().filter(|it| matches!(it, b',' | b'{' | b'[')).count();
+    json.len() * 2 + values * VALUE_BYTES
 }
 
 fn change(row: &Row) -> Result<Change, Error> {

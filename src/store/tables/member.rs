@@ -2,8 +2,10 @@
 //! names, not on how many the group has.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
-use rusqlite::params;
+use rusqlite::types::FromSqlError;
+use rusqlite::{Row, params};
 use serde_json::json;
 
 use crate::store::error::Error;
@@ -22,6 +24,35 @@ pub struct Linked {
     /// Whether the membership is direct, and not through a group in between.
     pub direct: bool,
 }
+
+/// The same as it lies in the row that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// The resource's id.
+    pub id: &'a str,
+    /// The name of its resource type.
+    pub resource_type: &'a str,
+    /// Its displayName.
+    pub display: Option<&'a str>,
+    /// Whether the membership is direct.
+    pub direct: bool,
+}
+
+impl Link<'_> {
+    fn to_owned(self) -> Linked {
+        Linked {
+            id: self.id.to_owned(),
+            resource_type: self.resource_type.to_owned(),
+            display: self.display.map(str::to_owned),
+            direct: self.direct,
+        }
+    }
+}
+
+/// The members of a group, of which so many at most.
+const MEMBERS: &str = "SELECT resource.id, resource.type, resource.display
+    FROM member JOIN resource ON resource.seq = member.resource
+    WHERE member.grp = ?1 ORDER BY member.resource LIMIT ?2";
 
 /// What people call a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,10 +88,7 @@ impl Read<'_> {
     pub fn members(&self, groups: &[i64], most: i64) -> Result<HashMap<i64, Vec<Linked>>, Error> {
         // A query for each group walks the index in order and ends at the limit. One query for all
         // groups would check the limit again for each member.
-        let sql = "SELECT resource.id, resource.type, resource.display
-            FROM member JOIN resource ON resource.seq = member.resource
-            WHERE member.grp = ?1 ORDER BY member.resource LIMIT ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(MEMBERS)?;
         let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
         for group in groups {
             let rows = statement.query_map([*group, most], |row| {
@@ -113,11 +141,31 @@ impl Read<'_> {
     pub fn groups(&self, resources: &[i64]) -> Result<HashMap<i64, Vec<Linked>>, Error> {
         // Most accounts are in no group, and to find that out costs a tenth of the query below.
         let members = self.with_groups(resources)?;
-        if members.is_empty() {
-            return Ok(HashMap::new());
+        let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
+        self.each_group(&members, |at, it| {
+            let of = members.get(at).map(|it| found.entry(*it).or_default());
+            of.into_iter().for_each(|of| of.push(it.to_owned()));
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Calls `each` with the groups of each of these resources, in the order in which they are
+    /// given here, and with which of them it is, until it breaks off; of each as [`Read::groups`]
+    /// has them.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns.
+    pub fn each_group<E: From<Error>>(
+        &self,
+        resources: &[i64],
+        mut each: impl FnMut(usize, Link) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        if resources.is_empty() {
+            return Ok(());
         }
         let sql = "WITH RECURSIVE up (start, grp, distance) AS (
-                SELECT member.resource, member.grp, 0
+                SELECT wanted.key, member.grp, 0
                 FROM json_each(?1) AS wanted
                 JOIN member ON member.resource = wanted.value
                 JOIN resource ON resource.seq = member.grp AND resource.deleted IS NULL
@@ -129,20 +177,43 @@ impl Read<'_> {
             SELECT up.start, resource.id, resource.type, resource.display, min(up.distance)
             FROM up JOIN resource ON resource.seq = up.grp
             GROUP BY up.start, up.grp ORDER BY up.start, up.grp";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([json!(members).to_string()])?;
-        let mut found: HashMap<i64, Vec<Linked>> = HashMap::new();
-        while let Some(row) = rows.next()? {
-            let distance: i64 = row.get(4)?;
-            found.entry(row.get(0)?).or_default().push(Linked {
-                id: row.get(1)?,
-                resource_type: row.get(2)?,
-                display: row.get(3)?,
-                direct: distance == 0,
-            });
+        let mut statement = self.connection.prepare_cached(sql).map_err(Error::from)?;
+        let mut rows = statement.query([json!(resources).to_string()]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            let number = |at: usize| row.get::<_, i64>(at).map_err(Error::from);
+            let at = usize::try_from(number(0)?).unwrap_or(usize::MAX);
+            if each(at, link(row, 1, number(4)? == 0)?)?.is_break() {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
+
+    /// Calls `each` with the direct members of a group, in order of creation, until it breaks off.
+    ///
+    /// # Errors
+    /// Failures of the store and what `each` returns.
+    pub fn each_member<E: From<Error>>(
+        &self,
+        group: i64,
+        mut each: impl FnMut(Link) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let mut statement = self.connection.prepare_cached(MEMBERS).map_err(Error::from)?;
+        let mut rows = statement.query([group, -1]).map_err(Error::from)?;
+        while let Some(row) = rows.next().map_err(Error::from)? {
+            if each(link(row, 0, true)?)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The three columns of a link, from this one on.
+fn link<'a>(row: &'a Row, at: usize, direct: bool) -> Result<Link<'a>, Error> {
+    let text = |at: usize| Ok::<_, Error>(row.get_ref(at)?.as_str().map_err(damaged)?);
+    let display = row.get_ref(at + 2)?.as_str_or_null().map_err(damaged)?;
+    Ok(Link { id: text(at)?, resource_type: text(at + 1)?, display, direct })
 }
 
 impl Write<'_> {
@@ -270,6 +341,11 @@ impl Write<'_> {
         self.connection.prepare_cached(sql)?.execute([resource])?;
         Ok(left)
     }
+}
+
+/// Another program has changed the file.
+fn damaged(error: FromSqlError) -> Error {
+    Error::Invalid(format!("a member or a group: {error}"))
 }
 
 /// Why members could not be added.

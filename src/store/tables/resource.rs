@@ -33,7 +33,37 @@ pub struct Stored {
     pub last_line: i64,
 }
 
+/// What answers show of a resource, as it lies in the row that is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The order of creation.
+    pub seq: i64,
+    /// The id.
+    pub id: &'a str,
+    /// The document, as JSON.
+    pub document: &'a str,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub last_modified: Timestamp,
+    /// How often it has been written.
+    pub version: i64,
+}
+
 impl Stored {
+    /// What answers show of it.
+    #[must_use]
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            seq: self.seq,
+            id: &self.id,
+            document: &self.document,
+            created: self.created,
+            last_modified: self.last_modified,
+            version: self.version,
+        }
+    }
+
     /// The document as a value.
     ///
     /// # Errors
@@ -110,7 +140,6 @@ macro_rules! columns {
 }
 
 pub(crate) const COLUMNS: &str = columns!();
-pub(crate) const COLUMNS_COUNT: usize = 8;
 
 /// Whether a text has the form of an id: a UUID, as plumm gives them.
 #[must_use]
