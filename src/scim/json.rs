@@ -316,7 +316,12 @@ mod tests {
                 let sentence = refused(&again, Names::AnyCase);
                 assert!(sentence.starts_with(&format!("\"n{first}\" stands twice")), "{sentence}");
                 let Ok(Value::Object(found)) = parse(&again, Names::Exact) else { panic!() };
-                assert_eq!(twice(&found).unwrap().to_string(), sentence);
+                // Of a value that is read already, the first spelling is the one that sorts first.
+                let expected = format!(
+                    "\"N{first}\" stands twice, as \"N{first}\" and as \"n{first}\", and letter case \
+                     makes no difference; give it once"
+                );
+                assert_eq!(twice(&found).unwrap().to_string(), expected);
             }
         }
     }

@@ -47,7 +47,7 @@ pub enum MemberChange {
 /// Takes the members out of a document: their ids, or nothing when the document has no `members`.
 #[must_use]
 pub fn take(document: &mut Map<String, Value>) -> Option<Vec<String>> {
-    document.shift_remove(MEMBERS).map(|it| ids(&it))
+    document.remove(MEMBERS).map(|it| ids(&it))
 }
 
 /// The ids in a value of `members`, in order. A member may be given by its address alone.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
+use crate::scim::print::write_string;
 
 /// What the server stores of a resource beside its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Meta {
     /// The text of the `meta` attribute, which every resource of a page has.
     pub fn write(&self, text: &mut String) {
         text.push_str("{\"resourceType\":");
-        write_json(text, &self.resource_type);
+        write_string(text, &self.resource_type);
         // Neither times nor versions have anything to escape but the quotes of the tag.
         let (created, modified, version) = (self.created, self.last_modified, self.version);
         // A String takes whatever is written to it.
@@ -52,21 +53,9 @@ impl Meta {
             text,
             ",\"created\":\"{created}\",\"lastModified\":\"{modified}\",\"location\":"
         );
-        write_json(text, &self.location);
+        write_string(text, &self.location);
         let _ = write!(text, ",\"version\":\"W/\\\"{version}\\\"\"}}");
     }
-}
-
-fn write_json(text: &mut String, value: &str) {
-    let stands_as_it_is = |it: u8| it >= b' ' && it != b'"' && it != b'\\';
-    if value.bytes().all(stands_as_it_is) {
-        text.push('"');
-        text.push_str(value);
-        text.push('"');
-        return;
-    }
-    // A string is always JSON.
-    text.push_str(&serde_json::to_string(value).unwrap_or_default());
 }
 
 /// The weak entity tag of a version (RFC 7644 section 3.14).

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::membership;
 use crate::scim::meta::Meta;
+use crate::scim::print::to_text;
 use crate::scim::resource::{splice, whole};
 use crate::scim::returned::{Projection, shown};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
@@ -119,7 +120,7 @@ impl View<'_> {
             computed.insert(GROUPS.to_owned(), groups.iter().map(group).collect());
         }
         let whole = whole(stored.parse()?, computed, &meta);
-        Ok(Value::Object(shown(whole, self.projection, self.resource_type)).to_string())
+        Ok(to_text(&shown(whole, self.projection, self.resource_type)))
     }
 
     /// One resource as a response, with where it is and its version.
