@@ -22,7 +22,9 @@ pub fn document(
     rules: Rules,
     id: &str,
 ) -> Result<Map<String, Value>, Error> {
-    Ok(with_id(validate::create(body, resource_type, rules)?, id))
+    let mut document = validate::create(body, resource_type, rules)?;
+    document.insert("id".to_owned(), id.into());
+    Ok(document)
 }
 
 /// Judged as it has been written, and undone with the transaction: the text is made once.
@@ -41,16 +43,4 @@ pub fn judge_size(stored: &Stored) -> Result<(), Error> {
              fewer or shorter attributes."
         ),
     ))
-}
-
-fn with_id(document: Map<String, Value>, id: &str) -> Map<String, Value> {
-    let mut ordered = Map::new();
-    for (name, value) in document {
-        let is_schemas = name == "schemas";
-        ordered.insert(name, value);
-        if is_schemas {
-            ordered.insert("id".to_owned(), id.into());
-        }
-    }
-    ordered
 }

@@ -222,6 +222,7 @@
 //! scim/mod.rs                    the terms and rules of RFC 7643 and RFC 7644; pure
 //! scim/error.rs                  the SCIM Error
 //! scim/json.rs                   JSON text from outside, no name of an object twice
+//! scim/print.rs                  resources and messages as JSON text
 //! scim/datetime.rs               points in time
 //! scim/schema/mod.rs             what an attribute is called and may hold
 //! scim/schema/urn.rs             the URNs

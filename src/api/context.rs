@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use crate::api::admin::host::Host;
-use crate::api::body::{self, body_object};
+use crate::api::body::{Shape, body_object};
 use crate::api::failure::{Failure, of_long_list};
 use crate::api::pages::Pages;
 use crate::api::refused::{Noted, subject_of};
@@ -158,11 +158,12 @@ impl Context<'_> {
         if request.body.len() > BODY_BYTES_AT_ONCE {
             self.close_read();
         }
+        let shape = Shape::of(&request.body);
         // An operation of a Bulk request is a part of a body that is counted already.
         if self.change.is_none() {
-            self.take(body::memory(&request.body))?;
+            self.take(shape.memory(request.body.len()))?;
         }
-        let body = body_object(request, names)?;
+        let body = body_object(request, names, &shape)?;
         if self.change.is_none() {
             *self.notes.refused.subject.borrow_mut() = subject_of(body.get(USER_NAME));
         }

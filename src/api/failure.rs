@@ -286,7 +286,7 @@ fn internal_error(request_id: &str) -> Error {
 /// An error as a response (RFC 7644 section 3.12).
 #[must_use]
 pub fn scim_error(error: &Error) -> Response {
-    Response::new(error.status, SCIM_JSON, error.to_json().to_string().into_bytes())
+    Response::new(error.status, SCIM_JSON, error.to_text().into_bytes())
 }
 
 #[cfg(test)]

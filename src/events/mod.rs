@@ -119,7 +119,7 @@ impl Event {
     fn new(kind: Kind, mut changed: Map<String, Value>) -> Event {
         let attributes = changed.get(LEFT_OUT).is_some_and(|it| it.get("names").is_some());
         if attributes {
-            changed.shift_remove(LEFT_OUT);
+            changed.remove(LEFT_OUT);
         }
         let values = changed.values().any(|it| it.get(LEFT_OUT).is_some());
         Event { kind, changed, incomplete: attributes || values }
@@ -188,7 +188,7 @@ fn of_group(method: &str, mut changed: Map<String, Value>) -> Vec<Event> {
 
 /// Takes one of the changes out, as changes of their own.
 fn taken(changes: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
-    changes.shift_remove_entry(name).into_iter().collect()
+    changes.remove_entry(name).into_iter().collect()
 }
 
 /// Who made a change.

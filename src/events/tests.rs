@@ -36,7 +36,7 @@ fn what_becomes_of_accounts() {
     let renamed = json!({"id": "1", "userName": "ann@example.com", "active": true, "title": "x"});
     let both = json!({"id": "1", "userName": "ann@example.com", "active": false, "title": "x"});
     let none = json!({});
-    let created: &[(&str, &[&str])] = &[("user.created", &["userName", "active"])];
+    let created: &[(&str, &[&str])] = &[("user.created", &["active", "userName"])];
     let deactivated: &[(&str, &[&str])] = &[("user.deactivated", &["active"])];
     let reactivated: &[(&str, &[&str])] = &[("user.reactivated", &["active"])];
     check(
@@ -193,7 +193,7 @@ fn an_event_is_as_the_application_reads_it() {
     let off = json!({"active": {"before": true, "after": false}});
     let event = &events(Subject::User, "PATCH", off.as_object().unwrap())[0];
     let json = line.to_json(0, event.clone(), Some(Now::User("1", json!({"active": false}))));
-    let expected = r#"{"id":"evt_118_0","sequence":118,"type":"user.deactivated","time":"2026-01-31T08:12:45.120Z","by":{"kind":"token","id":"ipceb05mrqbc","label":"okta"},"userId":"1","user":{"active":false},"changed":{"active":{"before":true,"after":false}}}"#;
+    let expected = r#"{"by":{"id":"ipceb05mrqbc","kind":"token","label":"okta"},"changed":{"active":{"after":false,"before":true}},"id":"evt_118_0","sequence":118,"time":"2026-01-31T08:12:45.120Z","type":"user.deactivated","user":{"active":false},"userId":"1"}"#;
     assert_eq!(json.to_string(), expected);
     let line = Line { by: By::Command, ..line };
     let json = line.to_json(1, event.clone(), Some(Now::Group("9", Value::Null)));

@@ -38,7 +38,7 @@ pub fn groups(tx: &Read, account: i64) -> Result<Value, Error> {
 /// Failures of the store.
 pub fn as_it_is(tx: &Read, resource_type: &ResourceType, stored: &Stored) -> Result<Value, Error> {
     let mut document: Map<String, Value> = stored.parse()?;
-    document.shift_remove("schemas");
+    document.remove("schemas");
     if membership::has_groups(resource_type) {
         document.insert(GROUPS.to_owned(), groups(tx, stored.seq)?);
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::grammar::FILTER_BYTES_MAX;
@@ -392,7 +392,9 @@ pub struct BulkOutcome {
 
 /// The BulkResponse message: the operations that were done, in the order of the request.
 #[must_use]
-pub fn response<'a>(outcomes: impl Iterator<Item = (&'a BulkOperation, &'a BulkOutcome)>) -> Value {
+pub fn response<'a>(
+    outcomes: impl Iterator<Item = (&'a BulkOperation, &'a BulkOutcome)>,
+) -> Map<String, Value> {
     let entry = |(operation, outcome): (&BulkOperation, &BulkOutcome)| {
         let mut entry = Map::new();
         let method = operation.method.as_deref().map(quoted);
@@ -412,14 +414,16 @@ pub fn response<'a>(outcomes: impl Iterator<Item = (&'a BulkOperation, &'a BulkO
         entry.extend(error.map(|it| ("response".to_owned(), it.to_json())));
         Value::Object(entry)
     };
-    json!({
-        "schemas": [urn::BULK_RESPONSE],
-        "Operations": outcomes.map(entry).collect::<Vec<_>>(),
-    })
+    Map::from_iter([
+        ("schemas".to_owned(), Value::Array(vec![urn::BULK_RESPONSE.into()])),
+        ("Operations".to_owned(), outcomes.map(entry).collect()),
+    ])
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::scim::identity::IdentityChanges;
     use crate::scim::schema::definitions::Definitions;
@@ -465,7 +469,8 @@ mod tests {
             found.push_str(it);
             Some(it.to_uppercase())
         });
-        assert_eq!(found, "abcdefg");
+        // In the order of their names: "$ref" stands before "list".
+        assert_eq!(found, "aecdfgb");
         assert_eq!(operation.segments, ["Users", "A"]);
         let expected = json!({
             "value": "B",

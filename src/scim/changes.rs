@@ -2,10 +2,15 @@
 //!
 //! Nothing is copied: the record of a change is printed from the documents before and after it.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
+
+use crate::scim::print::{write, write_elements, write_members, write_string};
+
+/// Room for a change of a usual length.
+const CHANGES_BYTES: usize = 512;
 
 /// What a change did: each attribute on the first level whose value differs, with its value before
 /// and after. Secrets are never part of a document, so none can appear here.
@@ -20,15 +25,21 @@ impl<'a> Changes<'a> {
     #[must_use]
     pub fn between(before: &'a Map<String, Value>, after: &'a Map<String, Value>) -> Changes<'a> {
         let mut changes = Changes::default();
-        for (name, new) in after {
-            changes.note(name, before.get(name), Some(new));
-        }
-        for (name, old) in before {
-            if !after.contains_key(name) {
-                changes.note(name, Some(old), None);
+        // Both have their names in the same order.
+        let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => return changes,
+            };
+            let gone = old.next_if(|_| order != Ordering::Greater);
+            let come = new.next_if(|_| order != Ordering::Less);
+            if let Some((name, _)) = gone.or(come) {
+                changes.note(name, gone.map(|(_, it)| it), come.map(|(_, it)| it));
             }
         }
-        changes
     }
 
     fn note(&mut self, name: &'a str, before: Option<&'a Value>, after: Option<&'a Value>) {
@@ -53,31 +64,41 @@ impl<'a> Changes<'a> {
     #[must_use]
     pub fn to_value(&self) -> Value {
         // Of values that are JSON already, and names that are text.
-        serde_json::to_value(self).unwrap_or_default()
+        serde_json::from_str(&self.to_text()).unwrap_or_default()
     }
 
     /// The changes as JSON text.
     #[must_use]
     pub fn to_text(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl Serialize for Changes<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut map = to.serialize_map(Some(self.attributes.len() + self.beside.len()))?;
+        let mut text = String::with_capacity(CHANGES_BYTES);
+        let mut separator = '{';
         for (name, change) in &self.attributes {
-            map.serialize_entry(name, change)?;
+            text.push(separator);
+            separator = ',';
+            write_string(&mut text, name);
+            text.push_str(":{\"before\":");
+            change.before.write(&mut text);
+            text.push_str(",\"after\":");
+            change.after.write(&mut text);
+            text.push('}');
         }
         for (name, value) in &self.beside {
-            map.serialize_entry(name, value)?;
+            text.push(separator);
+            separator = ',';
+            write_string(&mut text, name);
+            text.push(':');
+            write(&mut text, value);
         }
-        map.end()
+        if separator == '{' {
+            text.push('{');
+        }
+        text.push('}');
+        text
     }
 }
 
 /// What differs between two values of an attribute.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug)]
 struct Change<'a> {
     before: Part<'a>,
     after: Part<'a>,
@@ -92,13 +113,21 @@ enum Part<'a> {
     Elements(Vec<&'a Value>),
 }
 
-impl Serialize for Part<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+impl Part<'_> {
+    fn write(&self, text: &mut String) {
         match self {
-            Part::Nothing => to.serialize_unit(),
-            Part::Whole(value) => value.serialize(to),
-            Part::Members(members) => to.collect_map(members.iter().copied()),
-            Part::Elements(elements) => to.collect_seq(elements),
+            Part::Nothing => text.push_str("null"),
+            Part::Whole(value) => write(text, value),
+            Part::Members(members) => {
+                text.push('{');
+                write_members(text, members.iter().copied());
+                text.push('}');
+            }
+            Part::Elements(elements) => {
+                text.push('[');
+                write_elements(text, elements.iter().copied());
+                text.push(']');
+            }
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
+use crate::scim::print;
 use crate::scim::schema::urn;
 
 /// The `scimType` keywords of RFC 7644 table 9 that this server uses.
@@ -151,12 +152,23 @@ impl Error {
     /// The message body. `status` is a string (RFC 7644 section 3.12).
     #[must_use]
     pub fn to_json(&self) -> Value {
-        let mut body = json!({ "schemas": [urn::ERROR], "status": self.status.to_string() });
-        if let Some(scim_type) = self.scim_type {
-            body["scimType"] = scim_type.keyword().into();
-        }
-        body["detail"] = self.detail.as_str().into();
-        body
+        self.members().into()
+    }
+
+    /// The text of the message body.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        print::to_text(&self.members())
+    }
+
+    fn members(&self) -> Map<String, Value> {
+        let scim_type = self.scim_type.map(|it| ("scimType", it.keyword().into()));
+        let members = [
+            ("schemas", Value::Array(vec![urn::ERROR.into()])),
+            ("status", self.status.to_string().into()),
+            ("detail", self.detail.as_str().into()),
+        ];
+        members.into_iter().chain(scim_type).map(|(name, it)| (name.to_owned(), it)).collect()
     }
 }
 
@@ -197,6 +209,8 @@ pub fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -145,6 +145,10 @@ fn keep_primary_email(
     after: &mut Map<String, Value>,
     rules: Rules,
 ) -> Result<Option<Value>, Error> {
+    // Most changes are of something else.
+    if before.get(EMAILS) == after.get(EMAILS) {
+        return Ok(None);
+    }
     let Some(old) = primary_email(before) else {
         return Ok(None);
     };

@@ -7,8 +7,8 @@ use crate::scim::error::Error;
 use crate::scim::filter::condition::{Condition, Operand, Place, Test};
 use crate::scim::filter::grammar::CompareOp;
 use crate::scim::filter::path::AttrPath;
-use crate::scim::json::{write_joined, write_text};
 use crate::scim::patch::message::Op;
+use crate::scim::print::{write_joined, write_string};
 use crate::scim::schema::attribute::{Attribute, Type};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
@@ -48,7 +48,7 @@ pub enum MemberChange {
 /// Takes the members out of a document: their ids, or nothing when the document has no `members`.
 #[must_use]
 pub fn take(document: &mut Map<String, Value>) -> Option<Vec<String>> {
-    document.shift_remove(MEMBERS).map(|it| ids(&it))
+    document.remove(MEMBERS).map(|it| ids(&it))
 }
 
 /// The ids in a value of `members`, in order. A member may be given by its address alone.
@@ -186,14 +186,14 @@ pub fn write_link(
     location: (&str, &str),
 ) {
     text.push_str("{\"value\":");
-    write_text(text, id);
+    write_string(text, id);
     text.push_str(",\"$ref\":");
     write_joined(text, location.0, location.1);
     text.push_str(",\"type\":");
-    write_text(text, kind);
+    write_string(text, kind);
     if let Some(display) = display {
         text.push_str(",\"display\":");
-        write_text(text, display);
+        write_string(text, display);
     }
     text.push('}');
 }

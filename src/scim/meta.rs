@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
-use crate::scim::json::{write_joined, write_text};
+use crate::scim::print::{write_joined, write_string};
 
 /// What the server stores of a resource beside its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Meta<'_> {
     /// The text of the `meta` attribute, which every resource of a page has.
     pub fn write(&self, text: &mut String) {
         text.push_str("{\"resourceType\":");
-        write_text(text, self.resource_type);
+        write_string(text, self.resource_type);
         // Neither times nor versions have anything to escape but the quotes of the tag.
         text.push_str(",\"created\":\"");
         self.created.write(text);

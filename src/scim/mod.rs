@@ -14,6 +14,7 @@ pub mod membership;
 pub mod message;
 pub mod meta;
 pub mod patch;
+pub mod print;
 pub mod reference;
 pub mod resource;
 pub mod returned;

@@ -418,7 +418,7 @@ fn remove_excluded(
                 members.retain(|name, _| is_always_returned(extension, name));
             }
             if resource.get(urn).is_some_and(|it| it.as_object().is_none_or(Map::is_empty)) {
-                resource.shift_remove(urn);
+                resource.remove(urn);
             }
             return;
         }
@@ -443,7 +443,7 @@ fn remove_excluded(
         let spelled = members.keys().find(|it| has_name_of(&target.attribute, it)).cloned();
         remove_attribute(members, &spelled.unwrap_or_default(), target.sub.as_deref());
         if members.is_empty() {
-            resource.shift_remove(&urn);
+            resource.remove(&urn);
         }
     }
 }
@@ -468,27 +468,27 @@ fn is_joined(name: &str, urn: &str, attribute: &str) -> bool {
 
 fn remove_attribute(holder: &mut Map<String, Value>, name: &str, sub: Option<&Attribute>) {
     let Some(sub) = sub else {
-        holder.shift_remove(name);
+        holder.remove(name);
         return;
     };
     match holder.get_mut(name) {
-        Some(Value::Object(object)) => drop(object.shift_remove(&sub.name)),
+        Some(Value::Object(object)) => drop(object.remove(&sub.name)),
         Some(Value::Array(items)) => {
             let before = items.len();
             items.retain_mut(|item| {
                 let Some(object) = item.as_object_mut() else { return true };
-                object.shift_remove(&sub.name);
+                object.remove(&sub.name);
                 !object.is_empty()
             });
             if items.is_empty() && before > 0 {
-                holder.shift_remove(name);
+                holder.remove(name);
             }
             return;
         }
         _ => {}
     }
     if holder.get(name).is_some_and(|it| it.as_object().is_some_and(Map::is_empty)) {
-        holder.shift_remove(name);
+        holder.remove(name);
     }
 }
 
@@ -555,7 +555,7 @@ mod tests {
         let mut rest = Value::Object(user());
         rest["emails"] = json!([{"type": "work"}]);
         check(None, Some("emails.value"), &rest);
-        rest.as_object_mut().unwrap().shift_remove("emails");
+        rest.as_object_mut().unwrap().remove("emails");
         check(None, Some("emails.value,emails.type"), &rest);
     }
 

@@ -17,7 +17,7 @@ use crate::scim::identity::{self, Rules};
 use crate::scim::json::Seen;
 use crate::scim::message;
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
-use crate::scim::schema::name::USER_NAME;
+use crate::scim::schema::name::{ID, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
@@ -25,7 +25,7 @@ use crate::scim::strict;
 /// What a change makes of a resource.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// The document, complete and in order.
+    /// The document, complete.
     pub document: Map<String, Value>,
     /// The attributes of the request that were not changed, each with the value it asked for.
     pub passed_over: Map<String, Value>,
@@ -105,20 +105,21 @@ pub fn judge_change(
     for extension in &resource_type.extensions {
         let id = &extension.schema.id;
         let Some(Value::Object(old)) = before.get(id) else { continue };
-        let mut new = match after.get(id) {
-            Some(Value::Object(new)) => new.clone(),
-            _ => Map::new(),
-        };
-        for attribute in &extension.schema.attributes {
-            keep_immutable(old, &mut new, attribute)?;
+        let attributes = &extension.schema.attributes;
+        let mut immutable = attributes.iter().filter(|it| it.has_immutable());
+        if let Some(Value::Object(new)) = after.get_mut(id) {
+            immutable.try_for_each(|it| keep_immutable(old, new, it))?;
+            continue;
         }
+        let mut new = Map::new();
+        immutable.try_for_each(|it| keep_immutable(old, &mut new, it))?;
         if new.is_empty() {
             continue;
         }
         if !after.contains_key(id) {
             // The client sent nothing of this extension, so the required attributes stay with the
             // immutable ones, and the extension is complete.
-            let required = extension.schema.attributes.iter().filter(|it| it.required);
+            let required = attributes.iter().filter(|it| it.required);
             for name in required.map(|it| &it.name) {
                 new.extend(old.get(name).map(|it| (name.clone(), it.clone())));
             }
@@ -155,7 +156,9 @@ fn keep_immutable(
         (old, Some(new)) => old == new,
     };
     if unchanged {
-        after.insert(attribute.name.clone(), old.clone());
+        if after.get(&attribute.name) != Some(old) {
+            after.insert(attribute.name.clone(), old.clone());
+        }
         return Ok(());
     }
     let text = |value: Option<&Value>| match value {
@@ -175,8 +178,7 @@ fn keep_immutable(
     )))
 }
 
-/// Checks what is required, and puts the members in the order answers have them: `schemas`, `id`,
-/// the common and core attributes as their schemas list them, the extensions.
+/// Checks what is required, gives the document its `id` and names its schemas.
 ///
 /// An extension that the change leaves as it was is not judged: it may be older than its schema,
 /// and the deactivation of its account must not fail for it.
@@ -188,7 +190,7 @@ fn complete(
     spell_extensions(&mut document, resource_type);
     let attributes =
         || resource_type.common.attributes.iter().chain(&resource_type.core.attributes);
-    for attribute in attributes().filter(|it| it.required && it.name != "schemas") {
+    for attribute in attributes().filter(|it| it.required && it.name != SCHEMAS) {
         match document.get(&attribute.name) {
             // A blank name is no name. One that was stored before this rule stays.
             Some(Value::String(it))
@@ -201,56 +203,60 @@ fn complete(
             None => return Err(required_missing(&attribute.name)),
         }
     }
-    let mut ordered = Map::with_capacity(document.len() + 1);
-    let mut schemas = vec![Value::from(resource_type.core.id.as_str())];
-    ordered.insert("schemas".to_owned(), Value::Null);
-    ordered.extend(before.get("id").map(|it| ("id".to_owned(), it.clone())));
-    // A document has few of the many attributes, so each is looked for in the schemas, and not the
-    // other way round.
-    let (mut known, mut others) = (Vec::with_capacity(document.len()), Map::new());
-    for (name, value) in document {
-        match attributes().position(|it| it.name == name) {
-            _ if name == "schemas" || name == "id" => {}
-            Some(place) => known.push((place, name, value)),
-            None => drop(others.insert(name, value)),
-        }
-    }
-    known.sort_by_key(|(place, ..)| *place);
-    ordered.extend(known.into_iter().map(|(_, name, value)| (name, value)));
-    let mut document = others;
     for extension in &resource_type.extensions {
         let id = &extension.schema.id;
-        let value = document.shift_remove(id);
+        let value = document.get(id);
         let old = before.iter().find(|(it, _)| it.eq_ignore_ascii_case(id)).map(|(_, it)| it);
-        let is_unchanged = value.is_some() && value.as_ref() == old;
-        match value {
-            Some(value) if is_unchanged => {
-                schemas.extend(value.is_object().then(|| Value::from(id.as_str())));
-                ordered.insert(id.clone(), value);
+        if value.is_some() && value == old {
+            continue;
+        }
+        let Some(Value::Object(members)) = value else {
+            if extension.required {
+                return Err(required_missing(id));
             }
-            Some(Value::Object(members)) => {
-                let attributes = &extension.schema.attributes;
-                let lacking =
-                    attributes.iter().find(|it| it.required && !members.contains_key(&it.name));
-                if let Some(attribute) = lacking {
-                    return Err(required_missing(&format!("{id}:{}", attribute.name)));
-                }
-                schemas.push(id.as_str().into());
-                ordered.insert(id.clone(), Value::Object(members));
-            }
-            _ if extension.required => return Err(required_missing(id)),
-            _ => {}
+            document.remove(id);
+            continue;
+        };
+        let attributes = &extension.schema.attributes;
+        let lacking = attributes.iter().find(|it| it.required && !members.contains_key(&it.name));
+        if let Some(attribute) = lacking {
+            return Err(required_missing(&format!("{id}:{}", attribute.name)));
         }
     }
-    for (name, value) in document {
-        // A member that is no object cannot be an extension, so it is no schema either.
-        if value.is_object() {
-            schemas.push(name.as_str().into());
+    if document.get(ID) != before.get(ID) {
+        match before.get(ID) {
+            Some(id) => drop(document.insert(ID.to_owned(), id.clone())),
+            None => drop(document.remove(ID)),
         }
-        ordered.insert(name, value);
     }
-    ordered.insert("schemas".to_owned(), Value::Array(schemas));
-    Ok(ordered)
+    let schemas = schemas_of(&document, resource_type);
+    let listed = document.get(SCHEMAS).and_then(Value::as_array);
+    if listed.is_none_or(|it| !it.iter().eq(schemas.iter().copied())) {
+        let schemas = schemas.into_iter().map(Value::from).collect();
+        document.insert(SCHEMAS.to_owned(), schemas);
+    }
+    Ok(document)
+}
+
+/// The URNs of the schemas that a document follows: the core schema, the registered extensions that
+/// it has, and the others. A member that is no object cannot be an extension, so it is no schema
+/// either.
+fn schemas_of<'a>(
+    document: &'a Map<String, Value>,
+    resource_type: &'a ResourceType,
+) -> Vec<&'a str> {
+    let objects = || document.iter().filter(|(_, value)| value.is_object());
+    let registered = resource_type.extensions.iter().map(|it| it.schema.id.as_str());
+    let is_registered = |name: &str| registered.clone().any(|it| it == name);
+    let core = &resource_type.core;
+    let is_attribute = |name: &str| {
+        let mut attributes = resource_type.common.attributes.iter().chain(&core.attributes);
+        attributes.any(|it| it.name == name)
+    };
+    let is_other = |name: &&str| !is_attribute(name) && !is_registered(name);
+    let has = |id: &&str| document.get(*id).is_some_and(Value::is_object);
+    let others = objects().map(|(name, _)| name.as_str()).filter(is_other);
+    std::iter::once(core.id.as_str()).chain(registered.clone().filter(has)).chain(others).collect()
 }
 
 fn blank(name: &str) -> Error {
@@ -270,7 +276,7 @@ pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &Resou
             if let Name::Attribute(Target { extension: Some(urn), attribute, sub: None }) =
                 resource_type.name(&name)
                 && document.get(&urn).is_none_or(Value::is_object)
-                && let Some(value) = document.shift_remove(&name)
+                && let Some(value) = document.remove(&name)
             {
                 add_to_extension(document, &urn, Map::from_iter([(attribute.name.clone(), value)]));
             }
@@ -278,7 +284,7 @@ pub fn spell_extensions(document: &mut Map<String, Value>, resource_type: &Resou
     }
     for id in resource_type.extensions.iter().map(|it| &it.schema.id) {
         let other = document.keys().find(|it| *it != id && it.eq_ignore_ascii_case(id)).cloned();
-        if let Some(value) = other.and_then(|it| document.shift_remove(&it)) {
+        if let Some(value) = other.and_then(|it| document.remove(&it)) {
             document.entry(id).or_insert(value);
         }
     }

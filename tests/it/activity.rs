@@ -63,8 +63,8 @@ fn who_took_login_away_and_what_was_refused_since_is_one_story() {
         mara_told[..2],
         [
             format!(
-                "{token_line} created the user Mara@example.com: active true, with externalId, \
-                 userName, name, displayName, locale, emails"
+                "{token_line} created the user Mara@example.com: active true, with displayName, \
+                 emails, externalId, locale, name, userName"
             ),
             format!("{token_line} deactivated the user Mara@example.com: active true → false"),
         ]
@@ -159,21 +159,21 @@ fn the_story_as_json_is_one_value_with_all_that_is_known() {
     assert_eq!(
         keys(change),
         [
-            "kind",
-            "number",
-            "time",
-            "org",
             "action",
             "by",
-            "client",
-            "request",
-            "method",
-            "resourceType",
-            "resource",
-            "name",
             "changed",
+            "client",
+            "kind",
+            "method",
+            "name",
+            "number",
+            "org",
             "reason",
-            "text"
+            "request",
+            "resource",
+            "resourceType",
+            "text",
+            "time"
         ]
     );
     assert_eq!((&change["action"], &change["name"]), (&json!("created"), &json!("x@example.com")));
@@ -182,26 +182,26 @@ fn the_story_as_json_is_one_value_with_all_that_is_known() {
     assert_eq!(
         keys(refused),
         [
-            "kind",
-            "number",
-            "time",
-            "org",
             "action",
             "by",
             "client",
-            "request",
-            "method",
-            "path",
-            "resourceType",
-            "resource",
-            "name",
-            "status",
-            "scimType",
-            "detail",
             "count",
+            "detail",
             "first",
-            "various",
-            "text"
+            "kind",
+            "method",
+            "name",
+            "number",
+            "org",
+            "path",
+            "request",
+            "resource",
+            "resourceType",
+            "scimType",
+            "status",
+            "text",
+            "time",
+            "various"
         ]
     );
     assert_eq!((&refused["status"], &refused["name"]), (&json!(400), &json!("x")));

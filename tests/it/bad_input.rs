@@ -369,7 +369,7 @@ fn a_member_that_stands_twice_in_different_case_is_refused() {
     }
     let mut body = it.bob.clone();
     body["name"] = json!({"givenName": "A", "GIVENNAME": "B"});
-    it.harness.put(&it.at, &body).refused(400, SYNTAX, "\"name.givenName\" stands twice");
+    it.harness.put(&it.at, &body).refused(400, SYNTAX, "\"name.GIVENNAME\" stands twice");
     it.unchanged();
 }
 
@@ -453,7 +453,7 @@ fn a_name_that_stands_twice_in_bulk_is_refused() {
     let statuses: Vec<&str> = operations.iter().map(|it| it["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["201", "400", "400", "201"], "{answer}");
     for (i, words) in [
-        (1, "In the body \"name.x\" stands twice, as \"x\" and as \"X\""),
+        (1, "In the body \"name.X\" stands twice, as \"X\" and as \"x\""),
         (2, "In an operation \"Path\" stands twice, as \"Path\" and as \"path\""),
     ] {
         let error = &operations[i]["response"];

@@ -288,7 +288,7 @@ fn only_given_flags_change_an_organisation() {
     let place = Place::new();
     let created = place.json(&["org", "create", "acme", "--username-format", "any"]);
     let known =
-        ["name", "active", "username_format", "identity_changes", "strict", "rate", "created"];
+        ["active", "created", "identity_changes", "name", "rate", "strict", "username_format"];
     assert_eq!(keys(&created), known);
     assert_eq!(
         (&created["active"], &created["username_format"], &created["identity_changes"]),
@@ -374,7 +374,7 @@ fn schemas_are_registered_listed_replaced_and_removed() {
     assert_eq!(out.succeeds(), expected);
     let again = &["schema", "add", "acme", "badge.json", "--resource-type", "group"];
     let again = place.json(again);
-    let known = ["org", "urn", "resource_type", "created", "document", "replaced"];
+    let known = ["created", "document", "org", "replaced", "resource_type", "urn"];
     assert_eq!(keys(&again), known);
     assert_eq!((&again["resource_type"], &again["replaced"]), (&json!("Group"), &json!(true)));
     let listed = place.json(&["schema", "list", "acme"]);
@@ -638,7 +638,7 @@ fn a_token_is_shown_once_with_a_sentence() {
     assert!(out.contains(" of organisation acme, scope scim, expires 2"), "{out}");
 
     let made = place.json(&["token", "create", "acme", "--scope", "access"]);
-    assert_eq!(keys(&made), ["id", "token", "org", "scope", "expires"]);
+    assert_eq!(keys(&made), ["expires", "id", "org", "scope", "token"]);
     let (id, token) = (text(&made["id"]), text(&made["token"]));
     assert!(token.starts_with(&format!("plm_{id}_")), "{made}");
     assert_eq!((&made["org"], &made["scope"]), (&json!("acme"), &json!("access")));
@@ -646,17 +646,17 @@ fn a_token_is_shown_once_with_a_sentence() {
 
     let listed = place.json(&["token", "list", "acme"]);
     let known = [
-        "id",
-        "org",
-        "scope",
-        "label",
-        "state",
         "created",
         "expires",
-        "revoked",
-        "last_used",
         "expires_in_days",
         "expires_soon",
+        "id",
+        "label",
+        "last_used",
+        "org",
+        "revoked",
+        "scope",
+        "state",
     ];
     assert_eq!(keys(&listed[0]), known);
     assert_eq!((&listed[0]["label"], &listed[1]["id"]), (&json!("Okta"), &json!(id)));
@@ -739,7 +739,7 @@ fn the_first_run_prints_one_json_value() {
     let args = ["--init", "acme", "--json", "--public-url", "https://scim.example.com/"];
     let (code, out) = place.serve(&args).stop("INT");
     let first: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((code, keys(&first)), (Some(0), vec!["org", "url", "token"]));
+    assert_eq!((code, keys(&first)), (Some(0), vec!["org", "token", "url"]));
     assert_eq!(first["url"], "https://scim.example.com/scim/v2");
     assert!(text(&first["token"]).starts_with("plm_"));
 
@@ -898,7 +898,7 @@ fn a_user_is_shown_deleted_restored_and_purged() {
 
     // Listed and shown, by name in any letter case and by id.
     let listed = place.json(&["user", "list", "acme"]);
-    let known = ["id", "userName", "displayName", "active", "created", "lastModified", "deleted"];
+    let known = ["active", "created", "deleted", "displayName", "id", "lastModified", "userName"];
     assert_eq!(keys(&listed[0]), known);
     assert_eq!((&listed[0]["userName"], &listed[0]["active"]), (&made["userName"], &json!(true)));
     let ran = place.plumm(&["user", "list", "acme"]);
@@ -1255,7 +1255,7 @@ fn a_self_signed_certificate_serves_whoever_trusts_it() {
     );
     let args = ["tls", "self-signed", "--host", "a.example", "--days", "20", "--out-cert", "c.pem"];
     let value = place.json(&[&args[..], &["--out-key", "k.pem"]].concat());
-    assert_eq!(keys(&value), ["certificate", "key", "hosts", "expires", "sha256"]);
+    assert_eq!(keys(&value), ["certificate", "expires", "hosts", "key", "sha256"]);
     assert_eq!(value["hosts"], json!(["a.example"]));
 
     let (cert, key) = ("plumm-cert.pem", "plumm-key.pem");

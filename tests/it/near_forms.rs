@@ -113,7 +113,7 @@ fn an_extension_spelled_in_two_ways_is_one() {
 fn parts_of_one_value_under_two_names_are_put_together() {
     let harness = Harness::new();
     let mut body = user("ida@example.com");
-    body.as_object_mut().unwrap().shift_remove("name");
+    body.as_object_mut().unwrap().remove("name");
     body[format!("{CORE}:name.givenName")] = json!("Ida");
     body["name.familyName"] = json!("Lee");
     body["name"] = json!({"middleName": "M"});
@@ -135,7 +135,7 @@ fn the_core_schema_as_an_object_is_the_resource_under_each_spelling() {
         let ida = harness.post("/Users", &json!({urn.as_str(): inner})).expect(201).json();
         assert_eq!((&ida["userName"], &ida["title"]), (&json!(name), &json!("Dr")));
         let mut put = user(&name);
-        put.as_object_mut().unwrap().shift_remove("active");
+        put.as_object_mut().unwrap().remove("active");
         put[&urn] = json!({"active": false});
         assert_eq!(harness.put(&at(&ida), &put).expect(200).json()["active"], false, "{urn}");
         let on = json!([{"op": "replace", "value": {urn.as_str(): {"active": true}}}]);

@@ -45,7 +45,7 @@ fn active_is_published_as_required_because_it_cannot_be_removed() {
     let active = attributes.find(|it| it["name"] == "active").unwrap();
     assert_eq!(active["required"], true);
     let mut body = user("bob@example.com");
-    body.as_object_mut().unwrap().shift_remove("active");
+    body.as_object_mut().unwrap().remove("active");
     let bob = harness.post("/Users", &body).expect(201).json();
     assert_eq!(bob["active"], true);
     let removal = json!([{"op": "remove", "path": "active"}]);

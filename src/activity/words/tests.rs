@@ -81,7 +81,7 @@ fn a_change_says_who_from_where_what_before_and_after() {
             "PUT",
             "User",
             json!({"passedOver": {"userName": "x", "emails": []}}),
-            "updated the user mara@example.com: passed over: userName, emails",
+            "updated the user mara@example.com: passed over: emails, userName",
         ),
         (
             "PUT",

@@ -20,6 +20,7 @@ use crate::scim::bulk::{self, BulkOperation, BulkOutcome, BulkRequest};
 use crate::scim::error::{Error, quoted};
 use crate::scim::json::Names;
 use crate::scim::membership;
+use crate::scim::print::to_text;
 use crate::scim::schema::urn;
 use crate::store::transaction::Write;
 
@@ -68,7 +69,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
     note_failures(context, &bulk, &outcomes);
     let done = bulk.operations.iter().zip(&outcomes);
     let done = done.filter_map(|(operation, outcome)| Some((operation, outcome.as_ref()?)));
-    Ok(scim_response(200, bulk::response(done).to_string()))
+    Ok(scim_response(200, to_text(&bulk::response(done))))
 }
 
 /// Notes what was refused of a request that was answered as a whole.

@@ -9,6 +9,7 @@ use crate::api::scim::render::scim_response;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::scim::error::{Error, quoted};
+use crate::scim::print::to_text;
 use crate::scim::schema::{service_provider_config, urn};
 
 /// `GET /ServiceProviderConfig`
@@ -17,8 +18,8 @@ use crate::scim::schema::{service_provider_config, urn};
 /// None; the signature is that of every handler.
 pub fn service_provider_config(context: &Context, _: &Request) -> Result<Response, Failure> {
     let location = format!("{}/ServiceProviderConfig", context.base_url);
-    let body = with_meta(service_provider_config::document(), "ServiceProviderConfig", &location);
-    Ok(scim_response(200, body.to_string()))
+    let body = printed(&service_provider_config::document(), "ServiceProviderConfig", &location);
+    Ok(scim_response(200, body))
 }
 
 /// `GET /ResourceTypes`
@@ -41,7 +42,7 @@ pub fn resource_type(context: &Context, _: &Request, name: &str) -> Result<Respo
         return Err(Error::new(404, detail).into());
     };
     let body = resource_type_document(context, &it.document, &it.name);
-    Ok(scim_response(200, body.to_string()))
+    Ok(scim_response(200, body))
 }
 
 /// `GET /Schemas`
@@ -63,7 +64,7 @@ pub fn schema(context: &Context, _: &Request, urn: &str) -> Result<Response, Fai
         let detail = format!("There is no schema \"{}\"; /Schemas lists them.", quoted(urn));
         return Err(Error::new(404, detail).into());
     };
-    Ok(scim_response(200, schema_document(context, &it.document, &it.id).to_string()))
+    Ok(scim_response(200, schema_document(context, &it.document, &it.id)))
 }
 
 /// `/Me` and below (RFC 7644 section 3.11): a provisioning token is no user.
@@ -85,17 +86,20 @@ fn refuse_filter(request: &Request) -> Result<(), Error> {
     Err(Error::new(403, "This list is short and always given whole; leave the filter out."))
 }
 
-fn schema_document(context: &Context, document: &Value, id: &str) -> Value {
-    with_meta(document.clone(), "Schema", &format!("{}/Schemas/{id}", context.base_url))
+fn schema_document(context: &Context, document: &Value, id: &str) -> String {
+    printed(document, "Schema", &format!("{}/Schemas/{id}", context.base_url))
 }
 
-fn resource_type_document(context: &Context, document: &Value, name: &str) -> Value {
+fn resource_type_document(context: &Context, document: &Value, name: &str) -> String {
     let location = format!("{}/ResourceTypes/{name}", context.base_url);
-    with_meta(document.clone(), "ResourceType", &location)
+    printed(document, "ResourceType", &location)
 }
 
-fn with_meta(mut document: Value, resource_type: &str, location: &str) -> Value {
+/// A document as it is answered, with where it is.
+fn printed(document: &Value, resource_type: &str, location: &str) -> String {
     debug_assert!(document["schemas"][0].as_str().is_some_and(urn::is_urn));
-    document["meta"] = json!({ "resourceType": resource_type, "location": location });
-    document
+    let mut members = document.as_object().cloned().unwrap_or_default();
+    let meta = json!({ "resourceType": resource_type, "location": location });
+    members.insert("meta".to_owned(), meta);
+    to_text(&members)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use crate::api::body;
+use crate::api::body::Shape;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::page_text::{Text, Writer};
@@ -188,7 +188,8 @@ impl Made {
             return Ok(self.text);
         }
         let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
-        let largest = self.kept.iter().map(|it| body::memory(it.document.as_bytes())).max();
+        let memory = |it: &str| Shape::of(it.as_bytes()).memory(it.len());
+        let largest = self.kept.iter().map(|it| memory(&it.document)).max();
         // Of a small one it is within what the page has taken.
         if let Some(bytes) = largest.filter(|it| *it > PAGE_BYTES_MAX / 4) {
             context.take(bytes)?;

@@ -1,7 +1,5 @@
 //! Lists of resources (RFC 7644 sections 3.4.2 and 3.4.3, RFC 9865).
 
-use serde_json::Value;
-
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::bookmarks::{End, Total};
@@ -269,8 +267,8 @@ fn number(request: &Request, name: &str, strict: bool) -> Result<Option<i64>, Er
 
 /// The `Resources` of a list that is never long, such as the schemas.
 #[must_use]
-pub fn whole_list(documents: impl Iterator<Item = Value>) -> Response {
-    let resources: Vec<String> = documents.map(|it| it.to_string()).collect();
+pub fn whole_list(documents: impl Iterator<Item = String>) -> Response {
+    let resources: Vec<String> = documents.collect();
     let total = i64::try_from(resources.len()).ok();
     let (count, resources) = (resources.len(), resources.join(","));
     let list =

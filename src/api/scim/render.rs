@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::http::response::{Response, SCIM_JSON};
 use crate::scim::membership;
 use crate::scim::meta::Meta;
+use crate::scim::print::to_text;
 use crate::scim::resource::{self, META_BYTES};
 use crate::scim::returned::{self, Projection};
 use crate::scim::schema::name::{GROUPS, MEMBERS};
@@ -137,7 +138,7 @@ impl View<'_> {
         let document = Stored::parse_text(shown.id, shown.document)?;
         let whole = resource::whole(document, computed, &meta);
         let visible = returned::shown(whole, self.projection, self.resource_type);
-        Ok(Value::Object(visible).to_string())
+        Ok(to_text(&visible))
     }
 
     /// One resource as a response, with where it is and its version.

@@ -17,6 +17,7 @@ use crate::cli::session::Session;
 use crate::cli::text::{printable_json, printable_lines, quoted};
 use crate::definitions::DefinitionsCache;
 use crate::scim::meta::version_tag;
+use crate::scim::print::to_text;
 use crate::scim::returned::all_shown;
 use crate::scim::schema::resource_type::ResourceType;
 use crate::store::paths::folder_of;
@@ -159,14 +160,14 @@ impl<'a> Text<'a> {
             });
             document.insert("meta".to_owned(), meta);
         } else {
-            document.shift_remove("id");
+            document.remove("id");
         }
         if self.args.deleted {
             let deleted = stored.deleted.map(|it| it.to_string());
             document.insert(DELETED.to_owned(), deleted.into());
         }
         let comma = if self.any { ",\n" } else { "[\n" };
-        let text = printable_json(&Value::Object(document).to_string());
+        let text = printable_json(&to_text(&document));
         let _ = write!(self.text, "{comma}{text}");
         self.any = true;
     }

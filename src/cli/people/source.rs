@@ -303,7 +303,7 @@ fn of_element(text: &str) -> Result<Map<String, Value>, Wrong> {
             Err(columns::deleted(DELETED))
         }
         Value::Object(mut it) => {
-            it.shift_remove(DELETED);
+            it.remove(DELETED);
             Ok(it)
         }
         _ => Err(whole("it is no object".to_owned())),

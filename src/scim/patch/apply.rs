@@ -348,12 +348,11 @@ impl Patch<'_> {
     }
 
     fn extension(&mut self, op: Op, urn: &str, value: &Value) -> Result<(), Error> {
-        // The removal of a member moves all members behind it.
+        // The names in the document and in the extension are compared one by one.
         let there = self.document.get(urn).and_then(Value::as_object).map_or(0, Map::len);
-        let gone = value.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()).count();
-        self.add_work(self.document.len() + there * gone, urn)?;
+        self.add_work(self.document.len() + there, urn)?;
         if op == Op::Remove || value.is_null() {
-            self.document.shift_remove(urn);
+            self.document.remove(urn);
             return Ok(());
         }
         let Value::Object(members) = value else {
@@ -378,7 +377,7 @@ impl Patch<'_> {
         let holder = self.document.get(urn).and_then(Value::as_object).into_iter().flatten();
         let stored: HashMap<String, String> =
             holder.map(|(name, _)| (name.to_ascii_lowercase(), name.clone())).collect();
-        // In one pass: each member that goes by itself would move all behind it.
+        // In one pass: their names are looked for in any letter case.
         let gone: HashSet<String> = members
             .iter()
             .filter(|(_, it)| it.is_null())
@@ -415,7 +414,7 @@ impl Patch<'_> {
         if let Some(urn) = extension
             && self.document.get(urn).and_then(Value::as_object).is_some_and(Map::is_empty)
         {
-            self.document.shift_remove(urn);
+            self.document.remove(urn);
         }
     }
 

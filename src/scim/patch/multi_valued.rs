@@ -151,7 +151,7 @@ pub fn apply(
     }
     keep_one_primary(&mut values, &changed);
     if values.is_empty() {
-        holder.shift_remove(&attribute.name);
+        holder.remove(&attribute.name);
     } else {
         holder.insert(attribute.name.clone(), Value::Array(values));
     }
@@ -203,7 +203,7 @@ fn remove(
     if let Some(sub) = &selection.sub {
         for i in selection.selected_indexes(values) {
             if let Value::Object(element) = &mut values[i] {
-                element.shift_remove(&sub.name);
+                element.remove(&sub.name);
             }
         }
         values.retain(|it| it.as_object().is_none_or(|it| !it.is_empty()));
@@ -325,7 +325,7 @@ fn change_selected(
                 apply(element, sub, &all, op, value, text)?;
             }
             Some(new) => drop(element.insert(sub.name.clone(), new.clone())),
-            None => drop(element.shift_remove(&sub.name)),
+            None => drop(element.remove(&sub.name)),
         }
     }
     values.retain(|it| it.as_object().is_none_or(|it| !it.is_empty()));

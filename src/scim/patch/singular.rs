@@ -25,7 +25,7 @@ pub fn apply(
 ) -> Result<(), Error> {
     let Some(sub) = sub else {
         if op == Op::Remove {
-            holder.shift_remove(&attribute.name);
+            holder.remove(&attribute.name);
             return Ok(());
         }
         let kept = coerce(attribute, value, text, strict)?;
@@ -52,7 +52,7 @@ pub fn apply(
             }
             clear_nulls(old, value, attribute);
             if old.is_empty() {
-                holder.shift_remove(&attribute.name);
+                holder.remove(&attribute.name);
             }
             return Ok(());
         }
@@ -75,7 +75,7 @@ pub fn apply(
         false => set(Some(object), &sub.name, kept),
     }
     if object.is_empty() {
-        holder.shift_remove(&attribute.name);
+        holder.remove(&attribute.name);
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ pub fn apply(
 fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribute) {
     for (name, _) in given.as_object().into_iter().flatten().filter(|(_, it)| it.is_null()) {
         if let Some(sub) = attribute.sub_attribute(name) {
-            old.shift_remove(&sub.name);
+            old.remove(&sub.name);
         }
     }
 }
@@ -93,7 +93,7 @@ fn clear_nulls(old: &mut Map<String, Value>, given: &Value, attribute: &Attribut
 fn set(holder: Option<&mut Map<String, Value>>, name: &str, value: Option<Value>) {
     match (holder, value) {
         (Some(holder), Some(value)) => drop(holder.insert(name.to_owned(), value)),
-        (Some(holder), None) => drop(holder.shift_remove(name)),
+        (Some(holder), None) => drop(holder.remove(name)),
         (None, _) => {}
     }
 }

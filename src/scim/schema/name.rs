@@ -2,6 +2,8 @@
 
 /// The attribute with the URNs of a resource's schemas (section 3).
 pub const SCHEMAS: &str = "schemas";
+/// The attribute with the id that the server gives a resource (section 3.1).
+pub const ID: &str = "id";
 /// The attribute that names an account.
 pub const USER_NAME: &str = "userName";
 /// The attribute with an account's e-mail addresses.

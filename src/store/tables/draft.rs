@@ -5,6 +5,7 @@ use rusqlite::types::Value as SqlValue;
 use serde_json::{Map, Value};
 
 use crate::scim::datetime::Timestamp;
+use crate::scim::print::to_text;
 use crate::scim::schema::name::ACTIVE;
 use crate::store::error::Error;
 use crate::store::tables::org::OrgKey;
@@ -87,7 +88,7 @@ impl Draft {
         let stored = Stored {
             seq: 0,
             id: id.to_owned(),
-            document: to_text(document)?,
+            document: to_text(document),
             created: now,
             last_modified: now,
             version: 1,
@@ -120,7 +121,7 @@ impl Draft {
         let stored = Stored {
             seq: stored.seq,
             id: stored.id.clone(),
-            document: to_text(document)?,
+            document: to_text(document),
             created: stored.created,
             // A clock that was set back must not make a change look older than the one before.
             last_modified: now.max(stored.last_modified),
@@ -321,8 +322,4 @@ fn refused(error: Error) -> Result<Put, Error> {
         Error::Conflict(index) => Ok(Put::Conflict(index)),
         error => Err(error),
     }
-}
-
-fn to_text(document: &Map<String, Value>) -> Result<String, Error> {
-    serde_json::to_string(document).map_err(|it| Error::Invalid(it.to_string()))
 }
