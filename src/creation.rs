@@ -17,7 +17,7 @@ pub const DOCUMENT_BYTES_MAX: usize = 1024 * 1024;
 /// # Errors
 /// 400 that names the attribute and what was wrong with it.
 pub fn document(
-    body: &Map<String, Value>,
+    body: Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
     id: &str,

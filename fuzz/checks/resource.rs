@@ -30,14 +30,14 @@ pub fn check(bytes: &[u8]) {
             (UsernameFormat::Any, true),
         ] {
             let rules = Rules { username_format, identity_changes, strict, deactivates: false };
-            match create(&body, resource_type, rules) {
+            match create(body.clone(), resource_type, rules) {
                 Err(error) => assert!([400, 413].contains(&error.status), "{error:?}"),
                 Ok(document) => {
                     assert!(!document.contains_key("password"));
                     let text = Value::Object(document.clone()).to_string();
                     let read: Map<String, Value> = serde_json::from_str(&text).unwrap();
                     assert_eq!(read, document);
-                    let again = create(&document, resource_type, rules).unwrap();
+                    let again = create(document.clone(), resource_type, rules).unwrap();
                     assert_same(&again, &document);
                     let replaced = replace(&document, &document, resource_type, rules).unwrap();
                     assert_same(&replaced.document, &document);

@@ -7,11 +7,12 @@ use std::thread;
 
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{Level, Record};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::cli::text::{printable, printable_json};
 use crate::clock::Clock;
 use crate::http::request_id::RequestId;
+use crate::scim::print::write_members;
 
 /// What the modules of plumm itself are called, as targets of lines.
 const OWN_TARGET: &str = "plumm";
@@ -72,24 +73,28 @@ fn text_line(record: &Record, message: &str) -> String {
     }
 }
 
-/// The object of a line.
-struct Fields(Map<String, Json>);
+/// The object of a line, in the order in which people read it.
+struct Fields(Vec<(String, Json)>);
 
 impl Fields {
     fn new(level: Level, target: &str, message: String) -> Fields {
-        let mut fields = Map::new();
-        fields.insert("time".to_owned(), Clock::System.now().to_string().into());
-        fields.insert("level".to_owned(), level.as_str().to_ascii_lowercase().into());
-        fields.insert("target".to_owned(), target.into());
-        if let Some(id) = RequestId::current() {
-            fields.insert("request".to_owned(), id.as_str().into());
-        }
-        fields.insert("message".to_owned(), message.into());
-        Fields(fields)
+        let request = RequestId::current();
+        let fields = [
+            ("time", Some(Clock::System.now().to_string().into())),
+            ("level", Some(level.as_str().to_ascii_lowercase().into())),
+            ("target", Some(target.into())),
+            ("request", request.map(|id| id.as_str().into())),
+            ("message", Some(message.into())),
+        ];
+        let given = fields.into_iter().filter_map(|(name, it)| Some((name.to_owned(), it?)));
+        Fields(given.collect())
     }
 
     fn line(self) -> String {
-        printable_json(&Json::Object(self.0).to_string())
+        let mut text = "{".to_owned();
+        write_members(&mut text, self.0.iter().map(|(name, value)| (name.as_str(), value)));
+        text.push('}');
+        printable_json(&text)
     }
 }
 
@@ -102,7 +107,9 @@ impl VisitSource<'_> for Fields {
             (.., Some(it)) => it.into(),
             _ => value.to_string().into(),
         };
-        self.0.entry(key.as_str()).or_insert(json);
+        if self.0.iter().all(|(name, _)| name != key.as_str()) {
+            self.0.push((key.as_str().to_owned(), json));
+        }
         Ok(())
     }
 }

@@ -59,16 +59,16 @@ impl<'a> From<&'a String> for Path<'a> {
 ///
 /// # Errors
 /// 400 `invalidValue` for a NUL in a text, 400 `invalidSyntax` for a name that no path could reach.
-pub fn foreign(name: &str, value: &Value) -> Result<Option<Value>, Error> {
+pub fn foreign(name: &str, value: Value) -> Result<Option<Value>, Error> {
     if AttrPath::new(name).is_none() {
         let detail = format!("\"{}\" is no attribute name and no URN.", quoted(name));
         return Err(Error::invalid_syntax(detail));
     }
-    refuse_nul(name, value)?;
+    refuse_nul(name, &value)?;
     Ok(match value {
         Value::Null => None,
         Value::Object(it) if it.is_empty() => None,
-        other => Some(other.clone()),
+        other => Some(other),
     })
 }
 
@@ -95,7 +95,7 @@ fn nul_refused(name: impl fmt::Display) -> Error {
 /// As [`coerce`].
 pub fn writable_value<'a>(
     attribute: &Attribute,
-    value: &Value,
+    value: Value,
     path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
@@ -114,7 +114,7 @@ pub fn writable_value<'a>(
 /// As [`coerce`], and 400 `invalidSyntax` for a name that stands twice.
 pub fn writable_members<'a>(
     attributes: &[Arc<Attribute>],
-    value: &Value,
+    value: Value,
     path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Map<String, Value>, Error> {
@@ -125,14 +125,14 @@ pub fn writable_members<'a>(
         // PHP prints an object without members as [], and other clients send "" for it.
         Value::Array(it) if it.is_empty() && !strict => return Ok(Map::new()),
         Value::String(it) if it.is_empty() && !strict => return Ok(Map::new()),
-        other => return Err(wrong_type(path, "an object", other)),
+        other => return Err(wrong_type(path, "an object", &other)),
     };
     let mut kept = Map::new();
     for (name, value) in given {
-        let Some(attribute) = find(attributes, name) else { continue };
+        let Some(attribute) = find(attributes, &name) else { continue };
         if let Some(value) =
             writable_value(attribute, value, Path::Member(&path, &attribute.name), strict)?
-            && kept.insert(attribute.name.clone(), value).is_some()
+            && kept.insert(spelled(name, attribute), value).is_some()
         {
             return Err(Error::invalid_syntax(format!(
                 "\"{path}.{}\" stands twice, in different letter case.",
@@ -143,6 +143,12 @@ pub fn writable_members<'a>(
     Ok(kept)
 }
 
+/// The name of an attribute as its schema spells it, of the one that a client sent.
+#[must_use]
+pub fn spelled(given: String, attribute: &Attribute) -> String {
+    if given == attribute.name { given } else { attribute.name.clone() }
+}
+
 /// A value in the canonical form of its attribute; `None` when it is unassigned (RFC 7643 section
 /// 2.5: null and the empty array).
 ///
@@ -150,7 +156,7 @@ pub fn writable_members<'a>(
 /// 400 `invalidValue` that names the attribute, what it takes and what it got.
 pub fn coerce<'a>(
     attribute: &Attribute,
-    value: &Value,
+    value: Value,
     path: impl Into<Path<'a>>,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
@@ -161,16 +167,16 @@ pub fn coerce<'a>(
     if !attribute.multi_valued {
         let one = match value {
             // Entra ID sends the manager as an array of one.
-            Value::Array(items) if items.len() <= 1 => items.first().unwrap_or(&Value::Null),
+            Value::Array(mut items) if items.len() <= 1 => items.pop().unwrap_or_default(),
             other => other,
         };
         return coerce_one(attribute, one, path, strict);
     }
     let given = match value {
         Value::Null => return Ok(None),
-        Value::Array(items) => items.as_slice(),
+        Value::Array(items) => items,
         // OneLogin sends one object in place of an array.
-        other => std::slice::from_ref(other),
+        other => vec![other],
     };
     // Members are no part of a document, so a group may have many.
     let most = if attribute.name == MEMBERS { MEMBERS_MAX } else { VALUES_MAX };
@@ -180,17 +186,21 @@ pub fn coerce<'a>(
             given.len()
         )));
     }
+    let several = given.len() > 1;
     let mut values: Vec<Value> = Vec::new();
     let mut seen = HashSet::new();
-    for (i, item) in given.iter().enumerate() {
+    for (i, item) in given.into_iter().enumerate() {
         if let Some(value) = coerce_one(attribute, item, Path::Element(&path, i), strict)? {
             // The same type and value must not be returned twice (RFC 7643 section 2.4).
-            if seen.insert(element_key(attribute, &value)) {
+            if !several || seen.insert(element_key(attribute, &value)) {
                 values.push(value);
             }
         }
     }
-    judge_primary(attribute, &mut values, path, strict)?;
+    // A value by itself may be the primary one.
+    if several {
+        judge_primary(attribute, &mut values, path, strict)?;
+    }
     Ok(if values.is_empty() { None } else { Some(Value::Array(values)) })
 }
 
@@ -265,21 +275,23 @@ pub fn element_key(attribute: &Attribute, element: &Value) -> String {
 
 /// The value in an object that is sent in place of a bare value: `{"value": x}`, also with the
 /// other sub-attributes of RFC 7643 section 2.4. Azure AD sent `[{"$ref": null, "value": x}]`.
-fn unwrapped(value: &Value) -> &Value {
+fn unwrapped(mut value: Value) -> Value {
     const DEFAULT_SUB_ATTRIBUTES: [&str; 5] = ["value", "$ref", "type", "display", "primary"];
-    let Value::Object(members) = value else { return value };
     let named =
         |name: &String| DEFAULT_SUB_ATTRIBUTES.iter().any(|it| it.eq_ignore_ascii_case(name));
-    let found = members.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
-    match found {
-        Some((_, inner)) if members.keys().all(named) => inner,
-        _ => value,
+    if let Value::Object(members) = &mut value
+        && members.keys().all(named)
+        && let Some((_, inner)) =
+            members.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("value"))
+    {
+        return inner.take();
     }
+    value
 }
 
 fn coerce_one(
     attribute: &Attribute,
-    value: &Value,
+    value: Value,
     path: Path,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
@@ -288,19 +300,24 @@ fn coerce_one(
     if value.is_null() {
         return Ok(None);
     }
-    let text = |expected: &str| match value {
-        Value::String(it) if it.contains('\0') => Err(nul_refused(path)),
+    let text = |expected: &str| match &value {
+        Value::String(it) if it.as_bytes().contains(&0) => Err(nul_refused(path)),
         Value::String(it) => Ok(it.as_str()),
         other => Err(wrong_type(path, expected, other)),
     };
     match attribute.kind {
-        Type::Any => Ok(Some(value.clone())),
-        Type::String | Type::Reference => match value {
-            Value::Number(it) if !strict => Ok(Some(it.to_string().into())),
-            _ => Ok(Some(text("text")?.into())),
-        },
-        Type::Boolean => match value {
-            Value::Bool(_) => Ok(Some(value.clone())),
+        Type::Any => Ok(Some(value)),
+        Type::String | Type::Reference => {
+            if let Value::Number(it) = &value
+                && !strict
+            {
+                return Ok(Some(it.to_string().into()));
+            }
+            text("text")?;
+            Ok(Some(value))
+        }
+        Type::Boolean => match &value {
+            Value::Bool(it) => Ok(Some((*it).into())),
             // Entra ID writes "True" and "False".
             Value::String(it) if it.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
             Value::String(it) if it.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
@@ -320,7 +337,7 @@ fn coerce_one(
             other => Err(wrong_type(path, "true or false", other)),
         },
         Type::Integer | Type::Decimal => {
-            let number = match value {
+            let number = match &value {
                 Value::Number(it) => Some(it.clone()),
                 Value::String(it) if it.is_empty() => return Ok(None),
                 Value::String(it) => it.trim().parse().ok(),
@@ -331,9 +348,9 @@ fn coerce_one(
             match number.filter(|_| whole) {
                 Some(number) => Ok(Some(Value::Number(number))),
                 None if attribute.kind == Type::Integer => {
-                    Err(wrong_type(path, "a whole number", value))
+                    Err(wrong_type(path, "a whole number", &value))
                 }
-                None => Err(wrong_type(path, "a number", value)),
+                None => Err(wrong_type(path, "a number", &value)),
             }
         }
         Type::DateTime => {
@@ -347,7 +364,7 @@ fn coerce_one(
                     quoted(time)
                 )));
             }
-            Ok(Some(time.into()))
+            Ok(Some(value))
         }
         Type::Binary => {
             let base64 = text("base64 text")?;
@@ -356,7 +373,7 @@ fn coerce_one(
                 let detail = format!("\"{path}\" takes base64 text, and this is none.");
                 return Err(Error::invalid_value(detail));
             }
-            Ok(Some(base64.into()))
+            Ok(Some(value))
         }
         Type::Complex => coerce_complex(attribute, value, path, strict),
     }
@@ -364,21 +381,19 @@ fn coerce_one(
 
 fn coerce_complex(
     attribute: &Attribute,
-    value: &Value,
+    value: Value,
     path: Path,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
-    let wrapped;
     let object = match value {
         Value::Object(_) => value,
         // Clears the manager in Entra ID.
         Value::String(it) if it.is_empty() => return Ok(None),
         // A manager or member as its bare id.
         Value::String(_) if attribute.sub_attribute("value").is_some() => {
-            wrapped = Value::Object(Map::from_iter([("value".to_owned(), value.clone())]));
-            &wrapped
+            Value::Object(Map::from_iter([("value".to_owned(), value)]))
         }
-        other => return Err(wrong_type(path, "an object", other)),
+        other => return Err(wrong_type(path, "an object", &other)),
     };
     let kept = writable_members(&attribute.sub_attributes, object, path, strict)?;
     let lacking = attribute.sub_attributes.iter().find(|it| {

@@ -70,7 +70,7 @@ fn active_of_member(name: &str, value: &Value, resource_type: &ResourceType) -> 
     }
     match resource_type.name(name) {
         Name::Attribute(target) if target.is_core(ACTIVE) && target.sub.is_none() => {
-            coerce(&target.attribute, value, name, resource_type.strict).ok()??.as_bool()
+            coerce(&target.attribute, value.clone(), name, resource_type.strict).ok()??.as_bool()
         }
         _ => None,
     }

@@ -7,9 +7,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use crate::scim::coerce::{foreign, required_missing, writable_members, writable_value};
+use crate::scim::coerce::{foreign, required_missing, spelled, writable_members, writable_value};
 use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
 use crate::scim::filter::path::Target;
@@ -36,11 +37,11 @@ pub struct Judged {
 /// # Errors
 /// 400 that names the attribute and what was wrong with it.
 pub fn create(
-    body: &Map<String, Value>,
+    body: Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
-    judge_schemas(body, resource_type, rules)?;
+    judge_schemas(&body, resource_type, rules)?;
     let mut document = normalize(body, resource_type, rules)?;
     identity::judge_new(&mut document, resource_type, rules)?;
     complete(document, &Map::new(), resource_type)
@@ -59,7 +60,7 @@ pub fn replace(
     rules: Rules,
 ) -> Result<Judged, Error> {
     judge_schemas(body, resource_type, rules)?;
-    let mut after = normalize(body, resource_type, rules)?;
+    let mut after = normalize(body.clone(), resource_type, rules)?;
     let mut named: HashSet<String> = body.keys().map(|it| it.to_ascii_lowercase()).collect();
     // Who names an attribute of an extension speaks of the extension, also with null.
     for (name, value) in body.iter().filter(|(name, _)| urn::is_urn(name)) {
@@ -230,10 +231,18 @@ fn complete(
         }
     }
     let schemas = schemas_of(&document, resource_type);
-    let listed = document.get(SCHEMAS).and_then(Value::as_array);
-    if listed.is_none_or(|it| !it.iter().eq(schemas.iter().copied())) {
-        let schemas = schemas.into_iter().map(Value::from).collect();
-        document.insert(SCHEMAS.to_owned(), schemas);
+    // The same ones in another order are no change: a document from before they were sorted keeps
+    // them as they are.
+    let names_them = |listed: &&Value| {
+        listed.as_array().is_some_and(|listed| {
+            listed.len() == schemas.len()
+                && schemas.iter().all(|urn| listed.iter().any(|it| it == urn))
+        })
+    };
+    if document.get(SCHEMAS).filter(names_them).is_none() {
+        let old = before.get(SCHEMAS).filter(names_them).cloned();
+        let listed = old.unwrap_or_else(|| schemas.into_iter().map(Value::from).collect());
+        document.insert(SCHEMAS.to_owned(), listed);
     }
     Ok(document)
 }
@@ -330,21 +339,20 @@ fn judge_schemas(
 /// The known attributes of a body in their canonical form. Attributes that only the server sets,
 /// that are never kept or that are unknown are left out.
 fn normalize(
-    body: &Map<String, Value>,
+    mut body: Map<String, Value>,
     resource_type: &ResourceType,
     rules: Rules,
 ) -> Result<Map<String, Value>, Error> {
     if rules.strict {
-        strict::judge_body(body, resource_type)?;
+        strict::judge_body(&body, resource_type)?;
     }
-    let mut document = Map::new();
-    let (mut seen, mut names) = (Seen::default(), Vec::new());
-    let mut spelled = HashMap::new();
     // The core schema as an object is the resource itself.
     let is_core = |name: &str| urn::is_urn(name) && matches!(resource_type.name(name), Name::Core);
-    let inner = body.iter().filter(|(name, value)| value.is_object() && is_core(name));
-    let inner = inner.filter_map(|(_, value)| value.as_object()).flatten();
-    for (name, value) in body.iter().chain(inner) {
+    let core = body.iter_mut().filter(|(name, value)| value.is_object() && is_core(name));
+    let inner = core.filter_map(|(_, value)| value.as_object_mut()).flat_map(std::mem::take);
+    let inner: Vec<(String, Value)> = inner.collect();
+    let (mut seen, mut names) = (Seen::default(), Vec::with_capacity(body.len()));
+    for name in body.keys().chain(inner.iter().map(|(name, _)| name)) {
         if seen.spelled(names.iter().copied(), name).is_some() {
             return Err(Error::invalid_syntax(format!(
                 "The attribute \"{}\" stands twice in the body, in different letter case.",
@@ -352,13 +360,17 @@ fn normalize(
             )));
         }
         names.push(name);
-        if let Some(attribute) = resource_type.attribute(name) {
+    }
+    let mut document = Map::new();
+    let mut urns = HashMap::new();
+    for (name, value) in body.into_iter().chain(inner) {
+        if let Some(attribute) = resource_type.attribute(&name) {
             if let Some(value) = writable_value(attribute, value, &attribute.name, rules.strict)? {
-                set_or_extend(&mut document, &attribute.name, value);
+                set_or_extend(&mut document, spelled(name, attribute), value);
             }
             continue;
         }
-        match resource_type.name(name) {
+        match resource_type.name(&name) {
             Name::Extension(extension) => {
                 let (attributes, urn) = (&extension.schema.attributes, &extension.schema.id);
                 add_to_extension(
@@ -368,25 +380,25 @@ fn normalize(
                 );
             }
             Name::Attribute(target) if target.attribute.kind == Type::Any => {
-                let whole = is_whole(value, &target, resource_type);
+                let whole = is_whole(&value, &target, resource_type);
                 if let Some(Foreign { urn, members }) =
-                    foreign_members(name, value, &target, whole)?
+                    foreign_members(&name, value, &target, whole)?
                 {
                     let key = urn.to_ascii_lowercase();
-                    let urn = spelled.entry(key).or_insert_with(|| urn.to_owned());
+                    let urn = urns.entry(key).or_insert_with(|| urn.to_owned());
                     add_to_extension(&mut document, urn, members);
                 }
             }
             // A name with its URN, as Entra ID sends it, or one such as `name.familyName`. A name
             // without a URN that only an extension defines is ignored.
-            Name::Attribute(target) if urn::is_urn(name) || target.extension.is_none() => {
-                add_named(&mut document, name, value, &target, rules)?;
+            Name::Attribute(target) if urn::is_urn(&name) || target.extension.is_none() => {
+                add_named(&mut document, &name, value, &target, rules)?;
             }
-            Name::Misplaced => return Err(misplaced(name, resource_type)),
+            Name::Misplaced => return Err(misplaced(&name, resource_type)),
             // A URN that no attribute can follow is an extension, when its value is an object.
-            Name::Unknown if urn::is_urn(name) && value.is_object() && !urn::is_of_scim(name) => {
-                if let Some(Value::Object(members)) = foreign(name, value)? {
-                    let urn = spelled.entry(name.to_ascii_lowercase());
+            Name::Unknown if urn::is_urn(&name) && value.is_object() && !urn::is_of_scim(&name) => {
+                if let Some(Value::Object(members)) = foreign(&name, value)? {
+                    let urn = urns.entry(name.to_ascii_lowercase());
                     add_to_extension(&mut document, urn.or_insert_with(|| name.clone()), members);
                 }
             }
@@ -400,19 +412,19 @@ fn normalize(
 fn add_named(
     document: &mut Map<String, Value>,
     name: &str,
-    value: &Value,
+    value: Value,
     target: &Target,
     rules: Rules,
 ) -> Result<(), Error> {
     let attribute = &target.attribute;
-    let mut value = match &target.sub {
+    let value = match &target.sub {
         None => writable_value(attribute, value, name, rules.strict)?,
         // Of several values, the name does not say which one it means.
         Some(_) if attribute.multi_valued || attribute.mutability == Mutability::ReadOnly => None,
         Some(sub) => writable_value(sub, value, name, rules.strict)?
             .map(|it| Value::Object(Map::from_iter([(sub.name.clone(), it)]))),
     };
-    let Some(new) = value.take() else { return Ok(()) };
+    let Some(new) = value else { return Ok(()) };
     let holder = match &target.extension {
         None => document,
         Some(urn) => {
@@ -421,15 +433,18 @@ fn add_named(
             object
         }
     };
-    set_or_extend(holder, &attribute.name, new);
+    set_or_extend(holder, attribute.name.clone(), new);
     Ok(())
 }
 
 /// Sets a member. A value that is sent in two parts, such as `name` and `name.givenName`, is one.
-fn set_or_extend(holder: &mut Map<String, Value>, name: &str, value: Value) {
-    match (holder.get_mut(name), value) {
-        (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
-        (_, value) => drop(holder.insert(name.to_owned(), value)),
+fn set_or_extend(holder: &mut Map<String, Value>, name: String, value: Value) {
+    match holder.entry(name) {
+        Entry::Vacant(it) => drop(it.insert(value)),
+        Entry::Occupied(mut it) => match (it.get_mut(), value) {
+            (Value::Object(old), Value::Object(new)) => old.extend(new),
+            (old, value) => *old = value,
+        },
     }
 }
 
@@ -450,7 +465,7 @@ struct Foreign<'a> {
 /// extension, or one of them.
 fn foreign_members<'a>(
     name: &'a str,
-    value: &Value,
+    value: Value,
     target: &'a Target,
     whole: bool,
 ) -> Result<Option<Foreign<'a>>, Error> {
@@ -499,6 +514,39 @@ fn add_to_extension(document: &mut Map<String, Value>, urn: &str, members: Map<S
     }
     let object = document.entry(urn).or_insert_with(|| Value::Object(Map::new()));
     if let Value::Object(object) = object {
-        members.into_iter().for_each(|(name, value)| set_or_extend(object, &name, value));
+        members.into_iter().for_each(|(name, value)| set_or_extend(object, name, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::scim::identity::{IdentityChanges, UsernameFormat};
+    use crate::scim::schema::definitions::Definitions;
+
+    #[test]
+    fn schemas_in_the_order_of_an_older_version_are_no_change() {
+        let definitions = Definitions::builtin(IdentityChanges::Refuse);
+        let user = definitions.resource_type("User").unwrap();
+        let rules = Rules {
+            username_format: UsernameFormat::Any,
+            identity_changes: IdentityChanges::Refuse,
+            strict: false,
+            deactivates: false,
+        };
+        let (b, a) = ("urn:example:b:2.0:User", "urn:example:a:2.0:User");
+        let before = json!({"schemas": [user.core.id, b, a], "id": "1", "userName": "mara",
+            "active": true, b: {"desk": 1}, a: {"desk": 2}});
+        let before = before.as_object().unwrap();
+        let judged = judge_change(before, before.clone(), user, rules).unwrap();
+        assert_eq!(&judged.document, before);
+        assert_eq!(&replace(before, before, user, rules).unwrap().document, before);
+        let mut more = before.clone();
+        more.insert("urn:example:c:2.0:User".to_owned(), json!({"desk": 3}));
+        let judged = judge_change(before, more, user, rules).unwrap();
+        let expected = json!([user.core.id, a, b, "urn:example:c:2.0:User"]);
+        assert_eq!(judged.document[SCHEMAS], expected);
     }
 }

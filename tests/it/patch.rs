@@ -977,7 +977,7 @@ fn a_registered_extension_as_a_whole_and_by_attribute() {
 fn an_extension_that_nothing_here_knows_as_a_whole_and_by_attribute() {
     const OTHER: &str = "urn:example:other:2.0:User";
     let at = format!("/{CUSTOM}");
-    let all = json!([CORE, ENTERPRISE, CUSTOM, OTHER]);
+    let all = json!([CORE, ENTERPRISE, OTHER, CUSTOM]);
     Table::new().applies(vec![
         (
             json!({"op": "replace", "path": CUSTOM, "value": {"level": 4}}),

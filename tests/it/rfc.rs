@@ -62,7 +62,7 @@ fn an_integer_has_no_fraction_and_no_exponent() {
     let attribute: Attribute = serde_json::from_value(attribute).unwrap();
     let taken = |text: &str| {
         let value: Value = serde_json::from_str(text).unwrap();
-        coerce::coerce(&attribute, &value, "desk", false)
+        coerce::coerce(&attribute, value, "desk", false)
     };
     for text in ["7", "-7", "0", "9223372036854775807"] {
         assert_eq!(taken(text).unwrap().unwrap().to_string(), text);

@@ -61,8 +61,10 @@ pub fn create_as(
     let projection = projection(request, resource_type)?;
     let body = context.body(request)?;
     let rules = context.principal.org.settings.rules();
-    let mut document = creation::document(&body, resource_type, rules, id)?;
-    membership::given(&body, resource_type).map_or(Ok(()), membership::refuse_nameless)?;
+    let given = membership::given(&body, resource_type);
+    let members_named = given.map_or(Ok(()), membership::refuse_nameless);
+    let mut document = creation::document(body, resource_type, rules, id)?;
+    members_named?;
     let members = membership::take(&mut document).unwrap_or_default();
     let base = context.location_base(resource_type);
     let kind = context.kind(resource_type, &base);

@@ -122,7 +122,7 @@ impl<'a> Judge<'a> {
             Err(Wrong { field, reason }) => return bad(field, reason),
         };
         let id = id::resource(now.milliseconds());
-        let document = match creation::document(&body, self.resource_type, self.rules, &id) {
+        let document = match creation::document(body, self.resource_type, self.rules, &id) {
             Ok(it) => it,
             Err(error) => return refused(&error),
         };

@@ -194,7 +194,7 @@ impl Patch<'_> {
             return Err(Error::mutability(detail));
         }
         if target.leaf().is_secret() {
-            coerce(target.leaf(), value, text, self.rules.strict)?;
+            coerce(target.leaf(), value.clone(), text, self.rules.strict)?;
             return Ok(());
         }
         let one = !target.attribute.multi_valued;
@@ -330,7 +330,7 @@ impl Patch<'_> {
         }
         let filter = path.filter.as_ref();
         let condition = filter.map(|it| Condition::of_values(it, &target.attribute)).transpose()?;
-        let named = coerce(&target.attribute, value, text, self.rules.strict)?;
+        let named = coerce(&target.attribute, value.clone(), text, self.rules.strict)?;
         // An empty list of members to remove removes nobody; no list at all removes them all.
         let no_members = Value::Array(Vec::new());
         let value = named.as_ref().or((!value.is_null()).then_some(&no_members));
@@ -387,7 +387,7 @@ impl Patch<'_> {
             holder.retain(|name, _| !gone.contains(&name.to_ascii_lowercase()));
         }
         for (given, value) in members {
-            let Some(kept) = foreign(given, value)? else { continue };
+            let Some(kept) = foreign(given, value.clone())? else { continue };
             let name = stored.get(&given.to_ascii_lowercase()).unwrap_or(given);
             let attribute = Arc::new(Attribute::untyped(name));
             let target = Target { extension: Some(urn.to_owned()), attribute, sub: None };

@@ -81,7 +81,7 @@ fn described_value(
                 Operand::Bool(it) => Value::Bool(*it),
                 _ => serde_json::from_str(&literal.to_string()).ok()?,
             };
-            let value = coerce(sub, &value, &attribute.name, false).ok()??;
+            let value = coerce(sub, value, &attribute.name, false).ok()??;
             Some(Map::from_iter([(sub.name.clone(), value)]))
         }
         // `primary eq false`
@@ -136,7 +136,7 @@ pub fn apply(
     let changed = match (&selection.condition, &selection.sub, op) {
         (None, None, Op::Add) => add(&mut values, attribute, selection, value, text)?,
         (None, None, Op::Replace) => {
-            values = into_values(coerce(attribute, value, text, selection.strict)?);
+            values = into_values(coerce(attribute, value.clone(), text, selection.strict)?);
             Vec::new()
         }
         (_, _, Op::Remove) => remove(&mut values, attribute, selection, value),
@@ -179,7 +179,7 @@ fn add(
         known.insert(element_key(attribute, it), i);
     }
     let mut changed = Vec::new();
-    for new in into_values(coerce(attribute, value, text, selection.strict)?) {
+    for new in into_values(coerce(attribute, value.clone(), text, selection.strict)?) {
         let index = *known.entry(element_key(attribute, &new)).or_insert(values.len());
         match (values.get_mut(index), new) {
             (Some(Value::Object(old)), Value::Object(new)) => old.extend(new),
@@ -254,7 +254,7 @@ fn coerce_element(
     value: &Value,
     strict: bool,
 ) -> Result<Option<Value>, Error> {
-    let one = coerce(attribute, value, &attribute.name, strict)?;
+    let one = coerce(attribute, value.clone(), &attribute.name, strict)?;
     Ok(into_values(one).into_iter().next())
 }
 
@@ -305,7 +305,7 @@ fn change_selected(
         }
         return Ok(selected);
     };
-    let new = coerce(sub, value, text, selection.strict)?;
+    let new = coerce(sub, value.clone(), text, selection.strict)?;
     if selected.is_empty() {
         if new.is_none() {
             return Ok(Vec::new());

@@ -28,7 +28,7 @@ pub fn apply(
             holder.remove(&attribute.name);
             return Ok(());
         }
-        let kept = coerce(attribute, value, text, strict)?;
+        let kept = coerce(attribute, value.clone(), text, strict)?;
         // Below a URN that nobody registered, what is an object is a complex attribute: what is
         // added to it leaves the rest (section 3.5.2.1).
         if attribute.kind == Type::Any
@@ -59,7 +59,7 @@ pub fn apply(
         set(Some(holder), &attribute.name, kept);
         return Ok(());
     };
-    let kept = if op == Op::Remove { None } else { coerce(sub, value, text, strict)? };
+    let kept = if op == Op::Remove { None } else { coerce(sub, value.clone(), text, strict)? };
     if kept.is_some() && !holder.get(&attribute.name).is_some_and(Value::is_object) {
         holder.insert(attribute.name.clone(), Value::Object(Map::new()));
     }
