@@ -104,6 +104,54 @@ fn what_is_rare_is_found_far_back_and_a_search_says_how_far_it_was() {
     assert_eq!(table.text.lines().count(), 3, "{}", table.text);
 }
 
+/// A line of a few kilobytes may have thousands of values.
+#[test]
+fn a_page_of_the_story_ends_where_its_lines_are_too_large_and_nothing_is_missing() {
+    let harness = Harness::new();
+    let admin = Admin::of(&harness);
+    let id = harness.user("ann@example.com")["id"].as_str().unwrap().to_owned();
+    for round in 0..12 {
+        let values: serde_json::Map<_, _> =
+            (0..1_600).map(|it| (format!("a{it}"), round.into())).collect();
+        let change = json!([{"op": "replace", "path": "urn:example:wide:1.0", "value": values}]);
+        harness.patch(&format!("/Users/{id}"), &change).expect(200);
+        harness.post("/Users", &user("no address")).expect(400);
+        harness.app.write_refusals();
+    }
+    let numbers = |page: &serde_json::Value| -> Vec<String> {
+        let entries = page["entries"].as_array().unwrap();
+        entries.iter().map(|it| format!("{} {}", it["kind"], it["number"])).collect()
+    };
+    let (mut target, mut back, mut pages) = ("/activity?limit=100".to_owned(), Vec::new(), 0);
+    loop {
+        let page = admin.get(&target).expect(200).json();
+        back.extend(numbers(&page));
+        pages += 1;
+        let Some(next) = page["next"].as_str() else { break };
+        target = format!("/activity?limit=100&before={next}");
+    }
+    assert!(pages > 2, "{pages}: {back:?}");
+    let (mut after, mut forth) = ("0.0".to_owned(), Vec::new());
+    loop {
+        let page = admin.get(&format!("/activity?limit=100&after={after}")).expect(200).json();
+        forth.extend(numbers(&page));
+        after = page["newest"].as_str().unwrap().to_owned();
+        if page["more"] == false {
+            break;
+        }
+    }
+    let table = admin.get("/activity.csv").expect(200);
+    assert_eq!(table.text.lines().count(), 1 + back.len());
+    for found in [&mut back, &mut forth] {
+        let read = found.len();
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), read, "nothing twice: {found:?}");
+    }
+    assert_eq!(back, forth);
+    assert!(back.len() >= 14, "{back:?}");
+}
+
 #[test]
 fn the_story_is_a_table_with_every_entry_in_parts() {
     let harness = Harness::new();

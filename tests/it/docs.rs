@@ -85,7 +85,7 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| accounts in one answer | {} (", number(COUNT_MAX)),
         format!("| operations of one PATCH | {operations}; {MEMBER_FILTERS_MAX} that"),
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
-        format!("| what is read of a list at once | {} of documents", size(PAGE_BYTES_MAX)),
+        format!("| what is made of a list at once | {} of the answer", size(PAGE_BYTES_MAX)),
         format!("| names in `attributes` or `excludedAttributes` | {} |", number(NAMES_MAX)),
         format!("wait for their client | {}, what is below", size(MEMORY_BYTES_MAX)),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),

@@ -752,6 +752,74 @@ fn nobody_is_missing_where_a_page_is_larger_than_what_is_read_at_once() {
     assert_eq!(resources(&list).len(), 66);
 }
 
+/// In a list read from its end, too, whatever is too large for one page stands on the next one.
+#[test]
+fn nobody_is_missing_on_the_way_back_where_pages_are_too_large() {
+    let harness = Harness::new();
+    let long = |i: usize| json!({ "title": format!("é{:02}", i % 7), "urn:x:y": { "note": "x".repeat(i % 3 * 60_000) } });
+    let ids: Vec<String> = (0..120).map(|i| add(&harness, &format!("u{i}"), long(i))).collect();
+    let members: Vec<&str> = ids.iter().skip(30).step_by(5).map(String::as_str).collect();
+    group(&harness, "g", &members);
+    for query in ["count=100", "count=100&sortBy=title", "count=100&excludedAttributes=locale"] {
+        let target = format!("/Users?{query}");
+        let pages = Pages { harness: &harness, target: &target };
+        let mut page = pages.page("");
+        let mut forward = names(&page);
+        while let Some(next) = page.get("nextCursor") {
+            page = pages.page(next.as_str().unwrap());
+            forward.extend(names(&page));
+        }
+        assert_eq!(forward.len(), ids.len(), "{query}");
+        let mut backward = vec![names(&page)];
+        while let Some(previous) = page.get("previousCursor") {
+            page = pages.page(previous.as_str().unwrap());
+            backward.push(names(&page));
+        }
+        backward.reverse();
+        assert_eq!(backward.concat(), forward, "{query}");
+    }
+}
+
+/// Whether documents are parsed for it or not, in whichever order, with groups and without.
+#[test]
+fn a_resource_of_a_page_is_what_a_request_for_it_alone_answers() {
+    let harness = Harness::new();
+    let mut ids = Vec::new();
+    for i in 0..150 {
+        let note = if i % 40 == 7 { "x".repeat(70_000) } else { "\"é\\".to_owned() };
+        let rest = json!({ "title": format!("t{}", i % 11), "urn:x:y": { "note": note } });
+        ids.push(add(&harness, &format!("u{i}"), rest));
+    }
+    let every = |step: usize| ids.iter().step_by(step).map(String::as_str).collect::<Vec<_>>();
+    let inner = group(&harness, "inner \"g\"", &every(3));
+    let outer = group(&harness, "outer", &[&inner, &ids[1], &ids[149]]);
+    let gone = group(&harness, "gone", &every(4));
+    harness.call("DELETE", &format!("/Groups/{gone}"), "").expect(204);
+    for query in [
+        "/Users?count=1000",
+        "/Users?count=1000&cursor=",
+        "/Users?sortBy=title&sortOrder=descending&count=1000",
+        "/Users?count=1000&excludedAttributes=locale",
+        "/Groups?count=1000",
+        "/?count=1000",
+    ] {
+        let list = harness.get(query).expect(200).json();
+        let expected = if query.starts_with("/Groups") { 2 } else { 150 };
+        assert!(resources(&list).len() >= expected, "{query}");
+        for it in resources(&list) {
+            let at = format!(
+                "/{}s/{}",
+                it["meta"]["resourceType"].as_str().unwrap(),
+                it["id"].as_str().unwrap()
+            );
+            assert_eq!(*it, harness.get(&at).expect(200).json(), "{query}");
+        }
+    }
+    let list = harness.get("/Groups?count=10").expect(200).json();
+    let found: Vec<&str> = resources(&list).iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(found, [inner.as_str(), &outer]);
+}
+
 /// The members of groups are no part of their documents.
 #[test]
 fn no_group_is_missing_where_their_members_are_many() {

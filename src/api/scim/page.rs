@@ -263,8 +263,8 @@ pub fn read<T>(
     Err(context.no_memory().into())
 }
 
-/// Reads the resources of a page, as many as fit into what is made at once; `None` where there is no
-/// memory for even one. Where nothing of them is left out, they are printed as they are read.
+/// Reads the resources of a page, as many as fit into what is made at once; `None` where there is
+/// no memory for even one. Where nothing of them is left out, they are printed as they are read.
 ///
 /// # Errors
 /// Failures of the store, and 503 when others have the memory that a large group needs.

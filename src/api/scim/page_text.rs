@@ -79,8 +79,8 @@ pub struct Writer<'a, 'c> {
 }
 
 impl Writer<'_, '_> {
-    /// Writes as many resources as fit; `None` where there is no memory for even one. `covered`: how
-    /// many bytes are charged for already.
+    /// Writes as many resources as fit; `None` where there is no memory for even one. `covered`:
+    /// how many bytes are charged for already.
     ///
     /// # Errors
     /// Failures of the store.
