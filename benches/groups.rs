@@ -155,8 +155,8 @@ impl Bench {
     fn send(&self, method: &str, target: &str, body: String) -> Response {
         let target = format!("/scim/v2{target}");
         let mut request = Request::new(Method::from_name(method), &target);
-        request.headers.push(("Host".to_owned(), "plumm.example".to_owned()));
-        request.headers.push(("Authorization".to_owned(), format!("Bearer {}", self.token)));
+        request.headers.push("Host", "plumm.example");
+        request.headers.push("Authorization", &format!("Bearer {}", self.token));
         request.body = body.into_bytes();
         self.app.handle(&request)
     }

@@ -8,8 +8,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use base64ct::{Base64, Base64Unpadded, Encoding};
@@ -194,7 +194,7 @@ pub struct Auth {
     /// Has taken in a key already: what it makes of secrets says nothing of them.
     keyed: Sha256,
     /// The tokens that passed, by id.
-    verified: Mutex<HashMap<String, Verified>>,
+    verified: Mutex<HashMap<String, Arc<Verified>>>,
     verifying: Mutex<()>,
     waiting: AtomicUsize,
     /// Until when each client address has refusals that count.
@@ -205,8 +205,32 @@ pub struct Auth {
 struct Verified {
     /// The keyed hash of its secret.
     digest: [u8; 32],
-    /// When it was last used, where the file does not know it yet.
-    used: Option<Timestamp>,
+    /// When it was last used, in nanoseconds since the epoch; [`UNUSED`] where the file knows it.
+    used: AtomicI64,
+}
+
+/// Before every use.
+const UNUSED: i64 = i64::MIN;
+
+impl Verified {
+    /// Remembers that the token was used; [`Auth::write_uses`] writes it. The later time stays when
+    /// the clock was set back.
+    fn record_use(&self, at: Timestamp) {
+        self.used.fetch_max(at.nanoseconds(), Ordering::Relaxed);
+    }
+
+    fn used(&self) -> Option<Timestamp> {
+        used(self.used.load(Ordering::Relaxed))
+    }
+
+    /// The same, once: from then on it is the caller's to write it.
+    fn take_use(&self) -> Option<Timestamp> {
+        used(self.used.swap(UNUSED, Ordering::Relaxed))
+    }
+}
+
+fn used(nanoseconds: i64) -> Option<Timestamp> {
+    (nanoseconds != UNUSED).then_some(Timestamp::from_nanoseconds(nanoseconds))
 }
 
 impl Default for Auth {
@@ -236,7 +260,7 @@ impl Auth {
     #[must_use]
     pub fn last_used(&self, token: &Token) -> Option<Timestamp> {
         let verified = lock(&self.verified);
-        token.last_used.max(verified.get(&token.id).and_then(|it| it.used))
+        token.last_used.max(verified.get(&token.id).and_then(|it| it.used()))
     }
 
     /// Who sent a request with this `Authorization` header.
@@ -266,13 +290,15 @@ impl Auth {
         purpose: Purpose,
         reads: bool,
     ) -> Result<Opened<'s>, Refusal> {
-        let text = header.map(token_in).unwrap_or_default();
+        let text = header.map(token_in).unwrap_or(Text::Sent(""));
+        let text = text.as_str();
         if text.is_empty() {
             return Err(Refusal::Missing);
         }
-        let (id, secret) = parts(&text).ok_or_else(|| malformed(&text))?;
+        let (id, secret) = parts(text).ok_or_else(|| malformed(text))?;
         let digest = sha256(self.keyed.clone(), secret);
-        let passed = self.has_passed(id, &digest);
+        let mut known = self.passed(id, &digest);
+        let passed = known.is_some();
         let (body, check) = text.split_at(text.len() - CHECKSUM_CHARS);
         // Both come from the client, so the time this takes reveals nothing of any token here.
         if !passed && check != checksum(body) {
@@ -300,19 +326,22 @@ impl Auth {
             let hash = open.view()?.token_hash(id)?.ok_or(Refusal::Wrong)?;
             // The verification waits for others and takes long.
             drop(open);
-            self.verify(id, secret, digest, &hash)?;
+            known = Some(self.verify(id, secret, digest, &hash)?);
             open = store.open_read(purpose)?;
         }
-        self.record_use(now, id);
+        if let Some(known) = known {
+            known.record_use(now);
+        }
         Ok(Opened { principal, view: open, last_change })
     }
 
-    /// Whether the secret with this digest has passed as that of the token.
-    fn has_passed(&self, id: &str, digest: &[u8; 32]) -> bool {
-        let verified = lock(&self.verified);
+    /// What is remembered of the token, where the secret with this digest has passed as its own.
+    fn passed(&self, id: &str, digest: &[u8; 32]) -> Option<Arc<Verified>> {
+        let found = lock(&self.verified).get(id).cloned();
         // An unknown token is compared too, so that its refusal takes as long.
-        let known = verified.get(id).map_or(&[0; 32], |it| &it.digest);
-        bool::from(known.ct_eq(digest))
+        let known = found.as_ref().map_or(&[0; 32], |it| &it.digest);
+        let matches = bool::from(known.ct_eq(digest));
+        found.filter(|_| matches)
     }
 
     /// Records that a client at this address was refused. Returns whether that has happened so
@@ -337,7 +366,13 @@ impl Auth {
     }
 
     /// Verifies the secret with argon2, once per token and process.
-    fn verify(&self, id: &str, secret: &str, digest: [u8; 32], hash: &str) -> Result<(), Refusal> {
+    fn verify(
+        &self,
+        id: &str,
+        secret: &str,
+        digest: [u8; 32],
+        hash: &str,
+    ) -> Result<Arc<Verified>, Refusal> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= VERIFICATIONS_WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Busy);
@@ -345,22 +380,15 @@ impl Auth {
         let one_at_a_time = lock(&self.verifying);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         // The thread before this one may have verified the same token.
-        if self.has_passed(id, &digest) {
-            return Ok(());
+        if let Some(known) = self.passed(id, &digest) {
+            return Ok(known);
         }
         let proof = Argon2::default().verify_password(secret.as_bytes(), hash);
         drop(one_at_a_time);
         proof.map_err(|_| Refusal::Wrong)?;
-        lock(&self.verified).insert(id.to_owned(), Verified { digest, used: None });
-        Ok(())
-    }
-
-    /// Remembers that a token was used; [`Auth::write_uses`] writes it. The later time stays when
-    /// the clock was set back.
-    fn record_use(&self, now: Timestamp, id: &str) {
-        if let Some(it) = lock(&self.verified).get_mut(id) {
-            it.used = Some(it.used.map_or(now, |at| at.max(now)));
-        }
+        let known = Arc::new(Verified { digest, used: AtomicI64::new(UNUSED) });
+        lock(&self.verified).insert(id.to_owned(), Arc::clone(&known));
+        Ok(known)
     }
 
     /// Writes when tokens were last used: once in a while, and at the end of service. No request
@@ -369,16 +397,19 @@ impl Auth {
     /// # Errors
     /// Failures of the store; what could not be written is remembered for the next time.
     pub fn write_uses(&self, store: &Store, now: Timestamp) -> Result<(), Error> {
-        let used = |(id, it): (&String, &mut Verified)| Some((id.clone(), it.used.take()?));
-        let pending: Vec<_> = lock(&self.verified).iter_mut().filter_map(used).collect();
+        let used = |(id, it): (&String, &Arc<Verified>)| Some((id.clone(), it.take_use()?));
+        let pending: Vec<_> = lock(&self.verified).iter().filter_map(used).collect();
         if pending.is_empty() {
             return Ok(());
         }
         let write = |tx: &Write| pending.iter().try_for_each(|(id, at)| tx.token_used(id, *at));
         let written = store.write(now, write);
         if written.is_err() {
+            let verified = lock(&self.verified);
             for (id, at) in &pending {
-                self.record_use(*at, id);
+                if let Some(it) = verified.get(id) {
+                    it.record_use(*at);
+                }
             }
         }
         written
@@ -392,16 +423,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The token in an `Authorization` header, in the forms clients send: `Bearer x` in any letter case
 /// and also doubled (an administrator pasted the word as well), `Basic` with the token as the
 /// password, and the bare token (Okta's "Header" authentication).
-fn token_in(header: &str) -> Zeroizing<String> {
+fn token_in(header: &str) -> Text<'_> {
     let mut rest = header.trim();
     if rest.len() > HEADER_BYTES_MAX {
-        return Zeroizing::new(rest.chars().take(1).collect());
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        return Text::Sent(&rest[..first]);
     }
     while let Some(inner) = after_scheme(rest, "bearer") {
         rest = inner;
     }
     let Some(encoded) = after_scheme(rest, "basic") else {
-        return Zeroizing::new(rest.to_owned());
+        return Text::Sent(rest);
     };
     let bare = encoded.trim_end_matches('=');
     let mut buffer = Zeroizing::new([0; HEADER_BYTES_MAX]);
@@ -411,7 +443,24 @@ fn token_in(header: &str) -> Zeroizing<String> {
     let (user, password) = decoded.split_once(':').unwrap_or(("", decoded));
     let token = if user.starts_with(PREFIX) { user } else { password };
     let token = if token.is_empty() { "basic" } else { token.trim() };
-    Zeroizing::new(token.to_owned())
+    Text::Decoded(Zeroizing::new(token.to_owned()))
+}
+
+/// What was sent as a token.
+enum Text<'h> {
+    /// A part of the header.
+    Sent(&'h str),
+    /// What a part of it stands for.
+    Decoded(Zeroizing<String>),
+}
+
+impl Text<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Text::Sent(text) => text,
+            Text::Decoded(text) => text,
+        }
+    }
 }
 
 fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
@@ -424,7 +473,8 @@ fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
 /// The public id and the secret of a token's text; the secret includes the checksum.
 fn parts(text: &str) -> Option<(&str, &str)> {
     let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-    let plain = |it: &str| it.bytes().all(|it| it.is_ascii_alphanumeric());
+    // Without a branch for each byte, many are judged at once.
+    let plain = |it: &str| it.bytes().fold(true, |all, it| all & it.is_ascii_alphanumeric());
     let long = secret.len() > CHECKSUM_CHARS && secret.len() < HEADER_BYTES_MAX;
     (!id.is_empty() && plain(id) && plain(secret) && long).then_some((id, secret))
 }
@@ -476,7 +526,7 @@ mod tests {
             &format!("Basic {}", basic.trim_end_matches('=')),
             &format!("basic {user}"),
         ] {
-            assert_eq!(*token_in(header), "plm_a_b", "{header}");
+            assert_eq!(token_in(header).as_str(), "plm_a_b", "{header}");
         }
         for (header, expected) in [
             ("Bearer", ""),
@@ -485,7 +535,7 @@ mod tests {
             ("Basic %%%", "basic"),
             ("bearerplm_a_b", "bearerplm_a_b"),
         ] {
-            assert_eq!(*token_in(header), expected, "{header}");
+            assert_eq!(token_in(header).as_str(), expected, "{header}");
         }
     }
 

@@ -148,6 +148,7 @@
 //!
 //! http/mod.rs                    HTTP messages as plain values
 //! http/request.rs                one request
+//! http/fields.rs                 its header fields, in one piece of memory
 //! http/request_id.rs             what a request is called, in its answer and in the log
 //! http/response.rs               one response
 //! http/forwarded.rs              whose request a proxy passed on

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ use crate::api::refused::{Noted, subject_of};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::Wait;
 use crate::auth::{Auth, Principal};
+use crate::http::forwarded;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::memory::{Memory, Taken};
@@ -101,7 +103,7 @@ pub struct Context<'a> {
     /// The URL of `/scim/v2` as the client sees it, without a trailing slash.
     pub base_url: &'a str,
     /// The client's address.
-    pub client: Option<String>,
+    pub client: Option<IpAddr>,
     /// What the request is called.
     pub request_id: &'a str,
     /// What the server counts.
@@ -340,7 +342,7 @@ impl Context<'_> {
     pub fn actor(&self) -> Actor {
         Actor {
             name: self.principal.token.clone(),
-            client: self.client.clone(),
+            client: self.client.map(forwarded::text_of),
             request: Some(self.request_id.to_owned()),
             reason: None,
         }

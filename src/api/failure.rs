@@ -194,7 +194,7 @@ pub fn wrong_scope(has: Scope, needed: &[Scope]) -> Failure {
 
 /// 503: no further client may wait for a change.
 #[must_use]
-pub fn too_many_wait(request_id: &str, media_type: &str) -> Response {
+pub fn too_many_wait(request_id: &str, media_type: &'static str) -> Response {
     let detail = "Too many clients are waiting for changes at this moment. Ask again in a second, \
                   or without the parameter wait.";
     let failure: Failure = Error::new(503, detail).into();

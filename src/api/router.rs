@@ -1,5 +1,6 @@
 //! From a path to its route: what the table of `api` says of a request.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::api::context::Context;
@@ -19,9 +20,33 @@ const SCIM_BASE_SEGMENTS: usize = 2;
 /// What the metrics call a path that no route has.
 const OTHER: &str = "other";
 
-/// The table with each path cut into its segments.
-static PATTERNS: LazyLock<Vec<(Vec<&'static str>, &'static Route)>> =
-    LazyLock::new(|| ROUTES.iter().map(|it| (segments_of(it.path), it)).collect());
+/// The patterns of the table, in its order.
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    let mut patterns: Vec<Pattern> = Vec::new();
+    for route in ROUTES {
+        match patterns.iter_mut().find(|it| it.path == route.path) {
+            Some(known) => known.rows.push(route),
+            None => {
+                let segments = segments_of(route.path);
+                patterns.push(Pattern { path: route.path, segments, rows: vec![route] });
+            }
+        }
+    }
+    patterns
+});
+
+/// What stands directly below `/scim/v2` in every organisation.
+static FIXED: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let below = ROUTES.iter().filter_map(|it| it.path.strip_prefix(SCIM_BASE)?.strip_prefix('/'));
+    below.filter(|it| !it.contains(['/', '{', '.'])).collect()
+});
+
+/// A path of the table, cut into its segments, with the rows that have it.
+struct Pattern {
+    path: &'static str,
+    segments: Vec<&'static str>,
+    rows: Vec<&'static Route>,
+}
 
 /// The router, with the names of the routes.
 #[derive(Debug)]
@@ -33,19 +58,21 @@ pub struct Router {
 
 /// Where a request goes, decided once on its decoded path.
 #[derive(Debug)]
-pub struct Located {
+pub struct Located<'r> {
     /// The room.
     pub room: &'static Room,
     /// The index of the route's name among those of the metrics.
     pub label: usize,
     /// The decoded segments; the first one alone when the path does not decode.
-    segments: Vec<String>,
+    segments: Vec<Cow<'r, str>>,
     readable: bool,
+    /// The index of the first pattern that the path has, whatever resource types there are.
+    pattern: Option<usize>,
 }
 
-/// The rows of the table that have the pattern of a path.
+/// The pattern that a path has.
 struct Fit<'d> {
-    pattern: &'static str,
+    pattern: &'static Pattern,
     resource_type: Option<&'d ResourceType>,
 }
 
@@ -90,22 +117,23 @@ impl Router {
 
     /// Where a request goes.
     #[must_use]
-    pub fn locate(&self, request: &Request) -> Located {
+    pub fn locate<'r>(&self, request: &'r Request) -> Located<'r> {
         let decoded = request.segments();
         let readable = decoded.is_some();
         // A path that does not decode is at home where its first segment says.
-        let raw = || segments_of(&request.path).iter().take(1).map(|it| (*it).to_owned()).collect();
-        let segments: Vec<String> = decoded.unwrap_or_else(raw);
-        let first = segments.first().map_or("", String::as_str);
+        let raw = || segments_of(&request.path).into_iter().take(1).map(Cow::Borrowed).collect();
+        let segments: Vec<Cow<str>> = decoded.unwrap_or_else(raw);
+        let first = segments.first().map_or("", |it| it.as_ref());
         let room = room_that_begins_with(first);
         let fits = self.prefixes.iter().filter(|(prefix, _)| begins(room, prefix, &segments));
         let best = fits.max_by_key(|(prefix, _)| prefix.len());
         let label = best.map_or(self.labels.len() - 1, |(_, index)| *index);
-        Located { room, label, segments, readable }
+        let found = if readable { fit(room, &segments, None, 0) } else { None };
+        Located { room, label, segments, readable, pattern: found.map(|(index, _)| index) }
     }
 }
 
-impl Located {
+impl Located<'_> {
     /// The answer of a route that needs no token; `None` for every other path.
     #[must_use]
     pub fn open(
@@ -114,15 +142,15 @@ impl Located {
         store: &Store,
         base_url: impl FnOnce() -> String,
     ) -> Option<Result<Response, Failure>> {
-        let fit = self.fit()?;
-        let is_open = matches!(fit.rows().next()?.handler, Handler::Open(_) | Handler::File(_));
+        let pattern = self.pattern()?;
+        let is_open = matches!(pattern.rows.first()?.handler, Handler::Open(_) | Handler::File(_));
         if !is_open {
             return None;
         }
-        Some(fit.row(self.room, &request.method).and_then(|it| match it.handler {
+        Some(pattern.allowed(self.room, &request.method).and_then(|it| match it.handler {
             Handler::Open(answer) => answer(store, &base_url()),
             Handler::File(answer) => {
-                let name = self.segments.get(1).map_or("", String::as_str);
+                let name = self.segments.get(1).map_or("", |it| it.as_ref());
                 answer(request, name)
             }
             _ => Err(nothing_here(request, None).into()),
@@ -133,9 +161,9 @@ impl Located {
     /// asks may know it.
     #[must_use]
     pub fn scopes(&self, method: &Method) -> Option<&'static [Scope]> {
-        if let Some(fit) = self.fit() {
-            let row = fit.row(self.room, method).ok();
-            return row.or_else(|| fit.rows().next()).map(|it| it.scopes);
+        if let Some(pattern) = self.pattern() {
+            let row = pattern.row(method).or(pattern.rows.first().copied());
+            return row.map(|it| it.scopes);
         }
         let guard = segments_of(self.room.guard);
         // Nobody is told what is below a path that cannot be read.
@@ -147,7 +175,7 @@ impl Located {
     /// which the token is read.
     #[must_use]
     pub fn reads(&self, method: &Method) -> bool {
-        let row = self.fit().and_then(|it| it.row(self.room, method).ok());
+        let row = self.pattern().and_then(|it| it.row(method));
         row.is_some_and(|it| match it.handler {
             Handler::List(_) | Handler::Named(_) => matches!(method, Method::Get | Method::Head),
             // A change is judged by what is read, before its turn to write.
@@ -165,8 +193,7 @@ impl Located {
         if !self.readable {
             return Err(nothing_here(request, None).into());
         }
-        let path: Vec<&str> = self.segments.iter().map(String::as_str).collect();
-        answer(self.room, context, request, &path)
+        answer(self.room, context, request, &self.segments, self.pattern)
     }
 
     /// 404, in words for whoever asked without a token.
@@ -178,12 +205,11 @@ impl Located {
     /// What the request is about, by these definitions.
     #[must_use]
     pub fn about(&self, definitions: &Definitions) -> About {
-        let path: Vec<&str> = self.segments.iter().map(String::as_str).collect();
-        about(self.room, if self.readable { &path } else { &[] }, definitions)
+        about(self.room, if self.readable { &self.segments } else { &[] }, definitions)
     }
 
-    fn fit(&self) -> Option<Fit<'static>> {
-        if self.readable { fit(self.room, &self.segments, None) } else { None }
+    fn pattern(&self) -> Option<&'static Pattern> {
+        PATTERNS.get(self.pattern?)
     }
 }
 
@@ -211,28 +237,30 @@ pub fn dispatch(
     request: &Request,
     segments: &[String],
 ) -> Result<Response, Failure> {
-    let base = segments_of(SCIM_BASE);
-    let path: Vec<&str> = base.into_iter().chain(segments.iter().map(String::as_str)).collect();
-    answer(&ROOMS[0], context, request, &path)
+    answer(&ROOMS[0], context, request, &below_base(segments), Some(0))
 }
 
 /// What an operation of a Bulk request is about, whose path has these segments behind `/scim/v2`.
 #[must_use]
 pub fn about_operation(segments: &[String], definitions: &Definitions) -> About {
-    let base = segments_of(SCIM_BASE);
-    let path: Vec<&str> = base.into_iter().chain(segments.iter().map(String::as_str)).collect();
-    about(&ROOMS[0], &path, definitions)
+    about(&ROOMS[0], &below_base(segments), definitions)
 }
 
-fn about(room: &Room, path: &[&str], definitions: &Definitions) -> About {
-    let Some(fit) = fit(room, path, Some(definitions)) else {
+/// The whole path of an operation.
+fn below_base(segments: &[String]) -> Vec<&str> {
+    segments_of(SCIM_BASE).into_iter().chain(segments.iter().map(String::as_str)).collect()
+}
+
+fn about(room: &Room, path: &[impl AsRef<str>], definitions: &Definitions) -> About {
+    let Some((_, fit)) = fit(room, path, Some(definitions), 0) else {
         let first = if room.first.is_empty() { "" } else { "/" };
         return About { path: format!("{first}{}/…", room.first), ..About::default() };
     };
     let endpoint = fit.resource_type.map_or("", |it| &it.endpoint);
-    let id = fit.pattern.ends_with("/{id}").then(|| path.last().map(|it| (*it).to_owned()));
+    let pattern = fit.pattern.path;
+    let id = pattern.ends_with("/{id}").then(|| path.last().map(|it| it.as_ref().to_owned()));
     About {
-        path: fit.pattern.replace("{type}", endpoint),
+        path: pattern.replace("{type}", endpoint),
         resource_type: fit.resource_type.map(|it| it.name.clone()),
         id: id.flatten(),
     }
@@ -242,25 +270,29 @@ fn answer(
     room: &Room,
     context: &Context,
     request: &Request,
-    path: &[&str],
+    path: &[impl AsRef<str>],
+    first_pattern: Option<usize>,
 ) -> Result<Response, Failure> {
-    let Some(fit) = fit(room, path, Some(context.definitions)) else {
-        return Err(nothing_here(request, Some((path, context.definitions))).into());
+    // What no pattern fits without definitions, none fits with them.
+    let found = first_pattern.and_then(|it| fit(room, path, Some(context.definitions), it));
+    let Some((_, fit)) = found else {
+        let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+        return Err(nothing_here(request, Some((&path, context.definitions))).into());
     };
-    let last = path.last().copied().unwrap_or_default();
+    let last = path.last().map_or("", AsRef::as_ref);
     if let Some(resource_type) = fit.resource_type
         && path.len() == SCIM_BASE_SEGMENTS + 2
         && is_endpoint(last, context.definitions)
     {
         return Err(wrong_base(request, resource_type, last).into());
     }
-    let row = fit.row(room, &request.method)?;
+    let row = fit.pattern.allowed(room, &request.method)?;
     let wrong_row = || Failure::from(nothing_here(request, None));
     match row.handler {
         Handler::Open(answer) => answer(context.store, context.base_url),
         Handler::File(answer) => answer(request, last),
         Handler::Fixed(answer) => answer(context, request),
-        Handler::Named(answer) => answer(context, request, named(fit.pattern, path)),
+        Handler::Named(answer) => answer(context, request, named(fit.pattern.path, path)),
         Handler::List(answer) => match fit.resource_type {
             Some(it) => answer(context, &[it], request),
             None => answer(context, &context.definitions.all_types(), request),
@@ -275,7 +307,7 @@ fn answer(
 }
 
 /// The segment that the pattern has in braces: most often the last one.
-fn named<'p>(pattern: &str, path: &[&'p str]) -> &'p str {
+fn named<'p>(pattern: &str, path: &'p [impl AsRef<str>]) -> &'p str {
     let last = || path.len().saturating_sub(1);
     let at = match pattern.ends_with('}') {
         true => last(),
@@ -284,23 +316,25 @@ fn named<'p>(pattern: &str, path: &[&'p str]) -> &'p str {
             segments.position(|it| it.starts_with('{')).unwrap_or_else(last)
         }
     };
-    path.get(at).copied().unwrap_or_default()
+    path.get(at).map_or("", AsRef::as_ref)
 }
 
-/// The pattern that this path has. Without definitions, every segment is the endpoint of a type.
+/// The first pattern that this path has, from this one on, and its index. Without definitions,
+/// every segment is the endpoint of a type.
 fn fit<'d>(
     room: &Room,
     path: &[impl AsRef<str>],
     definitions: Option<&'d Definitions>,
-) -> Option<Fit<'d>> {
-    PATTERNS.iter().find_map(|(pattern, route)| {
-        let pattern = match pattern.split_last() {
+    from: usize,
+) -> Option<(usize, Fit<'d>)> {
+    PATTERNS.iter().enumerate().skip(from).find_map(|(index, pattern)| {
+        let segments = match pattern.segments.split_last() {
             Some((&"{rest}", before)) if path.len() >= before.len() => before,
-            _ if pattern.len() == path.len() => pattern,
+            _ if pattern.segments.len() == path.len() => &pattern.segments,
             _ => return None,
         };
         let mut resource_type = None;
-        let mut pairs = pattern.iter().zip(path).enumerate();
+        let mut pairs = segments.iter().zip(path).enumerate();
         let fits = pairs.all(|(i, (expected, given))| match *expected {
             "{type}" => match definitions {
                 Some(it) => {
@@ -312,24 +346,24 @@ fn fit<'d>(
             it if it.starts_with('{') => true,
             it => same(room, i, it, given.as_ref()),
         });
-        fits.then_some(Fit { pattern: route.path, resource_type })
+        fits.then_some((index, Fit { pattern, resource_type }))
     })
 }
 
-impl Fit<'_> {
-    fn rows(&self) -> impl Iterator<Item = &'static Route> {
-        let pattern = self.pattern;
-        ROUTES.iter().filter(move |it| it.path == pattern)
+impl Pattern {
+    /// The row for this method.
+    fn row(&self, method: &Method) -> Option<&'static Route> {
+        let name = if *method == Method::Head { "GET" } else { method.name() };
+        self.rows.iter().find(|it| it.method == name || it.method == "*").copied()
     }
 
-    /// The row for this method.
-    fn row(&self, room: &Room, method: &Method) -> Result<&'static Route, Failure> {
-        let name = if *method == Method::Head { "GET" } else { method.name() };
-        if let Some(row) = self.rows().find(|it| it.method == name || it.method == "*") {
+    /// The row for this method, or what is answered where there is none.
+    fn allowed(&self, room: &Room, method: &Method) -> Result<&'static Route, Failure> {
+        if let Some(row) = self.row(method) {
             return Ok(row);
         }
-        let methods =
-            self.rows().map(|it| if it.method == "GET" { "GET, HEAD" } else { it.method });
+        let rows = self.rows.iter();
+        let methods = rows.map(|it| if it.method == "GET" { "GET, HEAD" } else { it.method });
         let allowed = methods.collect::<Vec<_>>().join(", ");
         let detail = match allowed.as_str() {
             "GET, HEAD" if !room.activated => "Only GET can be used here.".to_owned(),
@@ -368,9 +402,8 @@ fn nothing_here(request: &Request, asked: Option<(&[&str], &Definitions)>) -> Er
 
 /// Whether a segment names what stands directly below `/scim/v2`; no id is such a name.
 fn is_endpoint(segment: &str, definitions: &Definitions) -> bool {
-    let fixed = ROUTES.iter().filter_map(|it| it.path.strip_prefix(SCIM_BASE)?.strip_prefix('/'));
-    let mut fixed = fixed.filter(|it| !it.contains(['/', '{', '.']));
-    definitions.at_endpoint(segment).is_some() || fixed.any(|it| it.eq_ignore_ascii_case(segment))
+    definitions.at_endpoint(segment).is_some()
+        || FIXED.iter().any(|it| it.eq_ignore_ascii_case(segment))
 }
 
 /// 404 for a connector whose base URL goes on behind `/scim/v2`.
@@ -455,7 +488,8 @@ mod tests {
             ("/%73cim/v2/Users", "/scim/v2/Users"),
             ("/scim/%ff", "/scim"),
         ] {
-            let located = router.locate(&Request::new(Method::Get, path));
+            let request = Request::new(Method::Get, path);
+            let located = router.locate(&request);
             assert_eq!(router.labels()[located.label], expected, "{path}");
         }
     }
@@ -490,11 +524,13 @@ mod tests {
                 .replace("{rest}", "x")
                 .replace(['{', '}'], "");
             let method = Method::from_name(route.method);
-            let located = router.locate(&Request::new(method.clone(), &path));
+            let request = Request::new(method.clone(), &path);
+            let located = router.locate(&request);
             let segments = &located.segments;
             let definitions = Definitions::builtin(IdentityChanges::Refuse);
-            let fit = fit(located.room, segments, Some(&definitions)).unwrap();
-            assert_eq!(fit.pattern, route.path, "{path}");
+            let (index, fit) = fit(located.room, segments, Some(&definitions), 0).unwrap();
+            assert_eq!(fit.pattern.path, route.path, "{path}");
+            assert_eq!(located.pattern, Some(index), "{path}");
             let open = matches!(route.handler, Handler::Open(_) | Handler::File(_));
             assert_eq!(route.scopes.is_empty(), open, "{path}");
             let scopes = located.scopes(&method).unwrap();

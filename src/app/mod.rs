@@ -7,6 +7,7 @@ pub mod answer;
 mod parts;
 mod refused;
 
+use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::api::SCIM_BASE;
 use crate::api::access::changes;
 use crate::api::admin::host::{Host, Rotation};
 use crate::api::context::{Context, Notes, Rest};
@@ -399,7 +401,7 @@ impl App {
             principal,
             now: call.now,
             base_url: &base_url,
-            client: call.client.map(|it| it.to_string()),
+            client: call.client,
             request_id: call.id,
             metrics: &self.metrics,
             pages: &self.pages,
@@ -442,15 +444,15 @@ impl App {
     /// Whoever the token of a request stands for, and the view in which that was read.
     fn authenticated(&self, call: &Call, located: &Located) -> Result<Opened<'_>, Failure> {
         let now = call.now;
-        let named = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("Authorization");
-        if call.request.headers.iter().filter(named).count() > 1 {
+        let mut headers = call.request.headers.named("Authorization");
+        let (header, further) = (headers.next(), headers.next());
+        if further.is_some() {
             let detail = "Two Authorization fields were sent, and only one of them can count. Send \
                           the API token once.";
             let failure = Error::new(400, detail).into();
             self.note_stranger(call, located, &failure);
             return Err(failure);
         }
-        let header = call.request.header("Authorization");
         if located.room.activated
             && forwarded::is_proxied(call.request, &self.config.trusted_proxies)
         {
@@ -505,10 +507,10 @@ impl App {
     /// The URL of `/scim/v2` as the client sees it.
     fn base_url(&self, request: &Request) -> String {
         if let Some(url) = &self.config.public_url {
-            return format!("{url}/scim/v2");
+            return [url.as_str(), SCIM_BASE].concat();
         }
-        let scheme = if request.secure { "https" } else { "http" };
-        format!("{scheme}://{}/scim/v2", request.header("Host").unwrap_or("localhost"))
+        let scheme = if request.secure { "https://" } else { "http://" };
+        [scheme, request.header("Host").unwrap_or("localhost"), SCIM_BASE].concat()
     }
 }
 
@@ -528,7 +530,7 @@ fn refused(failure: Failure, call: &Call, located: &Located) -> Response {
 fn with_safety(mut response: Response, no_store: bool, secure: bool) -> Response {
     // What says itself how long it may be kept is no answer about anybody.
     let no_store = no_store && response.header("Cache-Control").is_none();
-    let mut add = |name, value: &str| response.headers.push((name, value.to_owned()));
+    let mut add = |name, value| response.headers.push((name, Cow::Borrowed(value)));
     add("X-Content-Type-Options", "nosniff");
     if no_store {
         add("Cache-Control", "no-store");

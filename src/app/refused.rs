@@ -5,6 +5,7 @@ use crate::api::refused::{About, Sender, is_kept, kept_detail, refusal, shown_me
 use crate::api::router::{self, Located};
 use crate::app::{App, Call};
 use crate::auth::Principal;
+use crate::http::forwarded;
 use crate::refusals::Stranger;
 use crate::scim::error::{Error, ScimType};
 use crate::scim::schema::definitions::Definitions;
@@ -52,7 +53,7 @@ impl App {
         subject: Option<&str>,
         error: &Error,
     ) {
-        let client = call.client.map(|it| it.to_string());
+        let client = call.client.map(forwarded::text_of);
         let sender = Sender {
             org: principal.org.key,
             token: &principal.token,
@@ -72,7 +73,7 @@ impl App {
         self.metrics.refused.count(error.status, "");
         self.refusals.note_stranger(Stranger {
             time: call.now,
-            client: call.client.map(|it| it.to_string()),
+            client: call.client.map(forwarded::text_of),
             request: call.id.to_owned(),
             method: shown_method(&call.request.method).to_owned(),
             path: located.about(self.definitions.builtin()).path,

@@ -44,10 +44,9 @@ pub fn limited_client(request: &Request, proxies: &[IpNet]) -> Option<IpAddr> {
 /// Whether a request came through a proxy: a trusted one, or one that says so itself.
 #[must_use]
 pub fn is_proxied(request: &Request, proxies: &[IpNet]) -> bool {
-    let named = |(name, _): &(String, String)| {
-        ["X-Forwarded-For", "Forwarded", "Via"].iter().any(|it| name.eq_ignore_ascii_case(it))
-    };
-    request.peer.is_some_and(|it| is_in(it, proxies)) || request.headers.iter().any(named)
+    let mut names = ["X-Forwarded-For", "Forwarded", "Via"].into_iter();
+    request.peer.is_some_and(|it| is_in(it, proxies))
+        || names.any(|it| request.header(it).is_some())
 }
 
 /// Whom the fields of a trusted proxy name, if they can be believed; `None` when there are none.
@@ -70,6 +69,25 @@ fn named(request: &Request, peer: IpAddr, proxies: &[IpNet]) -> Option<Option<Ip
     }
 }
 
+/// The address as text. That of every change is kept, and nearly all are of IPv4, which the
+/// standard library writes number by number through its formatter.
+#[must_use]
+pub fn text_of(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        for (power, below) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= below {
+                text.push(char::from(b'0' + octet / power % 10));
+            }
+        }
+    }
+    text
+}
+
 fn is_in(address: IpAddr, networks: &[IpNet]) -> bool {
     let address = address.to_canonical();
     networks.iter().any(|it| it.contains(&address))
@@ -82,8 +100,7 @@ fn chain(
     name: &str,
     read: impl Fn(&str) -> Vec<Option<IpAddr>>,
 ) -> Option<Vec<Option<IpAddr>>> {
-    let fields = request.headers.iter().filter(|(it, _)| it.eq_ignore_ascii_case(name));
-    let lines: Vec<_> = fields.map(|(_, value)| read(value)).collect();
+    let lines: Vec<_> = request.headers.named(name).map(read).collect();
     (!lines.is_empty()).then(|| lines.concat())
 }
 
@@ -167,6 +184,14 @@ mod tests {
         let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         request.headers = fields.collect();
         assert_eq!(client(&request, &proxies), Some(expected.parse().unwrap()), "{request:?}");
+    }
+
+    #[test]
+    fn an_address_is_written_as_the_standard_library_does() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.20.100.255", "192.9.99.109", "::1", "2001:db8::5"]
+        {
+            assert_eq!(text_of(text.parse().unwrap()), text);
+        }
     }
 
     #[test]

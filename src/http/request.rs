@@ -1,10 +1,12 @@
 //! One HTTP request, complete and well-formed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use zeroize::Zeroize;
 
+use crate::http::fields::Fields;
 use crate::http::request_id::RequestId;
 
 /// A request method. Anything SCIM does not use is kept by name, so that 405 can be answered.
@@ -74,7 +76,7 @@ pub struct Request {
     /// The query of the target, still encoded, without the `?`; empty when there is none.
     pub query: String,
     /// The header fields in the order they came, values trimmed.
-    pub headers: Vec<(String, String)>,
+    pub headers: Fields,
     /// The whole body; empty when there is none.
     pub body: Vec<u8>,
     /// The address of the client, where a socket is behind the request.
@@ -93,7 +95,7 @@ impl Request {
             method,
             path: path.to_owned(),
             query: query.to_owned(),
-            headers: Vec::new(),
+            headers: Fields::default(),
             body: Vec::new(),
             peer: None,
             secure: false,
@@ -103,8 +105,7 @@ impl Request {
     /// The first header field of this name, in any letter case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        self.headers.first(name)
     }
 
     /// The segments of the path, percent-decoded, empty ones left out: a trailing slash and doubled
@@ -112,7 +113,7 @@ impl Request {
     ///
     /// `None` when a segment does not decode to UTF-8 text without NUL.
     #[must_use]
-    pub fn segments(&self) -> Option<Vec<String>> {
+    pub fn segments(&self) -> Option<Vec<Cow<'_, str>>> {
         let parts = self.path.split('/').filter(|it| !it.is_empty());
         parts.map(|it| percent_decoded(it, false)).collect()
     }
@@ -125,7 +126,7 @@ impl Request {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let same = percent_decoded(key, true).is_some_and(|it| it.eq_ignore_ascii_case(name));
             if same {
-                return Some(percent_decoded(value, true).ok_or(BadEncoding));
+                return Some(percent_decoded(value, true).map(Cow::into_owned).ok_or(BadEncoding));
             }
         }
         None
@@ -139,13 +140,12 @@ impl fmt::Debug for Request {
     }
 }
 
-// The token is in a header field, or by a client's mistake in the target; a body may hold a
-// password.
+// A client's mistake puts the token into the target; a body may hold a password. The fields
+// overwrite themselves.
 impl Drop for Request {
     fn drop(&mut self) {
         self.path.zeroize();
         self.query.zeroize();
-        self.headers.iter_mut().for_each(|(_, value)| value.zeroize());
         // Not its capacity: what was reserved and never written has no memory yet.
         self.body.as_mut_slice().zeroize();
     }
@@ -181,9 +181,9 @@ pub struct BadEncoding;
 
 /// The text with `%XX` decoded, and `+` as a space in a query. `None` for a broken escape, bytes
 /// that are not UTF-8, and NUL.
-fn percent_decoded(text: &str, plus_is_space: bool) -> Option<String> {
+fn percent_decoded(text: &str, plus_is_space: bool) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|it| it == b'%' || (plus_is_space && it == b'+')) {
-        return Some(text.to_owned());
+        return Some(Cow::Borrowed(text));
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -199,7 +199,7 @@ fn percent_decoded(text: &str, plus_is_space: bool) -> Option<String> {
         }
     }
     let text = String::from_utf8(bytes).ok()?;
-    (!text.contains('\0')).then_some(text)
+    (!text.contains('\0')).then_some(Cow::Owned(text))
 }
 
 #[cfg(test)]
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let mut it = Request::new(Method::Get, "/scim/v2/Users?filter=secret");
-        it.headers.push(("Authorization".into(), "Bearer secret".into()));
+        it.headers.push("Authorization", "Bearer secret");
         it.body = b"secret".to_vec();
         assert!(!format!("{it:?}").contains("secret"));
     }

@@ -1,7 +1,5 @@
 //! A response as the bytes of its head.
 
-use std::io::Write;
-
 use tiny_http::{HTTPVersion, StatusCode};
 
 use crate::http::request_id::{self, RequestId};
@@ -68,20 +66,24 @@ pub fn head(
     }
     let reason = StatusCode(status).default_reason_phrase();
     // RFC 9110 section 6.6.1: a server with a clock sends Date.
-    // Memory takes whatever is written to it.
-    let _ = write!(out, "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\n");
-    for part in [request_id::FIELD, ": ", id.as_str(), "\r\n"] {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    push_number(out, status.into());
+    for part in [" ", reason, "\r\nDate: ", date, "\r\n", request_id::FIELD, ": "] {
         out.extend_from_slice(part.as_bytes());
     }
+    out.extend_from_slice(id.as_str().as_bytes());
+    out.extend_from_slice(b"\r\n");
     for (name, value) in &response.headers {
         if RESERVED_FIELDS.iter().any(|it| it.eq_ignore_ascii_case(name)) {
             continue;
         }
-        let in_name = |it: u8| it.is_ascii_graphic() && it != b':';
-        if name.is_empty() || !name.bytes().all(in_name) {
+        // Without a branch for each byte, many are judged at once.
+        let in_name = |it: u8| it.is_ascii_graphic() & (it != b':');
+        if name.is_empty() || !name.bytes().fold(true, |all, it| all & in_name(it)) {
             return Err(InvalidResponse(format!("header name {name:?} is no name")));
         }
-        if value.bytes().any(|it| it.is_ascii_control() && it != b'\t') {
+        let is_control = |it: u8| it.is_ascii_control() & (it != b'\t');
+        if value.bytes().fold(false, |any, it| any | is_control(it)) {
             return Err(InvalidResponse(format!("the value of {name} holds a control character")));
         }
         for part in [name, ": ", value, "\r\n"] {
@@ -91,15 +93,18 @@ pub fn head(
     // RFC 9110 section 8.6: no Content-Length in a 204; one in a 304 would describe another body.
     let has_body = !matches!(status, 204 | 304);
     if has_body {
-        // Memory takes whatever is written to it.
-        let _ = match options.length {
-            Length::Whole => write!(out, "Content-Length: {}\r\n", response.body.len()),
-            Length::Known(bytes) => write!(out, "Content-Length: {bytes}\r\n"),
-            Length::Unknown if options.is_chunked() => {
-                write!(out, "Transfer-Encoding: chunked\r\n")
-            }
-            Length::Unknown => Ok(()),
+        let length = match options.length {
+            Length::Whole => Some(response.body.len() as u64),
+            Length::Known(bytes) => Some(bytes),
+            Length::Unknown => None,
         };
+        if let Some(length) = length {
+            out.extend_from_slice(b"Content-Length: ");
+            push_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        } else if options.is_chunked() {
+            out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
     }
     if options.close {
         out.extend_from_slice(b"Connection: close\r\n");
@@ -108,6 +113,18 @@ pub fn head(
     }
     out.extend_from_slice(b"\r\n");
     Ok(has_body && !options.head_only)
+}
+
+/// Appends a number in decimal digits.
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    while number > 0 || at == digits.len() {
+        at -= 1;
+        digits[at] += (number % 10) as u8;
+        number /= 10;
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

@@ -22,8 +22,18 @@ const PEEK_AT_ONCE: i32 = 0x2 | if cfg!(target_os = "linux") { 0x40 } else { 0x8
 #[derive(Clone, Debug)]
 pub struct Socket {
     tcp: Arc<TcpStream>,
-    deadline: Rc<Cell<Instant>>,
+    deadline: Rc<Cell<Deadline>>,
     timeouts: Rc<Timeouts>,
+}
+
+/// Until when a socket is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// Up to this moment.
+    At(Instant),
+    /// For this long from the first time that the socket is used. Nobody waits before that, and
+    /// most often nobody does at all: what a deadline is for has arrived already.
+    In(Duration),
 }
 
 /// The timeouts that the operating system was told last. Telling it is a system call, so it is not
@@ -41,13 +51,13 @@ const TIMEOUT_TOLERANCE_PART: u32 = 16;
 impl Socket {
     /// The socket, whose deadline has passed until [`Socket::set_deadline_in`] sets one.
     pub fn new(tcp: Arc<TcpStream>) -> Socket {
-        let deadline = Rc::new(Cell::new(Instant::now()));
+        let deadline = Rc::new(Cell::new(Deadline::At(Instant::now())));
         Socket { tcp, deadline, timeouts: Rc::default() }
     }
 
-    /// Sets the deadline this far from now.
+    /// Sets the deadline this far from the next use of the socket.
     pub fn set_deadline_in(&self, time: Duration) {
-        self.deadline.set(Instant::now() + time);
+        self.deadline.set(Deadline::In(time));
     }
 
     /// Waits for a byte and leaves it to be read; `None` at the end of the stream.
@@ -57,28 +67,33 @@ impl Socket {
     /// When the connection fails or its deadline passes.
     pub fn peek(&self) -> io::Result<Option<u8>> {
         let mut first = [0];
-        let count = self.reading(|tcp| tcp.peek(&mut first))?;
+        let count = self.reading(self.remaining()?, |tcp| tcp.peek(&mut first))?;
         Ok((count > 0).then_some(first[0]))
     }
 
     /// Calls what waits for the peer to send.
-    fn reading<T>(&self, call: impl FnMut(&TcpStream) -> io::Result<T>) -> io::Result<T> {
-        self.until_deadline(&self.timeouts.read, TcpStream::set_read_timeout, call)
+    fn reading<T>(
+        &self,
+        remaining: Duration,
+        call: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.until_deadline(remaining, &self.timeouts.read, TcpStream::set_read_timeout, call)
     }
 
     /// Calls what waits for the peer to receive.
     fn writing<T>(&self, call: impl FnMut(&TcpStream) -> io::Result<T>) -> io::Result<T> {
-        self.until_deadline(&self.timeouts.write, TcpStream::set_write_timeout, call)
+        let remaining = self.remaining()?;
+        self.until_deadline(remaining, &self.timeouts.write, TcpStream::set_write_timeout, call)
     }
 
     fn until_deadline<T>(
         &self,
+        mut remaining: Duration,
         told: &Cell<Duration>,
         tell: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
         mut call: impl FnMut(&TcpStream) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            let remaining = self.remaining()?;
             let tolerance = TIMEOUT_TOLERANCE.min(remaining / TIMEOUT_TOLERANCE_PART);
             if remaining.abs_diff(told.get()) > tolerance {
                 tell(&self.tcp, Some(remaining))?;
@@ -89,11 +104,19 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => told.set(Duration::ZERO),
                 done => return done,
             }
+            remaining = self.remaining()?;
         }
     }
 
     fn remaining(&self) -> io::Result<Duration> {
-        let remaining = self.deadline.get().saturating_duration_since(Instant::now());
+        let now = Instant::now();
+        let remaining = match self.deadline.get() {
+            Deadline::At(moment) => moment.saturating_duration_since(now),
+            Deadline::In(time) => {
+                self.deadline.set(Deadline::At(now + time));
+                time
+            }
+        };
         match remaining.is_zero() {
             true => Err(io::ErrorKind::TimedOut.into()),
             false => Ok(remaining),
@@ -106,8 +129,9 @@ impl Read for Socket {
     /// that sends a byte now and then gains nothing, since nothing is waited for.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.remaining() {
+            Ok(remaining) => self.reading(remaining, |mut tcp| tcp.read(buffer)),
             Err(_) if has_unread_input(&self.tcp) => (&*self.tcp).read(buffer),
-            _ => self.reading(|mut tcp| tcp.read(buffer)),
+            Err(error) => Err(error),
         }
     }
 }

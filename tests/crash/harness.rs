@@ -81,7 +81,7 @@ impl Harness {
     pub fn call(&self, method: &str, target: &str, body: &Value) -> (u16, Value) {
         let mut request = Request::new(Method::from_name(method), &format!("/scim/v2{target}"));
         let bearer = format!("Bearer {}", self.token);
-        request.headers.push(("Authorization".to_owned(), bearer));
+        request.headers.push("Authorization", &bearer);
         if !body.is_null() {
             request.body = body.to_string().into_bytes();
         }

@@ -56,7 +56,7 @@ fn add_webhook(harness: &Harness, url: &str) {
 fn request(admin: &Admin, method: &str, target: &str) -> Request {
     let mut request = Request::new(Method::from_name(method), &format!("/admin/api{target}"));
     let fields = [("Host", "plumm.example"), ("Authorization", &format!("Bearer {}", admin.token))];
-    request.headers.extend(fields.map(|(name, it)| (name.to_owned(), it.to_owned())));
+    request.headers.extend(fields);
     if method == "POST" {
         request.body = b"{}".to_vec();
     }

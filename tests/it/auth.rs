@@ -523,7 +523,7 @@ fn a_token_outlives_the_server_that_first_saw_it() {
     let clock = Clock::fixed(harness.now);
     let again = plumm::app::App::new(Arc::clone(&harness.store), config, clock);
     let mut request = plumm::http::request::Request::new(plumm::http::request::Method::Get, USERS);
-    request.headers.push(("authorization".to_owned(), harness.token().to_owned()));
+    request.headers.push("authorization", harness.token());
     assert_eq!(again.handle(&request).status, 200);
 }
 
@@ -532,7 +532,7 @@ fn an_address_with_many_wrong_tokens_is_told_to_wait_and_a_valid_token_is_not() 
     let harness = Harness::new();
     let from = |address: &str, token: &str| -> Answer {
         let mut request = Request::new(Method::Get, "/scim/v2/Users");
-        request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        request.headers.push("Authorization", &format!("Bearer {token}"));
         request.peer = Some(address.parse().unwrap());
         harness.app.handle(&request).into()
     };

@@ -824,6 +824,6 @@ fn a_request_is_judged_by_its_token_before_its_body_is_read() {
         harness.call(method, "/Users/nobody", "{{{").refused(404, None, "no User");
     }
     let mut request = Request::new(Method::Get, "/scim/v2/Users");
-    request.headers.push(("Authorization".to_owned(), "Bearer \u{fffd}".to_owned()));
+    request.headers.push("Authorization", "Bearer \u{fffd}");
     assert_eq!(harness.app.handle(&request).status, 401);
 }

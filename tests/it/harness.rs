@@ -109,7 +109,7 @@ impl Answer {
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Answer {
-        let headers = response.headers.iter().map(|(name, it)| (name.to_string(), it.clone()));
+        let headers = response.headers.iter().map(|(name, it)| (name.to_string(), it.to_string()));
         Answer {
             status: response.status,
             headers: headers.collect(),
@@ -174,9 +174,9 @@ impl Harness {
         body: &[u8],
     ) -> Answer {
         let mut request = Request::new(Method::from_name(method), &target.replace(' ', "%20"));
-        request.headers.push(("Host".to_owned(), "plumm.example".to_owned()));
+        request.headers.push("Host", "plumm.example");
         for (name, value) in headers {
-            request.headers.push(((*name).to_owned(), (*value).to_owned()));
+            request.headers.push(name, value);
         }
         request.body = body.to_vec();
         self.app.handle(&request).into()

@@ -160,7 +160,7 @@ fn a_host_with_quotes_stays_a_text() {
     let harness = Harness::new();
     let mut request = Request::new(Method::Get, "/openapi.json");
     let host = r#"x"}],"evil":[{"y":"\"#;
-    request.headers.push(("Host".to_owned(), host.to_owned()));
+    request.headers.push("Host", host);
     let answer: Answer = harness.app.handle(&request).into();
     let document = answer.expect(200).json();
     assert_eq!(document["servers"], json!([{"url": format!("http://{host}")}]));

@@ -34,8 +34,8 @@ fn send(
     body: &str,
 ) -> Answer {
     let mut request = Request::new(Method::from_name(method), USERS);
-    request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
-    request.headers.push(("X-Forwarded-For".to_owned(), client.to_owned()));
+    request.headers.push("Authorization", &format!("Bearer {token}"));
+    request.headers.push("X-Forwarded-For", client);
     request.peer = Some(peer.parse().unwrap());
     request.body = body.as_bytes().to_vec();
     harness.app.handle(&request).into()

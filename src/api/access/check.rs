@@ -21,7 +21,7 @@ const FIELDS: [&str; 4] =
 pub fn check(context: &Context, request: &Request) -> Result<Response, Failure> {
     let is_one = |name: &str| FIELDS.iter().any(|it| it.eq_ignore_ascii_case(name));
     let named = request.headers.iter().filter(|(name, value)| is_one(name) && !value.is_empty());
-    let mut named = named.map(|(_, value)| value.as_str());
+    let mut named = named.map(|(_, value)| value);
     let Some(user_name) = named.next() else {
         let detail = format!(
             "No header field says who has signed in. Have the proxy send one of {}.",

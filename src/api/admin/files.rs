@@ -79,7 +79,7 @@ pub fn file(request: &Request, name: &str) -> Result<Response, Failure> {
         false => Response::new(200, content_type, bytes.to_vec()),
     };
     Ok(response
-        .with_header("ETag", tag)
+        .with_header("ETag", tag.as_str())
         .with_header("Cache-Control", CACHED)
         .with_header("Content-Security-Policy", SECURITY_POLICY)
         .with_header("X-Frame-Options", "DENY")

@@ -1,6 +1,7 @@
 //! `POST /Bulk` (RFC 7644 section 3.7): several operations in one transaction. Each fails alone,
 //! and each goes through the code of a request by itself.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -51,7 +52,7 @@ pub fn bulk(context: &Context, request: &Request) -> Result<Response, Failure> {
             principal: context.principal,
             now: context.now,
             base_url: context.base_url,
-            client: context.client.clone(),
+            client: context.client,
             request_id: context.request_id,
             metrics: context.metrics,
             pages: context.pages,
@@ -212,7 +213,7 @@ impl<'a, 'c> Work<'a, 'c> {
             let detail = "\"version\" of an operation is too long to be one.";
             return Err(Error::invalid_value(detail));
         }
-        request.headers.extend(version.map(|it| ("If-Match".to_owned(), it)));
+        request.headers.extend(version.map(|it| ("If-Match", it)));
         if request.method != Method::Delete {
             request.body = operation.data.to_string().into_bytes();
         }
@@ -304,8 +305,10 @@ fn segments(base_url: &str, path: &str) -> Result<Vec<String>, Error> {
     if rest.contains("://") || (own && !rest.is_empty() && !rest.starts_with(['/', '?'])) {
         return Err(wrong("is no address below the base URL of this server."));
     }
-    let segments = Request::new(Method::Post, rest).segments().filter(|it| !it.is_empty());
+    let request = Request::new(Method::Post, rest);
+    let segments = request.segments().filter(|it| !it.is_empty());
     let segments = segments.ok_or_else(|| wrong("names nothing."))?;
+    let segments: Vec<String> = segments.into_iter().map(Cow::into_owned).collect();
     if segments[0].eq_ignore_ascii_case("bulk") {
         return Err(wrong("stands for a Bulk request, and this is one already."));
     }

@@ -1,10 +1,13 @@
 //! The head of a request: bytes in, a parsed head or a refusal out (RFC 9112 sections 2 to 6).
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 use std::net::Ipv6Addr;
 
 use tiny_http::HTTPVersion;
+use zeroize::Zeroizing;
 
+use crate::http::fields::Fields;
 use crate::http::request::{Method, Request};
 use crate::http::request_id::{self, RequestId};
 use crate::server::request::refusal::Refusal;
@@ -44,19 +47,18 @@ impl Head {
     ///
     /// A head that is malformed, ambiguous or asks for what this server does not do.
     pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
-        let line_end = bytes.iter().position(|it| *it == b'\r').unwrap_or(bytes.len());
-        let line = &bytes[..line_end];
-        if !line.is_ascii() {
+        let line = || &bytes[..bytes.iter().position(|it| *it == b'\r').unwrap_or(bytes.len())];
+        if !bytes.is_ascii() && !line().is_ascii() {
             return Err(Refusal::bad(
                 "The request line holds a byte outside ASCII. Percent-encode it.",
             ));
         }
-        let mut fields = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut parsed = httparse::Request::new(&mut fields);
-        match parsed.parse(bytes) {
+        let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut parsed = httparse::Request::new(&mut []);
+        match parsed.parse_with_uninit_headers(bytes, &mut fields) {
             Ok(status) if status.is_complete() => {}
             Ok(_) => return Err(syntax_refusal(httparse::Error::Token)),
-            Err(httparse::Error::Version) => return Err(version_refusal(line)),
+            Err(httparse::Error::Version) => return Err(version_refusal(line())),
             Err(error) => return Err(syntax_refusal(error)),
         }
         let method = Method::from_name(parsed.method.unwrap_or_default());
@@ -64,9 +66,11 @@ impl Head {
         let version = HTTPVersion(1, parsed.version.unwrap_or_default());
 
         let mut request = Request::new(method, &target.path_and_query);
-        let fields = parsed.headers.iter();
-        request.headers = fields.map(|it| (it.name.to_owned(), text(it.value))).collect();
-        if let Some(id) = RequestId::sent(values(&request, request_id::FIELD)) {
+        request.headers = Fields::with_capacity(parsed.headers.len(), bytes.len());
+        for field in parsed.headers.iter() {
+            add_field(&mut request.headers, field.name, field.value.trim_ascii());
+        }
+        if let Some(id) = RequestId::sent(request.headers.named(request_id::FIELD)) {
             request.id = id;
         }
         apply_host(&mut request, &version, target.authority)?;
@@ -175,25 +179,24 @@ fn apply_host(
     version: &HTTPVersion,
     authority: Option<&str>,
 ) -> Result<(), Refusal> {
-    let mut hosts = values(request, "Host");
-    let first = hosts.next().map(str::to_owned);
-    let second = hosts.next().is_some();
-    drop(hosts);
-    if second {
+    let mut hosts = request.headers.named("Host");
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
         return Err(Refusal::bad("The request has more than one Host field. Send exactly one."));
     }
     if first.is_none() && *version >= HTTPVersion(1, 1) {
         return Err(Refusal::bad("The request has no Host field. HTTP/1.1 asks for exactly one."));
     }
-    if !first.iter().map(String::as_str).chain(authority).all(is_authority) {
+    if !first.into_iter().chain(authority).all(is_authority) {
         return Err(Refusal::bad(
             "The Host of the request is not a host name or address with an optional port. Send \
              `Host: name:port`.",
         ));
     }
+    drop(hosts);
     if let Some(authority) = authority {
-        request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Host"));
-        request.headers.push(("Host".to_owned(), authority.to_owned()));
+        request.headers.remove("Host");
+        request.headers.push("Host", authority);
     }
     Ok(())
 }
@@ -230,16 +233,16 @@ fn is_port(text: &str) -> bool {
 }
 
 fn framing_of(request: &Request, version: &HTTPVersion) -> Result<Framing, Refusal> {
-    let lengths: Vec<&str> = values(request, "Content-Length").collect();
-    let codings: Vec<&str> = values(request, "Transfer-Encoding").collect();
-    match (lengths.as_slice(), codings.as_slice()) {
-        ([], []) => Ok(Framing::Length(0)),
-        ([length], []) => content_length(length),
-        ([], [coding]) => transfer_encoding(coding, version),
-        (_, []) => Err(Refusal::bad(
+    let mut lengths = request.headers.named("Content-Length");
+    let mut codings = request.headers.named("Transfer-Encoding");
+    match ([lengths.next(), lengths.next()], [codings.next(), codings.next()]) {
+        ([None, _], [None, _]) => Ok(Framing::Length(0)),
+        ([Some(length), None], [None, _]) => content_length(length),
+        ([None, _], [Some(coding), None]) => transfer_encoding(coding, version),
+        (_, [None, _]) => Err(Refusal::bad(
             "The request has more than one Content-Length field. Send exactly one.",
         )),
-        ([], _) => Err(Refusal::bad(
+        ([None, _], _) => Err(Refusal::bad(
             "The request has more than one Transfer-Encoding field. Send \
              `Transfer-Encoding: chunked` once.",
         )),
@@ -293,7 +296,7 @@ fn expects_continue(request: &Request, version: &HTTPVersion) -> Result<bool, Re
         return Ok(false);
     }
     let mut expected = false;
-    for expectation in values(request, "Expect").flat_map(|it| it.split(',')) {
+    for expectation in request.headers.named("Expect").flat_map(|it| it.split(',')) {
         if !expectation.trim_ascii().eq_ignore_ascii_case("100-continue") {
             return Err(Refusal::new(
                 417,
@@ -306,22 +309,20 @@ fn expects_continue(request: &Request, version: &HTTPVersion) -> Result<bool, Re
 }
 
 fn keep_alive(request: &Request, version: &HTTPVersion) -> bool {
-    let options =
-        || values(request, "Connection").flat_map(|it| it.split(',')).map(str::trim_ascii);
+    let fields = || request.headers.named("Connection");
+    let options = || fields().flat_map(|it| it.split(',')).map(str::trim_ascii);
     let has = |name: &str| options().any(|it| it.eq_ignore_ascii_case(name));
     !has("close") && (*version >= HTTPVersion(1, 1) || has("keep-alive"))
 }
 
-fn values<'a>(request: &'a Request, name: &'a str) -> impl Iterator<Item = &'a str> {
-    let same = request.headers.iter().filter(move |(it, _)| it.eq_ignore_ascii_case(name));
-    same.map(|(_, value)| value.as_str())
-}
-
-/// A header value as text, white space around it left out. Bytes that are no UTF-8 are read as
+/// Adds a field whose value has no white space around it. Bytes that are no UTF-8 are read as
 /// Latin-1, as HTTP once defined them (RFC 9110 section 5.5).
-fn text(value: &[u8]) -> String {
-    match str::from_utf8(value.trim_ascii()) {
-        Ok(text) => text.to_owned(),
-        Err(_) => value.trim_ascii().iter().map(|it| char::from(*it)).collect(),
+fn add_field(fields: &mut Fields, name: &str, value: &[u8]) {
+    match str::from_utf8(value) {
+        Ok(text) => fields.push(name, text),
+        Err(_) => {
+            let text: String = value.iter().map(|it| char::from(*it)).collect();
+            fields.push(name, &Zeroizing::new(text));
+        }
     }
 }
