@@ -69,8 +69,8 @@ fn named(request: &Request, peer: IpAddr, proxies: &[IpNet]) -> Option<Option<Ip
     }
 }
 
-/// The address as text. That of every change is kept, and nearly all are of IPv4, which the standard
-/// library writes number by number through its formatter.
+/// The address as text. That of every change is kept, and nearly all are of IPv4, which the
+/// standard library writes number by number through its formatter.
 #[must_use]
 pub fn text_of(address: IpAddr) -> String {
     let IpAddr::V4(address) = address else { return address.to_string() };
