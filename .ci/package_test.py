@@ -430,6 +430,8 @@ work = pathlib.Path(tempfile.mkdtemp(dir=HERE / "target"))
 try:
     # What is mounted there, and below, is gone with this process; the folder is not.
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", work], check=True)
+    check = ["sha256sum", "--check", "--ignore-missing", "--quiet", "SHA256SUMS"]
+    ok("the files are those of SHA256SUMS", subprocess.run(check, cwd=DIST, check=False).returncode == 0)
     test_deb(next(DIST.glob("plumm_*_amd64.deb")))
     test_page(next(DIST.glob("plumm_*_amd64.deb")))
     if shutil.which("rpm") and (found := list(DIST.glob("*.x86_64.rpm"))):
