@@ -9,8 +9,6 @@ be not run. Everything listens on loopback.
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,14 +16,7 @@ import time
 
 sys.dont_write_bytecode = True
 from plumm import Server, command, not_run  # noqa: E402
-
-SECONDS_MAX = 30
-
-
-def free_port():
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return it.getsockname()[1]
+from proxy import Proxy, caddy_alone, found, free_port, nginx_alone, write  # noqa: E402
 
 
 def openssl(*arguments, **more):
@@ -59,63 +50,32 @@ def certificates(folder):
                 chain.write(file.read())
 
 
-def nginx(program, folder, port, plumm, chain, login=""):
-    kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    temporary = "".join(f"{it}_temp_path {folder}/{it};\n" for it in kinds)
-    main = os.path.join(folder, "nginx.conf")
-    with open(main, "w") as file:
-        file.write(f"daemon off; pid {folder}/pid; events {{}}\n"
-                   f"http {{ access_log off; {temporary}\n"
-                   f"server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n"
-                   f"ssl_certificate {chain}; ssl_certificate_key {os.path.join(folder, 'own.key')};\n"
-                   f"location / {{ {login} proxy_pass http://{plumm}; proxy_set_header Host $http_host; }} }} }}\n")
-    return [program, "-e", "stderr", "-p", folder, "-c", main]
+def certified(made, folder, chain):
+    """What a proxy shows, in its own folder: these certificates, and their key."""
+    paths = []
+    for name in (chain, "own.key"):
+        with open(os.path.join(made, name)) as file:
+            paths.append(write(folder, name, file.read()))
+    return paths
 
 
-def caddy(program, folder, port, plumm, chain, login=""):
-    main = os.path.join(folder, "Caddyfile")
-    with open(main, "w") as file:
-        file.write("{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\tauto_https off\n}\n"
-                   f"https://localhost:{port} {{\n\ttls {chain} {os.path.join(folder, 'own.key')}\n"
-                   f"\t{login}\n\treverse_proxy {plumm}\n}}\n")
-    return [program, "run", "--config", main, "--adapter", "caddyfile"]
+def nginx(program, made, plumm, chain="chain.pem", login=""):
+    def make(folder, port):
+        cert, key = certified(made, folder, chain)
+        return nginx_alone(program, folder, write(folder, "site.conf", f"""
+server {{ listen 127.0.0.1:{port} ssl; server_name localhost; ssl_certificate {cert}; ssl_certificate_key {key};
+location / {{ {login} proxy_pass http://{plumm}; proxy_set_header Host $http_host; }} }}
+"""))
+
+    return make
 
 
-class Proxy:
-    """A proxy that runs, as nobody where this is root."""
+def caddy(program, made, plumm, chain="chain.pem"):
+    def make(folder, port):
+        cert, key = certified(made, folder, chain)
+        return caddy_alone(program, folder, f"https://localhost:{port} {{\n\ttls {cert} {key}\n\treverse_proxy {plumm}\n}}\n")
 
-    def __init__(self, make, program, folder, plumm, chain="chain.pem", login=""):
-        self.port = free_port()
-        arguments = make(program, folder, self.port, plumm, os.path.join(folder, chain), login)
-        whose = {}
-        if os.getuid() == 0:
-            whose = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-            for path in [folder, *(os.path.join(folder, it) for it in os.listdir(folder))]:
-                shutil.chown(path, "nobody", "nogroup")
-        self.log = open(os.path.join(folder, "log"), "w+")
-        environment = {"PATH": os.environ["PATH"], "HOME": folder}
-        self.process = subprocess.Popen(arguments, env=environment, cwd=folder, stdout=self.log,
-                                        stderr=subprocess.STDOUT, **whose)
-        begun = time.monotonic()
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except OSError:
-                self.log.seek(0)
-                assert self.process.poll() is None and time.monotonic() - begun < SECONDS_MAX, self.log.read()
-                time.sleep(0.02)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=SECONDS_MAX)
-        finally:
-            self.process.kill()
-            self.log.close()
+    return make
 
 
 def check(binary, port, token, ca, *arguments):
@@ -134,45 +94,46 @@ def failed(answer):
 
 def main():
     binary, unpacked = (os.path.abspath(it) for it in sys.argv[1:])
-    paths = os.pathsep.join([os.path.join(unpacked, "usr", it) for it in ("bin", "sbin")]
-                            + [os.environ["PATH"], "/usr/sbin"])
     for name, make in [("nginx", nginx), ("caddy", caddy)]:
-        program = shutil.which(name, path=paths)
+        program = found(unpacked, name)
         if not program:
             not_run(f"okta-check against plumm behind {name}: there is no {name} here")
             continue
         begun = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o711)
-            proxied = os.path.join(folder, name)
-            os.mkdir(proxied)
-            certificates(proxied)
-            ca = os.path.join(folder, "ca.pem")
-            shutil.copy(os.path.join(proxied, "root.pem"), ca)
+            made = os.path.join(folder, "certificates")
+            os.mkdir(made)
+            certificates(made)
+            ca = os.path.join(made, "root.pem")
             database = os.path.join(folder, "plumm.db")
             command(binary, database, "org", "create", "acme", "--activate")
             token = command(binary, database, "token", "create", "acme")["token"]
             server = Server(binary, database)
             plumm = "{}:{}".format(*server.address)
+
+            def behind(what, *given, **more):
+                return Proxy(make(program, made, *given, **more), os.path.join(folder, what))
+
             try:
-                with Proxy(make, program, proxied, plumm) as proxy:
+                with behind("whole", plumm) as proxy:
                     for provider in ["okta", "entra"]:
                         answer = check(binary, proxy.port, token, ca, "--as", provider)
                         assert answer["passed"] and answer["left"] == [], failed(answer)
                         passed = [it for it in answer["steps"] if it["state"] == "ok"]
                         assert len(passed) >= 26, answer
                 # Without the certificate in between.
-                with Proxy(make, program, proxied, plumm, chain="own.pem") as proxy:
+                with behind("gap", plumm, chain="own.pem") as proxy:
                     told = failed(check(binary, proxy.port, token, ca))
                     assert list(told) == ["certificate"] and "chain is incomplete" in told["certificate"], told
                 if name == "nginx":
                     # With a login of its own.
                     login = "auth_basic people; auth_basic_user_file /dev/null;"
-                    with Proxy(make, program, proxied, plumm, login=login) as proxy:
+                    with behind("login", plumm, login=login) as proxy:
                         told = failed(check(binary, proxy.port, token, ca))
                         assert "a page for people (HTML)" in told["credentials"], told
                 # In front of nothing.
-                with Proxy(make, program, proxied, f"127.0.0.1:{free_port()}") as proxy:
+                with behind("nothing", f"127.0.0.1:{free_port()}") as proxy:
                     told = failed(check(binary, proxy.port, token, ca))
                     assert list(told) == ["credentials"] and "502" in told["credentials"], told
                 assert not server.complaints, server.complaints

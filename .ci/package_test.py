@@ -246,6 +246,53 @@ def test_deb(package):
     ok(f"nothing is left {left.split()}", not left.split())
 
 
+def documented(heading):
+    """The commands below a heading of docs/install.md."""
+    text = (HERE / "docs" / "install.md").read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return [it.strip().splitlines() for it in re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def test_page(package):
+    """docs/install.md as it stands, from a system that has never had plumm to the first user, with times."""
+    root = unpacked("page")
+    shutil.copy(package, root.path("/root"))
+    [[install, *commands]] = documented("Debian, Ubuntu")
+    begun = time.monotonic()
+
+    def typed(line):
+        since = time.monotonic()
+        told = root.run("sh", "-c", f"cd /root && {line}")
+        print(f"      {time.monotonic() - since:5.1f} s  {line}")
+        return told
+
+    typed(install)
+    child, url = root.serve_as_plumm()
+    token = re.search(r"plm_\w+", "".join(typed(it) for it in commands))[0]
+    provision(url, token)
+    took = time.monotonic() - begun
+    ok(f"from an empty Debian to a provisioned user by docs/install.md in {took:.1f} s", took < 60)
+    end(child)
+
+
+def test_by_hand(package):
+    """The same without a package: the archive, and what docs/install.md says about a service."""
+    root = unpacked("by-hand")
+    folder = root.path("/root/plumm")
+    folder.mkdir()
+    subprocess.run(["tar", "--extract", "--file", package, "--directory", folder, "--strip-components=1"], check=True)
+    service, organisation = documented("As a service")
+    ok("the last step is systemd's", service[-1].startswith("systemctl daemon-reload"))
+    root.run("sh", "-ec", "\n".join(["cd /root/plumm", *service[:-1]]))
+    # Of systemd: StateDirectory.
+    root.run("install", "-d", "-o", "plumm", "-g", "plumm", "-m", "700", "/var/lib/plumm")
+    child, url = root.serve_as_plumm()
+    # sudo is not there, and runuser does the same.
+    made = root.run("sh", "-ec", "\n".join(it.replace("sudo -u plumm", "runuser -u plumm --") for it in organisation))
+    provision(url, re.search(r"plm_\w+", made)[0])
+    ok("the database is where the file of settings says", root.mode("/var/lib/plumm/plumm.db").startswith("0600 "))
+    end(child)
+
+
 def judge_units(root):
     units = work / "units"
     units.mkdir()
@@ -383,10 +430,14 @@ work = pathlib.Path(tempfile.mkdtemp(dir=HERE / "target"))
 try:
     # What is mounted there, and below, is gone with this process; the folder is not.
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", work], check=True)
+    check = ["sha256sum", "--check", "--ignore-missing", "--quiet", "SHA256SUMS"]
+    ok("the files are those of SHA256SUMS", subprocess.run(check, cwd=DIST, check=False).returncode == 0)
     test_deb(next(DIST.glob("plumm_*_amd64.deb")))
+    test_page(next(DIST.glob("plumm_*_amd64.deb")))
     if shutil.which("rpm") and (found := list(DIST.glob("*.x86_64.rpm"))):
         test_rpm(found[0])
     test_archive(next(DIST.glob("*-x86_64-linux.tar.gz")))
+    test_by_hand(next(DIST.glob("*-x86_64-linux.tar.gz")))
     test_image()
 finally:
     subprocess.run(["umount", "--recursive", "--lazy", work], check=False)

@@ -187,12 +187,8 @@ def behind(name, make, binary, program):
             cert, key = cert_file.read(), key_file.read()
         server = Server(binary, database, ["--public-url", PUBLIC, "--trusted-proxies", "127.0.0.1"])
         try:
-            proxy = Proxy(make(program, "{}:{}".format(*server.address), cert, key), os.path.join(folder, name))
-            try:
-                proxy.wait()
+            with Proxy(make(program, "{}:{}".format(*server.address), cert, key), os.path.join(folder, name)) as proxy:
                 play(name, proxy, cert, binary, database, server, os.path.join(folder, name, "access"))
-            finally:
-                proxy.stop()
             assert not server.complaints, server.complaints
         finally:
             server.kill()

@@ -72,6 +72,17 @@ class Proxy:
         self.process = subprocess.Popen(arguments, env=environment, cwd=folder, stdout=self.log,
                                         stderr=subprocess.STDOUT, **whose)
 
+    def __enter__(self):
+        try:
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def wait(self):
         begun = time.monotonic()
         while True:

@@ -155,6 +155,37 @@ fn the_oldest_rust_in_the_documents_is_that_of_the_package() {
     }
 }
 
+/// The versions in names of files and images: `0.1.0` of `plumm_0.1.0_amd64.deb`.
+fn versions(text: &str) -> Vec<&str> {
+    let parts = ["plumm_", "plumm-", "plumm:"].map(|it| text.split(it).skip(1));
+    let numbers = parts.into_iter().flatten().map(|it| {
+        let end = it.find(|c: char| !c.is_ascii_digit() && c != '.');
+        it[..end.unwrap_or(it.len())].trim_end_matches('.')
+    });
+    numbers.filter(|it| it.matches('.').count() == 2).collect()
+}
+
+#[test]
+fn the_version_in_the_documents_is_that_of_the_package() {
+    let version = env!("CARGO_PKG_VERSION");
+    for (name, times) in [("README.md", 1), ("docs/install.md", 6)] {
+        let text = document(name);
+        let named = versions(&text);
+        assert!(named.len() >= times, "{name} names {named:?}");
+        assert!(named.iter().all(|it| *it == version), "{name} names {named:?}, and not {version}");
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md");
+    let text = fs::read_to_string(path).unwrap();
+    let mut sections = text.lines().filter(|it| it.starts_with("## "));
+    assert_eq!(sections.next(), Some("## [Unreleased]"));
+    let newest = sections.next().unwrap_or_default();
+    let day = newest.strip_prefix(&format!("## [{version}] - ")).unwrap_or_else(|| {
+        panic!("CHANGELOG.md begins with \"{newest}\", and not with {version} and its day")
+    });
+    let shape: String = day.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    assert_eq!(shape, "0000-00-00", "{newest}");
+}
+
 #[test]
 fn the_limits_in_the_threat_model_are_those_of_the_source() {
     let (head, body) = (size(HEAD_BYTES_MAX), size(BODY_BYTES_MAX));

@@ -106,7 +106,7 @@ fn metrics_count_what_happened_and_name_nobody() {
     let text = metrics(&harness, &admin);
     let expires = harness.now.plus_seconds(3_600).nanoseconds() / 1_000_000_000;
     for line in [
-        "plumm_build_info{version=\"0.1.0\"} 1",
+        concat!("plumm_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
         "plumm_requests_total{method=\"POST\",route=\"/scim/v2/Users\",code=\"201\"} 4",
         "plumm_requests_total{method=\"DELETE\",route=\"/scim/v2/Users\",code=\"204\"} 1",
         "plumm_requests_total{method=\"GET\",route=\"/scim/v2/Users\",code=\"401\"} 1",
