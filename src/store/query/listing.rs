@@ -388,7 +388,7 @@ fn place(listing: &Listing) -> Fragment {
 
 fn listed<'a>(seq: i64, row: &'a rusqlite::Row) -> Result<Listed<'a>, Error> {
     let damaged = |it: FromSqlError| Error::Invalid(format!("resource number {seq}: {it}"));
-    let text = |at: usize| Ok::<_, Error>(row.get_ref(at)?.as_str().map_err(damaged)?);
+    let text = |at: usize| row.get_ref(at)?.as_str().map_err(damaged);
     let time = |at: usize| Ok::<_, Error>(Timestamp::from_nanoseconds(row.get(at)?));
     Ok(Listed {
         shown: Shown {

@@ -211,7 +211,8 @@ impl Read<'_> {
 
 /// The three columns of a link, from this one on.
 fn link<'a>(row: &'a Row, at: usize, direct: bool) -> Result<Link<'a>, Error> {
-    let text = |at: usize| Ok::<_, Error>(row.get_ref(at)?.as_str().map_err(damaged)?);
+    let damaged = |it: FromSqlError| Error::Invalid(format!("a member or a group: {it}"));
+    let text = |at: usize| row.get_ref(at)?.as_str().map_err(damaged);
     let display = row.get_ref(at + 2)?.as_str_or_null().map_err(damaged)?;
     Ok(Link { id: text(at)?, resource_type: text(at + 1)?, display, direct })
 }
@@ -341,11 +342,6 @@ impl Write<'_> {
         self.connection.prepare_cached(sql)?.execute([resource])?;
         Ok(left)
     }
-}
-
-/// Another program has changed the file.
-fn damaged(error: FromSqlError) -> Error {
-    Error::Invalid(format!("a member or a group: {error}"))
 }
 
 /// Why members could not be added.
