@@ -14,8 +14,8 @@ pub const BODY_DEPTH_MAX: usize = 64;
 /// but commas would take forty times its length.
 pub const BODY_VALUES_MAX: usize = 200_000;
 
-/// The body as a JSON object in which no object has one of these names twice. `shape` is that of the
-/// whole body.
+/// The body as a JSON object in which no object has one of these names twice. `shape` is that of
+/// the whole body.
 ///
 /// # Errors
 /// 415 for a content coding, 400 `invalidSyntax` that says what is wrong with it, and where.
