@@ -131,7 +131,7 @@ impl Context<'_> {
     /// The URL of the resources of a type, with a trailing slash: an id behind it makes `location`.
     #[must_use]
     pub fn location_base(&self, resource_type: &ResourceType) -> String {
-        format!("{}/{}/", self.base_url, resource_type.endpoint)
+        [self.base_url, "/", &resource_type.endpoint, "/"].concat()
     }
 
     /// The URL of the resources of each type, by the type's name.

@@ -1,7 +1,5 @@
 //! A resource's metadata (RFC 7643 section 3.1 `meta`) and versions (RFC 7644 section 3.14).
 
-use std::fmt::Write;
-
 use serde_json::{Value, json};
 
 use crate::scim::datetime::Timestamp;
@@ -29,7 +27,7 @@ impl Meta<'_> {
     /// Where it is: the URL of the resource.
     #[must_use]
     pub fn location(&self) -> String {
-        format!("{}{}", self.location_base, self.id)
+        [self.location_base, self.id].concat()
     }
 
     /// The weak entity tag of this version.
@@ -61,15 +59,16 @@ impl Meta<'_> {
         self.last_modified.write(text);
         text.push_str("\",\"location\":");
         write_joined(text, self.location_base, self.id);
-        // A String takes whatever is written to it.
-        let _ = write!(text, ",\"version\":\"W/\\\"{}\\\"\"}}", self.version);
+        text.push_str(",\"version\":\"W/\\\"");
+        text.push_str(&self.version.to_string());
+        text.push_str("\\\"\"}");
     }
 }
 
 /// The weak entity tag of a version (RFC 7644 section 3.14).
 #[must_use]
 pub fn version_tag(version: i64) -> String {
-    format!("W/\"{version}\"")
+    ["W/\"", &version.to_string(), "\""].concat()
 }
 
 /// What a client demands of a resource's version before anything is done (RFC 7644 section 3.14,
