@@ -295,7 +295,7 @@ impl Auth {
         }
         let (id, secret) = parts(text).ok_or_else(|| malformed(text))?;
         let digest = sha256(self.keyed.clone(), secret);
-        let mut known = self.passed(id, &digest);
+        let known = self.passed(id, &digest);
         let passed = known.is_some();
         let (body, check) = text.split_at(text.len() - CHECKSUM_CHARS);
         // Both come from the client, so the time this takes reveals nothing of any token here.
@@ -321,16 +321,15 @@ impl Auth {
         if let Some(at) = expires.filter(|at| *at <= now) {
             return Err(Refusal::Expired(at, Box::new(principal)));
         }
-        if !passed {
+        let Some(known) = known else {
             let hash = open.view()?.token_hash(id)?.ok_or(Refusal::Wrong)?;
             // The verification waits for others and takes long.
             drop(open);
-            known = Some(self.verify(id, secret, digest, &hash)?);
-            open = store.open_read(need)?;
-        }
-        if let Some(known) = known {
-            known.record_use(now);
-        }
+            self.verify(id, secret, digest, &hash)?;
+            // Meanwhile the token may have been revoked, so that its row is read once more.
+            return self.open(store, now, header, need);
+        };
+        known.record_use(now);
         Ok(Opened { principal, view: open, last_change })
     }
 
@@ -365,13 +364,7 @@ impl Auth {
     }
 
     /// Verifies the secret with argon2, once per token and process.
-    fn verify(
-        &self,
-        id: &str,
-        secret: &str,
-        digest: [u8; 32],
-        hash: &str,
-    ) -> Result<Arc<Verified>, Refusal> {
+    fn verify(&self, id: &str, secret: &str, digest: [u8; 32], hash: &str) -> Result<(), Refusal> {
         if self.waiting.fetch_add(1, Ordering::Relaxed) >= VERIFICATIONS_WAITING_MAX {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Busy);
@@ -379,15 +372,15 @@ impl Auth {
         let one_at_a_time = lock(&self.verifying);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         // The thread before this one may have verified the same token.
-        if let Some(known) = self.passed(id, &digest) {
-            return Ok(known);
+        if self.passed(id, &digest).is_some() {
+            return Ok(());
         }
         let proof = Argon2::default().verify_password(secret.as_bytes(), hash);
-        drop(one_at_a_time);
         proof.map_err(|_| Refusal::Wrong)?;
         let known = Arc::new(Verified { digest, used: AtomicI64::new(UNUSED) });
-        lock(&self.verified).insert(id.to_owned(), Arc::clone(&known));
-        Ok(known)
+        lock(&self.verified).insert(id.to_owned(), known);
+        drop(one_at_a_time);
+        Ok(())
     }
 
     /// Writes when tokens were last used: once in a while, and at the end of service. No request

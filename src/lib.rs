@@ -241,6 +241,7 @@
 //! scim/filter/condition.rs       a filter judged against a resource type
 //! scim/filter/matching.rs        a condition decided in memory
 //! scim/coerce.rs                 the value a client sent becomes the value its attribute takes
+//! scim/twice.rs                  an attribute that one object names in two ways
 //! scim/validate.rs               outside data becomes a document, by the schemas
 //! scim/strict.rs                 the same for an organisation that is set to strict
 //! scim/identity.rs               the product rules about userName, e-mail address and active

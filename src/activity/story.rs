@@ -1,12 +1,11 @@
 //! Changes and refusals in the order of time, page by page.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::activity::{Entry, Happened, MEMBERS_SHOWN_MAX};
 use crate::scim::datetime::Timestamp;
 use crate::store::error::Error;
-use crate::store::query::story::{Change, From, Wanted};
+use crate::store::query::story::{Change, From, Refused, Wanted};
 use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::TOKEN;
 use crate::store::transaction::Read;
@@ -97,14 +96,12 @@ pub fn page(read: &Read, filter: &Filter, before: Place, most: usize) -> Result<
         Some(Only::Done) => Vec::new(),
         _ => read.refusals(&filter.wanted, From::Before(before.refusal), one_more)?,
     };
-    // The numbers are in the order of time, unless the clock was set back.
-    let mut all: Vec<Happened> = changes.into_iter().map(Happened::Change).collect();
-    all.extend(refusals.into_iter().map(Happened::Refusal));
-    all.sort_by_key(|it| Reverse(it.time()));
+    let mut all = merged(changes, refusals, |change, refusal| change >= refusal);
     let is_wanted = |it: &Happened| filter.since.is_none_or(|since| it.time() >= since);
     let cut = cut_behind(&mut all, last) && all.len() <= most;
-    let is_more =
-        all.get(most).is_some_and(is_wanted) || (cut && all.last().is_some_and(is_wanted));
+    // Behind a refusal that is too old there may be one that was counted again since.
+    let goes_on = |it: &Happened| is_wanted(it) || matches!(it, Happened::Refusal(_));
+    let is_more = all.get(most).is_some_and(goes_on) || (cut && all.last().is_some_and(is_wanted));
     all.truncate(most);
     let next = is_more.then(|| all.iter().fold(before, Place::before));
     all.retain(is_wanted);
@@ -142,6 +139,30 @@ pub fn search(
     Ok((page, Some(time)))
 }
 
+/// Changes and refusals as one list, each in the order of its own numbers, by which the next part
+/// goes on. That is the order of time but for a refusal that is counted again and again, whose time
+/// is that of the last one, and for a clock that was set back. `change_first` judges the times of a
+/// change and of a refusal that may both be next.
+fn merged(
+    changes: Vec<Change>,
+    refusals: Vec<Refused>,
+    change_first: impl Fn(Timestamp, Timestamp) -> bool,
+) -> Vec<Happened> {
+    let mut all = Vec::with_capacity(changes.len() + refusals.len());
+    let mut changes = changes.into_iter().map(Happened::Change).peekable();
+    let mut refusals = refusals.into_iter().map(Happened::Refusal).peekable();
+    loop {
+        let change_is_next = match (changes.peek(), refusals.peek()) {
+            (Some(change), Some(refusal)) => change_first(change.time(), refusal.time()),
+            (change, _) => change.is_some(),
+        };
+        match if change_is_next { changes.next() } else { refusals.next() } {
+            Some(next) => all.push(next),
+            None => return all,
+        }
+    }
+}
+
 /// Leaves out what stands behind the last line that was read, where there are more lines: they
 /// belong in between. Returns whether that is so.
 fn cut_behind(all: &mut Vec<Happened>, last: Option<i64>) -> bool {
@@ -164,17 +185,16 @@ pub fn after(
     after: Place,
     most: usize,
 ) -> Result<(Vec<Entry>, Place, bool), Error> {
-    let (mut all, mut last) = (Vec::new(), None);
-    if filter.only != Some(Only::Refused) {
-        let (changes, cut) = read.changes(&filter.wanted, From::After(after.change), most)?;
-        last = changes.last().filter(|_| cut).map(|it| it.seq);
-        all.extend(changes.into_iter().map(Happened::Change));
-    }
-    if filter.only != Some(Only::Done) {
-        let refusals = read.refusals(&filter.wanted, From::After(after.refusal), most)?;
-        all.extend(refusals.into_iter().map(Happened::Refusal));
-    }
-    all.sort_by_key(Happened::time);
+    let (changes, cut) = match filter.only {
+        Some(Only::Refused) => (Vec::new(), false),
+        _ => read.changes(&filter.wanted, From::After(after.change), most)?,
+    };
+    let last = changes.last().filter(|_| cut).map(|it| it.seq);
+    let refusals = match filter.only {
+        Some(Only::Done) => Vec::new(),
+        _ => read.refusals(&filter.wanted, From::After(after.refusal), most)?,
+    };
+    let mut all = merged(changes, refusals, |change, refusal| change <= refusal);
     let more = cut_behind(&mut all, last) || all.len() >= most;
     let place = all.iter().fold(after, Place::after);
     Ok((named(read, all)?, place, more))

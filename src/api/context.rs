@@ -245,8 +245,9 @@ impl Context<'_> {
         }
     }
 
-    /// Reads what a change is then judged by. The number of the last change is not told: where the
-    /// change is made, the answer tells its own.
+    /// Reads what a change is then judged by. A view on the writing connection stays open, and is
+    /// asked for the number of the last change only where the change is not made
+    /// ([`Context::note_read`]): of one that is made, the answer tells its own.
     ///
     /// # Errors
     /// What the closure returns, and failures of the store.
@@ -254,15 +255,37 @@ impl Context<'_> {
         &self,
         work: impl FnOnce(&Read) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let open = match self.open.take() {
-            Some((open, _)) => open.shared()?,
-            None => self.store.open_shared()?,
-        };
-        let read = work(&open.view()?)?;
-        if open.stays_open() {
-            self.open.set(Some((open, None)));
+        match self.open.take() {
+            Some((open, _)) if open.stays_open() => {
+                let read = open.view().map_err(Failure::from).and_then(|tx| work(&tx));
+                self.open.set(Some((open, None)));
+                read
+            }
+            open => {
+                self.open.set(open);
+                self.read(work)
+            }
         }
-        Ok(read)
+    }
+
+    /// Gives the writing connection back before a change is judged, where that may take a while.
+    pub fn close_read_before_work(&self, bytes: usize) {
+        if bytes > BODY_BYTES_AT_ONCE {
+            let _ = self.note_read();
+            self.close_read();
+        }
+    }
+
+    /// Has the answer tell the number of the last change in the view that is still open, if there
+    /// is one.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub fn note_read(&self) -> Result<(), Failure> {
+        let Some((open, last_change)) = self.open.take() else { return Ok(()) };
+        let noted = open.view().map_err(Failure::from).and_then(|tx| self.last_change(&tx));
+        self.open.set(Some((open, last_change)));
+        noted.map(drop)
     }
 
     /// Reads a row or two at a login, which waits behind nobody's pages.

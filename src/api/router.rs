@@ -190,8 +190,7 @@ impl Located<'_> {
             true => Purpose::Quick,
             false => Purpose::Shared,
         };
-        // Of a change, the answer tells its own number.
-        let last_change = self.room.quick || (reads_rows && !changes);
+        let last_change = self.room.quick || reads_rows;
         (Need { purpose, changes, last_change }, reads_rows)
     }
 

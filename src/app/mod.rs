@@ -197,6 +197,7 @@ impl App {
                 return finish(response, notes.rest.take(), notes.taken.take(), took);
             };
             drop(at_work);
+            drop(notes.taken.take());
             let until = *until.get_or_insert_with(|| Instant::now() + wait.time);
             match self.wait(wait, until) {
                 End::Changed => {}

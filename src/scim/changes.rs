@@ -181,6 +181,14 @@ mod tests {
 
     use super::*;
 
+    /// Two documents are compared side by side, which needs members in the order of their names. A
+    /// crate that asks for another order of serde_json would have it everywhere.
+    #[test]
+    fn members_are_in_the_order_of_their_names() {
+        let members: Map<String, Value> = serde_json::from_str(r#"{"b":1,"a":2,"C":3}"#).unwrap();
+        assert_eq!(members.keys().collect::<Vec<_>>(), ["C", "a", "b"]);
+    }
+
     fn found(before: &str, after: &str) -> Value {
         let map = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
         let (before, after) = (map(before), map(after));

@@ -20,4 +20,5 @@ pub mod resource;
 pub mod returned;
 pub mod schema;
 pub mod strict;
+pub mod twice;
 pub mod validate;

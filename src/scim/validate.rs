@@ -22,6 +22,7 @@ use crate::scim::schema::name::{ID, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
+use crate::scim::twice::refuse_two_names;
 
 /// What a change makes of a resource.
 #[derive(Clone, Debug)]
@@ -346,6 +347,7 @@ fn normalize(
     if rules.strict {
         strict::judge_body(&body, resource_type)?;
     }
+    refuse_two_names(&body, resource_type, "the body")?;
     // The core schema as an object is the resource itself.
     let is_core = |name: &str| urn::is_urn(name) && matches!(resource_type.name(name), Name::Core);
     let core = body.iter_mut().filter(|(name, value)| value.is_object() && is_core(name));

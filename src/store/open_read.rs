@@ -86,7 +86,7 @@ impl<'a> OpenRead<'a> {
     }
 
     /// What a request with this token needs to know of it; the number of the organisation's last
-    /// change as well, where it is asked for.
+    /// change as well, where it is asked for and the view is not on the writing connection.
     ///
     /// # Errors
     /// Failures of the store.
@@ -100,7 +100,7 @@ impl<'a> OpenRead<'a> {
                 let (connection, credentials, commits) = it.credentials()?;
                 credentials.find(connection, commits, token, last_change)
             }
-            On::Writer(it) => it.credential(token, last_change),
+            On::Writer(it) => it.credential(token),
         }
     }
 

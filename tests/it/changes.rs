@@ -259,6 +259,14 @@ fn a_first_sync_and_the_feed_miss_nothing() {
     once(harness.with_token(&token, "GET", "/access/v1/users/nobody@example.com", ""));
     once(harness.with_token(&token, "GET", "/access/v1/changes", ""));
     once(harness.get("/Users/nothing"));
+    // A refused change has read too: alone, and where one has written just before.
+    for _ in 0..40 {
+        let nobody = json!([{"op": "replace", "path": "title", "value": "x"}]);
+        once(harness.patch("/Users/nothing", &nobody).expect(404));
+        once(harness.patch(&format!("/Users/{}", id(&a)), &json!([])).expect(400));
+        once(harness.put(&format!("/Users/{}", id(&a)), &json!({"userName": "b@c.d"})).expect(400));
+        harness.store.wait_for_turn();
+    }
     // What was undone was not seen by anyone.
     let taken = harness.post("/Users", &user("a@example.com")).expect(409);
     assert!(taken.header("Plumm-Change").is_none_or(|it| it == first.to_string()));

@@ -1068,6 +1068,63 @@ fn an_attribute_twice_in_a_value_without_a_path_is_refused() {
     assert_eq!(harness.get(&at).json(), bob);
 }
 
+/// Members of an object have no order, so of two values nobody knows which one is meant.
+#[test]
+fn two_names_of_one_attribute_with_two_values_are_refused() {
+    let harness = Harness::new();
+    let created = harness.user("bob@example.com");
+    let at = format!("/Users/{}", created["id"].as_str().unwrap());
+    let (active, title) = (format!("{CORE}:active"), format!("{CORE}:title"));
+    let whole = json!({"userName": "bob@example.com"});
+    for (one, other) in [
+        (json!({"active": false}), json!({&active: true})),
+        (json!({"active": true}), json!({&active: false})),
+        (json!({"active": false}), json!({CORE: {"active": true}})),
+        (json!({"title": "a"}), json!({&title: "b"})),
+        (json!({"name.givenName": "a"}), json!({"name": {"givenName": "b"}})),
+        (
+            json!({ENTERPRISE: {"department": "a"}}),
+            json!({format!("{ENTERPRISE}:department"): "b"}),
+        ),
+    ] {
+        let joined = |objects: &[&Value]| -> Value {
+            objects.iter().flat_map(|it| it.as_object().unwrap().clone()).collect()
+        };
+        let value = joined(&[&one, &other]);
+        let operations = json!([{"op": "replace", "value": value}]);
+        harness.patch(&at, &operations).refused(400, Some("invalidSyntax"), "with two values");
+        let body = joined(&[&whole, &value]);
+        harness.put(&at, &body).refused(400, Some("invalidSyntax"), "with two values");
+        harness.post("/Users", &body).refused(400, Some("invalidSyntax"), "with two values");
+        assert_eq!(harness.get(&at).json(), created);
+    }
+    // The same value twice is one.
+    let twice = json!({"title": "a", &title: "a", &active: true, "active": true});
+    let changed = harness.patch(&at, &json!([{"op": "replace", "value": twice}])).expect(200);
+    assert_eq!(changed.json()["title"], "a");
+}
+
+/// The first address is the primary one: it must not hang on the order of the members of an object.
+#[test]
+fn the_entry_for_work_comes_first_in_a_value_without_a_path() {
+    let harness = Harness::new();
+    let mut body = user("bob@example.com");
+    body.as_object_mut().unwrap().remove("emails");
+    let created = harness.post("/Users", &body).expect(201).json();
+    let at = format!("/Users/{}", created["id"].as_str().unwrap());
+    let value = json!({
+        "emails[type eq \"other\"].value": "o@example.com",
+        "emails[type eq \"home\"].value": "h@example.com",
+        "emails[type eq \"work\"].value": "w@example.com",
+    });
+    let operations = json!([{"op": "replace", "value": value}]);
+    let changed = harness.patch(&at, &operations).expect(200).json();
+    assert_eq!(changed["emails"][0]["value"], "w@example.com");
+    let other = json!([{"op": "replace", "path": "emails[type eq \"other\"].value",
+        "value": "p@example.com"}]);
+    harness.patch(&at, &other).expect(200);
+}
+
 #[test]
 fn the_core_schema_as_an_object_is_the_resource_itself() {
     let harness = Harness::new();

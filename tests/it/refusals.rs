@@ -10,6 +10,7 @@ use plumm::store::tables::token::Scope;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::admin::Admin;
 use crate::cli::{Place, send, text};
 use crate::harness::{Folder, Harness, user, wait_until};
 
@@ -124,6 +125,45 @@ fn what_is_refused_is_kept_with_what_it_was_about() {
     let admin = harness.issue(Scope::Admin);
     let name = "plumm_refused_requests_total{code=\"400\",scim_type=\"invalidValue\"}";
     assert_eq!(metric(&harness, &admin, name), format!("{name} 3"));
+}
+
+/// A row that is counted again has a newer time than rows that came after it: by pages of any
+/// length, each row is told once.
+#[test]
+fn a_refusal_that_is_counted_again_hides_no_other_one() {
+    let harness = Harness::new();
+    let admin = Admin::of(&harness);
+    let wrong = ["/Users?count=x", "/Groups?count=x", "/Users/x", "/Groups/x", "/Schemas/x"];
+    for (i, target) in wrong.iter().enumerate() {
+        for target in [target, wrong[i / 3], wrong[0]] {
+            assert!(harness.get(target).status >= 400);
+            harness.app.write_refusals();
+            harness.app.clock().advance(1);
+        }
+        harness.post("/Users", &user(&format!("u{i}@example.com"))).expect(201);
+    }
+    let told = |limit: usize, only: &str| {
+        let (mut entries, mut before) = (Vec::new(), String::new());
+        loop {
+            let page = admin.get(&format!("/activity?limit={limit}{only}{before}")).expect(200);
+            let page = page.json();
+            let number = |it: &Value| (it["kind"].to_string(), it["number"].as_i64().unwrap());
+            entries.extend(page["entries"].as_array().unwrap().iter().map(number));
+            match page["next"].as_str() {
+                Some(next) => before = format!("&before={next}"),
+                None => break,
+            }
+        }
+        entries.sort();
+        entries
+    };
+    for (only, count) in [("", 10), ("&outcome=refused", 5)] {
+        let all = told(100, only);
+        assert!(all.len() >= count, "{all:?}");
+        for limit in 1..8 {
+            assert_eq!(told(limit, only), all, "{limit}");
+        }
+    }
 }
 
 #[test]

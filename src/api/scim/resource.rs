@@ -251,7 +251,12 @@ fn change(
         && request.parameter("attributes").is_some_and(|it| it.is_ok_and(|it| it.is_empty()));
     let asked = Asked { context, request, id, kind, view, nothing };
     let work_done = context.work_done.get();
-    let changed = match asked.change_prepared(&apply) {
+    let prepared = asked.change_prepared(&apply);
+    if prepared.is_err() {
+        // A refusal tells too up to which change it has seen.
+        let _ = context.note_read();
+    }
+    let changed = match prepared {
         Ok(None) => {
             context.work_done.set(work_done);
             asked.change_in_turn(&apply)
@@ -276,7 +281,8 @@ struct Asked<'a, 'b> {
 impl Asked<'_, '_> {
     /// Judges the change by what is committed, prints it and its answer, and writes it if the
     /// resource is still the same by then. The writer is held for the writing alone, and no
-    /// connection while the change is judged.
+    /// connection while the change is judged; but where nobody else writes, and what is judged is
+    /// small, it is read, judged and written on the writing connection.
     ///
     /// `None` when it must be judged in its turn: a part of a Bulk request, of a group, of an
     /// attribute that must be unique and has no index; or the resource has changed meanwhile.
@@ -295,6 +301,7 @@ impl Asked<'_, '_> {
             Ok((stored, links.into_values().next().unwrap_or_default()))
         };
         let (stored, links) = context.read_to_change(load)?;
+        context.close_read_before_work(stored.document.len().max(links.bytes()));
         precondition(request).judge(stored.version)?;
         let before = stored.parse()?;
         let Patched { document: after, members, passed_over } = apply(&before)?;
@@ -306,13 +313,9 @@ impl Asked<'_, '_> {
             return Ok(None);
         }
         if is_same {
-            // The answer tells up to which change it has seen, and so it is read beside that.
-            let (current, links) = context.read(load)?;
-            if current.version != stored.version {
-                return Ok(None);
-            }
+            context.note_read()?;
             self.note_passed_over(&passed_over);
-            return self.respond(&current, &links).map(Some);
+            return self.respond(&stored, &links).map(Some);
         }
         let draft = Draft::replacing(kind, &stored, &before, &after, context.now)?;
         judge_size(draft.stored())?;

@@ -23,6 +23,7 @@ use crate::scim::schema::attribute::{Attribute, Mutability, Type};
 use crate::scim::schema::name::{ACTIVE, EMAILS, MEMBERS, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::strict;
+use crate::scim::twice::{in_order, refuse_two_names};
 use crate::scim::validate::{spell_extensions, takes_an_object};
 
 /// The most work of one change on attributes with several values, a whole Bulk request included:
@@ -137,13 +138,16 @@ impl Patch<'_> {
     /// Applies an operation without a path: its value names the attributes.
     fn apply_without_path(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
         let mut seen = HashSet::new();
-        for (name, value) in members {
+        for name in members.keys() {
             if !seen.insert(name.to_ascii_lowercase()) {
                 return Err(Error::invalid_syntax(format!(
                     "The attribute \"{}\" stands twice in the value, in different letter case.",
                     quoted(name)
                 )));
             }
+        }
+        refuse_two_names(members, self.resource_type, "the value")?;
+        for (name, value) in in_order(members) {
             match value {
                 // The core schema as an object is the resource itself.
                 Value::Object(inner) if name.eq_ignore_ascii_case(&self.resource_type.core.id) => {

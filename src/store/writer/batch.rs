@@ -142,17 +142,10 @@ impl<'a> Guard<'a> {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn credential(
-        &mut self,
-        token: &str,
-        last_change: bool,
-    ) -> Result<Option<Arc<Credential>>, Error> {
+    pub fn credential(&mut self, token: &str) -> Result<Option<Arc<Credential>>, Error> {
         let State { connection, credentials, .. } = &mut *self.state;
-        // The number of the last change is another one after each change.
-        match last_change {
-            true => Ok(Read { connection }.credential(token, true)?.map(Arc::new)),
-            false => credentials.find(connection, 0, token, false),
-        }
+        // Without the number of the last change, which is another one after each change.
+        credentials.find(connection, 0, token, false)
     }
 
     /// Forgets the credentials that were read: what follows may change any table.

@@ -238,12 +238,8 @@ impl IdleWriter<'_> {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn credential(
-        &mut self,
-        token: &str,
-        last_change: bool,
-    ) -> Result<Option<Arc<Credential>>, Error> {
-        self.guard.credential(token, last_change)
+    pub fn credential(&mut self, token: &str) -> Result<Option<Arc<Credential>>, Error> {
+        self.guard.credential(token)
     }
 
     /// Makes a change that was judged by the view, in the same transaction, and returns when it is
