@@ -1,5 +1,6 @@
 //! One may not stop the others: what a token holder may take of memory, time and places.
 
+use plumm::memory::MEMORY_BYTES_MAX;
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, user};
@@ -49,6 +50,125 @@ fn a_page_is_whole_by_index_and_ends_at_its_bytes_by_cursor() {
     // Near its end a list is read from there, and a page that is cut still begins where it should.
     let page = harness.get("/Users?startIndex=11&count=1000").expect(200).json();
     assert_eq!(names(&page)[0], ids[10]);
+}
+
+/// What is made of a list at once.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// More than a resource of the lists below is taken for when it is begun.
+const MOST_BEGUN: usize = 26_000;
+
+/// Asks for a list of several megabytes in each way: every resource is on it, in order, just as a
+/// request for it alone answers.
+#[track_caller]
+fn check_long_list(harness: &Harness, endpoint: &str, ids: &[String], projection: &str) {
+    let and = format!("count=1000{projection}");
+    let alone =
+        |id: &String| harness.get(&format!("{endpoint}/{id}?{projection}")).expect(200).json();
+    let expected: Vec<Value> = ids.iter().map(alone).collect();
+    let check = |found: Vec<Value>, way: &str| {
+        assert_eq!(found.len(), expected.len(), "{endpoint} {way} {projection}");
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(found == expected, "{endpoint} {way} {projection}: {i}");
+        }
+    };
+    let list = harness.get(&format!("{endpoint}?startIndex=1&{and}")).expect(200).json();
+    assert_eq!(list["itemsPerPage"], ids.len());
+    check(list["Resources"].as_array().unwrap().clone(), "by index");
+    let walk = |mut page: Value, way: &str| {
+        let mut pages = Vec::new();
+        loop {
+            pages.push(page["Resources"].as_array().unwrap().clone());
+            let Some(next) = page[way].as_str() else { break };
+            page = harness.get(&format!("{endpoint}?cursor={next}&{and}")).expect(200).json();
+        }
+        (pages, page)
+    };
+    let first = harness.get(&format!("{endpoint}?cursor=&{and}")).expect(200).json();
+    let (pages, last) = walk(first, "nextCursor");
+    assert!(pages.len() > 2, "{} pages", pages.len());
+    check(pages.concat(), "forward");
+    // What is left is not so little that a further resource is not even begun.
+    let length = |page: &Vec<Value>| Value::from(page.clone()).to_string().len();
+    let cut = |pages: &[Vec<Value>]| pages.iter().any(|it| length(it) + MOST_BEGUN < PAGE_BYTES);
+    assert!(cut(&pages[..pages.len() - 1]) || !projection.is_empty(), "{endpoint}");
+    let (mut pages, _) = walk(last, "previousCursor");
+    assert!(cut(&pages[1..pages.len() - 1]) || !projection.is_empty(), "{endpoint}");
+    pages.reverse();
+    check(pages.concat(), "backward");
+}
+
+#[test]
+fn a_page_that_is_full_amid_the_groups_of_a_user_ends_before_that_user() {
+    let harness = Harness::new();
+    let ids: Vec<String> = (0..200)
+        .map(|i| harness.user(&format!("u{i}@example.com"))["id"].as_str().unwrap().to_owned())
+        .collect();
+    for i in 0..26 {
+        // Nobody is in all of them, and some are in fewer than others.
+        let are_in = ids.iter().enumerate().filter(|(at, _)| (at + i) % 13 > at % 3);
+        let members: Vec<Value> = are_in.map(|(_, id)| json!({ "value": id })).collect();
+        let name = format!("{i}{}", "é".repeat(900));
+        harness.post("/Groups", &json!({"displayName": name, "members": members})).expect(201);
+    }
+    for projection in ["", "&attributes=userName,groups", "&excludedAttributes=title"] {
+        check_long_list(&harness, "/Users", &ids, projection);
+    }
+}
+
+#[test]
+fn a_page_that_is_full_amid_the_members_of_a_group_ends_before_that_group() {
+    let harness = Harness::new();
+    let members: Vec<Value> = (0..100)
+        .map(|i| {
+            let mut body = user(&format!("u{i}@example.com"));
+            body["displayName"] = format!("{i}\"{}", "x".repeat(4_000)).into();
+            json!({"value": harness.post("/Users", &body).expect(201).json()["id"]})
+        })
+        .collect();
+    let ids: Vec<String> = (0..25)
+        .map(|i| {
+            let body = json!({"displayName": format!("g{i}"), "members": members[i % 3..]});
+            let made = harness.post("/Groups", &body).expect(201).json();
+            made["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    for projection in ["", "&attributes=members"] {
+        check_long_list(&harness, "/Groups", &ids, projection);
+    }
+}
+
+/// Accounts without groups may be read many at once, and those behind them may be in very many.
+#[test]
+fn the_groups_that_a_page_holds_are_charged_for() {
+    let harness = Harness::new();
+    let ids: Vec<String> = (0..90)
+        .map(|i| harness.user(&format!("u{i}@example.com"))["id"].as_str().unwrap().to_owned())
+        .collect();
+    let members: Vec<Value> = ids.iter().skip(60).map(|id| json!({ "value": id })).collect();
+    for i in 0..600 {
+        let body = json!({"displayName": format!("g{i}"), "members": members});
+        harness.post("/Groups", &body).expect(201);
+    }
+    // A group takes 240 bytes, so that a page has room for 29 such accounts.
+    let target = "/Users?count=1000&attributes=groups&cursor=";
+    let page = harness.get(target).expect(200).json();
+    let count = page["Resources"].as_array().unwrap().len();
+    assert!((60 + 26..60 + 30).contains(&count), "{count}");
+    let next = page["nextCursor"].as_str().unwrap();
+    let page = harness.get(&format!("{target}{next}")).expect(200).json();
+    assert_eq!(page["Resources"].as_array().unwrap().len(), ids.len() - count);
+    assert_eq!(page["Resources"][0]["groups"].as_array().unwrap().len(), 600);
+    // Where others have the memory, such a page is refused; what is small is not.
+    let memory = harness.app.memory();
+    let taken = memory.take(MEMORY_BYTES_MAX).unwrap();
+    harness.get(target).refused(503, None, "");
+    for limit in ["", "&count=1000"] {
+        let filter = "filter=userName%20eq%20%22u1@example.com%22";
+        harness.get(&format!("/Users?{filter}{limit}")).expect(200);
+    }
+    drop(taken);
+    harness.get(target).expect(200);
+    assert_eq!(memory.in_use(), 0);
 }
 
 #[test]

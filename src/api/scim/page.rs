@@ -7,7 +7,7 @@ use crate::api::body::Shape;
 use crate::api::context::Context;
 use crate::api::failure::Failure;
 use crate::api::scim::page_text::{Text, Writer};
-use crate::api::scim::render::{Links, View};
+use crate::api::scim::render::{LINK_BYTES, LINK_VALUE_BYTES, Links, View};
 use crate::memory::MEMORY_BYTES_FREE;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::{Error, quoted};
@@ -21,11 +21,15 @@ use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::strict;
 use crate::store::query::listing::{From, Listed, Listing, PAGE_BYTES_MAX, Part};
+use crate::store::tables::member::Linked;
 use crate::store::tables::resource::Shown;
 use crate::store::transaction::Read;
 
 /// A page of so few resources is not counted before it is read.
 const LIMIT_SMALL: i64 = 20;
+/// How many resources of which not everything is shown are read at once, at most: their groups are
+/// all found before the first one is counted.
+const TOGETHER_MAX: usize = 16;
 
 /// One type's part in an answer.
 pub struct Chosen<'a> {
@@ -188,8 +192,12 @@ impl Made {
             return Ok(self.text);
         }
         let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
-        let memory = |it: &str| Shape::of(it.as_bytes()).memory(it.len());
-        let largest = self.kept.iter().map(|it| memory(&it.document)).max();
+        // What its members take is charged for already.
+        let memory = |it: &Kept| {
+            let document = Shape::of(it.document.as_bytes()).memory(it.document.len());
+            document + it.links.groups.as_ref().map_or(0, Vec::len) * LINK_VALUE_BYTES
+        };
+        let largest = self.kept.iter().map(memory).max();
         // Of a small one it is within what the page has taken.
         if let Some(bytes) = largest.filter(|it| *it > PAGE_BYTES_MAX / 4) {
             context.take(bytes)?;
@@ -235,9 +243,10 @@ impl Kept {
     }
 }
 
-/// Reads a page: `quick`, where indexes find it. The memory of one that may be large is taken
-/// before; where another one turns out to be, so that the closure returns `None`, it is read again
-/// once there is memory. The closure is told how many bytes are taken.
+/// Reads a page: `quick`, where indexes find it. Its memory is taken as it grows, without waiting;
+/// where there is none, so that the closure returns `None`, it is read again once there is. Of one
+/// that takes long to be found, memory is taken before. The closure is told how many bytes are
+/// taken.
 ///
 /// # Errors
 /// 503 when others have the memory, and as [`Context::read`] and [`Context::read_long`].
@@ -248,7 +257,7 @@ pub fn read<T>(
     mut work: impl FnMut(&Read, usize) -> Result<Option<T>, Failure>,
 ) -> Result<T, Failure> {
     let mut covered = MEMORY_BYTES_FREE;
-    let large = limit > LIMIT_SMALL;
+    let large = limit > LIMIT_SMALL && !quick;
     for first in [true, false] {
         if large || !first {
             context.take(PAGE_BYTES_MAX)?;
@@ -264,7 +273,8 @@ pub fn read<T>(
 }
 
 /// Reads the resources of a page, as many as fit into what is made at once; `None` where there is
-/// no memory for even one. Where nothing of them is left out, they are printed as they are read.
+/// no memory for even one, or none but what is free. Where nothing of them is left out, they are
+/// printed as they are read.
 ///
 /// # Errors
 /// Failures of the store, and 503 when others have the memory that a large group needs.
@@ -279,72 +289,143 @@ pub fn make(
     let views: Vec<View> = chosen.iter().map(Chosen::view).collect();
     let backward = listing.from.is_backward();
     if !views.iter().all(View::is_plain) {
-        return keep(context, tx, &views, backward, seqs, covered);
+        let room = Room { context, bytes: 0, covered, starved: false };
+        return Keeper { tx, views: &views, room, kept: Vec::new() }.keep(backward, seqs);
     }
     let locations = listing.locations;
     let writer = Writer { context, tx, views: &views, locations, seqs, backward };
     Ok(writer.write(covered)?.map(|text| Made { text, kept: Vec::new() }))
 }
 
-fn keep(
-    context: &Context,
-    tx: &Read,
-    views: &[View],
-    backward: bool,
-    seqs: &[i64],
-    mut covered: usize,
-) -> Result<Option<Made>, Failure> {
-    let mut seqs = seqs.to_vec();
-    if backward {
-        seqs.reverse();
+/// The memory of what is kept.
+struct Room<'a, 'c> {
+    context: &'a Context<'c>,
+    /// How many bytes are kept.
+    bytes: usize,
+    /// How many are charged for.
+    covered: usize,
+    /// Whether there was no memory for more.
+    starved: bool,
+}
+
+impl Room<'_, '_> {
+    /// Makes room for so many bytes more, without waiting, since a connection is held; `false`
+    /// where there is none. The first resource of a page may be larger than the page.
+    fn make(&mut self, bytes: usize, first: bool) -> bool {
+        let total = self.bytes + bytes;
+        if total > PAGE_BYTES_MAX && !first {
+            return false;
+        }
+        let lacking = total.saturating_sub(self.covered);
+        if lacking > 0 {
+            let step = lacking.max(PAGE_BYTES_MAX);
+            if self.context.try_take(step).is_err() {
+                self.starved = true;
+                return false;
+            }
+            self.covered += step;
+        }
+        self.bytes = total;
+        true
     }
-    let mut kept: Vec<Kept> = Vec::new();
-    let (mut bytes, mut next, mut step, mut full) = (0, 0, 1, false);
-    while next < seqs.len() && !full {
-        let end = (next + step).min(seqs.len());
-        let (mut rows, mut read): (Vec<Kept>, usize) = (Vec::new(), bytes);
-        tx.each_listed(seqs[next..end].iter().copied(), |it| {
+}
+
+/// Reads resources of which not everything is shown.
+struct Keeper<'a, 'b, 'c> {
+    tx: &'a Read<'a>,
+    views: &'a [View<'a>],
+    room: Room<'b, 'c>,
+    kept: Vec<Kept>,
+}
+
+impl Keeper<'_, '_, '_> {
+    fn keep(mut self, backward: bool, seqs: &[i64]) -> Result<Option<Made>, Failure> {
+        let mut seqs = seqs.to_vec();
+        if backward {
+            seqs.reverse();
+        }
+        let (mut next, mut step, mut full) = (0, 1, false);
+        while next < seqs.len() && !full {
+            let end = (next + step).min(seqs.len());
+            let before = self.room.bytes;
+            full = !self.add(&seqs[next..end])?;
+            // Many light ones are asked for at once, heavy ones each by itself.
+            let light = self.room.bytes - before < PAGE_BYTES_MAX / 64;
+            step = if light { (step * 2).min(TOGETHER_MAX) } else { 1 };
+            next = end;
+        }
+        let Keeper { room, mut kept, .. } = self;
+        // As long as nothing is taken, there may be memory for whoever waits for it.
+        let starved = room.starved && room.covered < PAGE_BYTES_MAX;
+        if full && (kept.is_empty() || starved) {
+            return Ok(None);
+        }
+        if backward {
+            kept.reverse();
+        }
+        let (first, last) = (kept.first().map(|it| it.seq), kept.last().map(|it| it.seq));
+        let text = Text { json: String::new(), count: kept.len(), first, last };
+        Ok(Some(Made { text, kept }))
+    }
+
+    /// Adds these resources; `false` where not all of them fit.
+    fn add(&mut self, seqs: &[i64]) -> Result<bool, Failure> {
+        let Keeper { tx, views, room, kept } = self;
+        let begun = kept.len();
+        let mut full = false;
+        // The places and the numbers of those that may have groups which are shown.
+        let mut in_groups: Vec<(usize, i64)> = Vec::new();
+        tx.each_listed(seqs.iter().copied(), |it| {
             let named = |of: &View| of.resource_type.name == it.resource_type;
             let Some(view) = views.iter().position(named) else {
                 return Ok(ControlFlow::Continue(()));
             };
-            read += it.shown.document.len();
-            full = read > PAGE_BYTES_MAX && !(kept.is_empty() && rows.is_empty());
+            let at = kept.len();
+            full = !room.make(it.shown.document.len(), at == 0);
             if full {
                 return Ok(ControlFlow::Break(()));
             }
-            rows.push(Kept::new(&it, view));
+            if it.is_member && views[view].shows_groups() {
+                in_groups.push((at, it.shown.seq));
+            }
+            kept.push(Kept::new(&it, view));
             Ok::<_, Failure>(ControlFlow::Continue(()))
         })?;
         let mut found = HashMap::new();
         for (number, view) in views.iter().enumerate() {
-            let of_type = rows.iter().filter(|it| it.view == number);
+            let of_type = kept[begun..].iter().filter(|it| it.view == number);
             let seqs: Vec<i64> = of_type.map(|it| it.seq).collect();
-            found.extend(view.links(context, tx, &seqs)?);
+            found.extend(view.members(room.context, tx, &seqs)?);
         }
-        let before = bytes;
-        for mut it in rows {
-            it.links = found.remove(&it.seq).unwrap_or_default();
-            bytes += it.document.len() + it.links.bytes();
-            let fits = bytes <= covered || context.try_take(PAGE_BYTES_MAX).is_ok();
-            if (!fits || bytes > PAGE_BYTES_MAX) && !kept.is_empty() {
+        for at in begun..kept.len() {
+            let links = found.remove(&kept[at].seq).unwrap_or_default();
+            if !room.make(links.bytes(), at == 0) {
+                kept.truncate(at);
                 full = true;
                 break;
             }
-            if !fits {
-                return Ok(None);
-            }
-            covered = covered.max(bytes.next_multiple_of(PAGE_BYTES_MAX));
-            kept.push(it);
+            kept[at].links = links;
         }
-        // Many light ones are asked for at once, heavy ones each by itself.
-        step = if bytes - before < PAGE_BYTES_MAX / 64 { step * 2 } else { 1 };
-        next = end;
+        in_groups.retain(|(at, _)| *at < kept.len());
+        let numbers: Vec<i64> = in_groups.iter().map(|(_, seq)| *seq).collect();
+        tx.each_group(&numbers, |number, group| {
+            let Some((at, _)) = in_groups.get(number) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let bytes = LINK_BYTES + group.display.map_or(0, str::len);
+            if !room.make(bytes, *at == 0) {
+                kept.truncate(*at);
+                full = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            kept[*at].links.groups.get_or_insert_default().push(Linked {
+                id: group.id.to_owned(),
+                resource_type: group.resource_type.to_owned(),
+                display: group.display.map(str::to_owned),
+                direct: group.direct,
+            });
+            Ok::<_, Failure>(ControlFlow::Continue(()))
+        })?;
+        Ok(!full)
     }
-    if backward {
-        kept.reverse();
-    }
-    let (first, last) = (kept.first().map(|it| it.seq), kept.last().map(|it| it.seq));
-    let text = Text { json: String::new(), count: kept.len(), first, last };
-    Ok(Some(Made { text, kept }))
 }

@@ -19,8 +19,13 @@ use crate::store::transaction::Read;
 /// How many bytes of documents are set aside until the groups of all of them are looked up at once.
 /// A larger document waits for nobody.
 const ASIDE_BYTES_MAX: usize = 64 * 1024;
+/// Of how many resources groups are looked up at once, at most: all that these have are found even
+/// where the first one's fill the page.
+const TOGETHER_MAX: usize = 32;
 /// What a member takes in an answer, nearly always, in bytes.
 const MEMBER_BYTES: usize = 240;
+/// What a link takes besides the texts that are in it, at most, in bytes.
+const LINK_BYTES: usize = 64;
 /// From this size on a text grows to all that it may have at once: growing step by step would have
 /// it twice at each step.
 const STEPS_BYTES_MAX: usize = 1024 * 1024;
@@ -49,7 +54,9 @@ impl Text {
             true => self.json.reserve(bytes),
             false => {
                 let most = (PAGE_BYTES_MAX + LIST_BYTES).saturating_sub(length);
-                self.json.reserve_exact(bytes.max(most));
+                // A single resource may be larger than a page.
+                let step = if most < bytes { STEPS_BYTES_MAX / 4 } else { most };
+                self.json.reserve_exact(bytes.max(step));
             }
         }
     }
@@ -79,8 +86,8 @@ pub struct Writer<'a, 'c> {
 }
 
 impl Writer<'_, '_> {
-    /// Writes as many resources as fit; `None` where there is no memory for even one. `covered`:
-    /// how many bytes are charged for already.
+    /// Writes as many resources as fit; `None` where there is no memory for even one, or none but
+    /// what is free. `covered`: how many bytes are charged for already.
     ///
     /// # Errors
     /// Failures of the store.
@@ -92,8 +99,9 @@ impl Writer<'_, '_> {
             begun: 0,
             covered,
             ended: false,
+            starved: false,
         };
-        let mut aside = Aside::default();
+        let mut aside = Aside { documents: String::new(), rows: Vec::new(), step: 1 };
         let count = self.seqs.len();
         let order = (0..count).map(|i| self.seqs[if self.backward { count - 1 - i } else { i }]);
         self.tx.each_listed(order, |it| {
@@ -101,7 +109,7 @@ impl Writer<'_, '_> {
             let large = row.shown.document.len() >= ASIDE_BYTES_MAX;
             if !large && (row.in_groups || !aside.rows.is_empty()) {
                 aside.add(&row);
-                return match aside.documents.len() < ASIDE_BYTES_MAX {
+                return match aside.waits() {
                     true => Ok(ControlFlow::Continue(())),
                     false => page.write_aside(&mut aside),
                 };
@@ -133,15 +141,21 @@ struct Row<'a> {
 }
 
 /// Resources whose groups are not looked up yet.
-#[derive(Default)]
 struct Aside {
     /// Each one's id and document.
     documents: String,
     /// All else of it, and where its id and its document end.
     rows: Vec<(Row<'static>, usize, usize)>,
+    /// How many are waited for. Many light ones are asked for at once, heavy ones each by itself.
+    step: usize,
 }
 
 impl Aside {
+    /// Whether there is time for more.
+    fn waits(&self) -> bool {
+        self.rows.len() < self.step && self.documents.len() < ASIDE_BYTES_MAX
+    }
+
     fn add(&mut self, row: &Row) {
         let Shown { seq, created, last_modified, version, .. } = row.shown;
         self.documents.push_str(row.shown.id);
@@ -175,6 +189,8 @@ struct Draft<'a, 'b, 'c> {
     covered: usize,
     /// Whether nothing more fits.
     ended: bool,
+    /// Whether that is for want of memory.
+    starved: bool,
 }
 
 impl Draft<'_, '_, '_> {
@@ -182,7 +198,11 @@ impl Draft<'_, '_, '_> {
         if aside.rows.is_empty() {
             return Ok(self.flow());
         }
+        let before = self.text.json.len();
         let flow = self.write_all(&aside.rows())?;
+        let written = self.text.json.len().saturating_sub(before);
+        let light = written < PAGE_BYTES_MAX / 64;
+        aside.step = if light { (aside.step * 2).min(TOGETHER_MAX) } else { 1 };
         aside.documents.clear();
         aside.rows.clear();
         Ok(flow)
@@ -198,7 +218,7 @@ impl Draft<'_, '_, '_> {
             let seq = in_groups.get(at).copied();
             while open.is_none_or(|it| Some(it.shown.seq) != seq) {
                 if let Some(row) = open.take() {
-                    self.text.json.push(']');
+                    self.end_list();
                     self.end(row)?;
                 }
                 let Some(row) = rest.next().filter(|_| !self.ended) else { break };
@@ -218,7 +238,7 @@ impl Draft<'_, '_, '_> {
             Ok::<_, Failure>(self.flow())
         })?;
         if let Some(row) = open {
-            self.text.json.push(']');
+            self.end_list();
             self.end(row)?;
         }
         for row in rest {
@@ -262,9 +282,16 @@ impl Draft<'_, '_, '_> {
                 self.link(&member, member.resource_type);
                 Ok::<_, Failure>(self.flow())
             })?;
-            self.text.json.push(']');
+            self.end_list();
         }
         Ok(())
+    }
+
+    /// Ends its members or its groups, unless it was taken back.
+    fn end_list(&mut self) {
+        if !self.ended {
+            self.text.json.push(']');
+        }
     }
 
     /// Ends it, unless it was taken back.
@@ -273,6 +300,7 @@ impl Draft<'_, '_, '_> {
             return Ok(());
         }
         let view = &self.of.views[row.view];
+        self.text.reserve(META_BYTES);
         resource::end(&mut self.text.json, &view.meta(row.shown));
         if !self.fits() {
             return Ok(());
@@ -296,12 +324,14 @@ impl Draft<'_, '_, '_> {
         if self.ended {
             return;
         }
+        let base = self.of.locations.iter().find(|(name, _)| name == it.resource_type);
+        let base = base.map(|(_, base)| base.as_str()).unwrap_or_default();
+        let display = it.display.map_or(0, str::len);
+        self.text.reserve(LINK_BYTES + base.len() + 2 * it.id.len() + kind.len() + display);
         let text = &mut self.text.json;
         if !text.ends_with('[') {
             text.push(',');
         }
-        let base = self.of.locations.iter().find(|(name, _)| name == it.resource_type);
-        let base = base.map(|(_, base)| base.as_str()).unwrap_or_default();
         write_link(text, it.id, kind, it.display, (base, it.id));
         let _ = self.fits();
     }
@@ -332,11 +362,14 @@ impl Draft<'_, '_, '_> {
         let step = lacking.max(PAGE_BYTES_MAX);
         let taken = self.of.context.try_take(step).is_ok();
         self.covered += if taken { step } else { 0 };
+        self.starved |= !taken;
         taken
     }
 
     fn finish(mut self) -> Result<Option<Text>, Failure> {
-        if self.ended && self.text.count == 0 {
+        // As long as nothing is taken, there may be memory for whoever waits for it.
+        let starved = self.starved && self.covered < PAGE_BYTES_MAX;
+        if self.ended && (self.text.count == 0 || starved) {
             return Ok(None);
         }
         if self.of.backward {

@@ -208,12 +208,31 @@ impl View<'_> {
         tx: &Read,
         seqs: &[i64],
     ) -> Result<HashMap<i64, Links>, Failure> {
+        let mut links = self.members(context, tx, seqs)?;
+        if self.shows_groups() {
+            for (seq, groups) in tx.groups(seqs)? {
+                links.entry(seq).or_default().groups = Some(groups);
+            }
+        }
+        Ok(links)
+    }
+
+    /// The same without `groups`.
+    ///
+    /// # Errors
+    /// As [`View::links`].
+    pub fn members(
+        &self,
+        context: &Context,
+        tx: &Read,
+        seqs: &[i64],
+    ) -> Result<HashMap<i64, Links>, Failure> {
         let mut links: HashMap<i64, Links> = HashMap::new();
         if self.shows_members() {
             let brief = self.brief && self.projection.is_none();
             let most = if brief { MEMBERS_IN_PATCH_MAX as i64 + 1 } else { -1 };
             if !brief {
-                let bytes = if self.projection.is_none() { 400 } else { 1_400 };
+                let bytes = if self.projection.is_none() { 400 } else { LINK_VALUE_BYTES };
                 context.try_take(tx.count_members(seqs)?.saturating_mul(bytes))?;
             }
             let mut found = tx.members(seqs, most)?;
@@ -224,11 +243,6 @@ impl View<'_> {
                 }
                 // Always an array, also an empty one: clients add to what they read.
                 links.entry(*seq).or_default().members = Some(members);
-            }
-        }
-        if self.shows_groups() {
-            for (seq, groups) in tx.groups(seqs)? {
-                links.entry(seq).or_default().groups = Some(groups);
             }
         }
         Ok(links)
@@ -244,13 +258,17 @@ pub struct Links {
     pub groups: Option<Vec<Linked>>,
 }
 
+/// What a link takes in an answer or in memory, in bytes, without a long name.
+pub const LINK_BYTES: usize = 240;
+/// What it takes as a JSON value, while a resource of which not everything is shown is printed.
+pub const LINK_VALUE_BYTES: usize = 1_400;
+
 impl Links {
     /// About how many bytes they take in an answer.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        const LINK_BYTES: usize = 240;
-        let count = |it: &Option<Vec<Linked>>| it.as_ref().map_or(0, Vec::len);
-        (count(&self.members) + count(&self.groups)) * LINK_BYTES
+        let links = self.members.iter().chain(&self.groups).flatten();
+        links.map(|it| LINK_BYTES + it.display.as_ref().map_or(0, String::len)).sum()
     }
 }
 
