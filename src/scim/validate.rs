@@ -22,7 +22,7 @@ use crate::scim::schema::name::{ID, SCHEMAS, USER_NAME};
 use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 use crate::scim::strict;
-use crate::scim::twice::refuse_two_names;
+use crate::scim::twice::{parts_last, refuse_two_names};
 
 /// What a change makes of a resource.
 #[derive(Clone, Debug)]
@@ -365,7 +365,9 @@ fn normalize(
     }
     let mut document = Map::new();
     let mut urns = HashMap::new();
-    for (name, value) in body.into_iter().chain(inner) {
+    let mut members: Vec<(String, Value)> = body.into_iter().chain(inner).collect();
+    parts_last(&mut members);
+    for (name, value) in members {
         if let Some(attribute) = resource_type.attribute(&name) {
             if let Some(value) = writable_value(attribute, value, &attribute.name, rules.strict)? {
                 set_or_extend(&mut document, spelled(name, attribute), value);

@@ -1074,14 +1074,14 @@ fn two_names_of_one_attribute_with_two_values_are_refused() {
     let harness = Harness::new();
     let created = harness.user("bob@example.com");
     let at = format!("/Users/{}", created["id"].as_str().unwrap());
-    let (active, title) = (format!("{CORE}:active"), format!("{CORE}:title"));
+    let [active, title, name] = ["active", "title", "name"].map(|it| format!("{CORE}:{it}"));
     let whole = json!({"userName": "bob@example.com"});
     for (one, other) in [
         (json!({"active": false}), json!({&active: true})),
         (json!({"active": true}), json!({&active: false})),
         (json!({"active": false}), json!({CORE: {"active": true}})),
         (json!({"title": "a"}), json!({&title: "b"})),
-        (json!({"name.givenName": "a"}), json!({"name": {"givenName": "b"}})),
+        (json!({"name": {"givenName": "a"}}), json!({&name: {"givenName": "b"}})),
         (
             json!({ENTERPRISE: {"department": "a"}}),
             json!({format!("{ENTERPRISE}:department"): "b"}),
@@ -1097,6 +1097,18 @@ fn two_names_of_one_attribute_with_two_values_are_refused() {
         harness.put(&at, &body).refused(400, Some("invalidSyntax"), "with two values");
         harness.post("/Users", &body).refused(400, Some("invalidSyntax"), "with two values");
         assert_eq!(harness.get(&at).json(), created);
+    }
+    // What says more goes before what is whole, wherever it stands.
+    for name in ["name", &name] {
+        let both = json!({"name.givenName": "a", name: {"givenName": "b", "familyName": "c"}});
+        let body: Value =
+            [&whole, &both].iter().flat_map(|it| it.as_object().unwrap().clone()).collect();
+        let put = harness.put(&at, &body).expect(200).json();
+        assert_eq!(put["name"], json!({"givenName": "a", "familyName": "c"}), "{name}");
+        harness.put(&at, &created).expect(200);
+        let patched = harness.patch(&at, &json!([{"op": "replace", "value": both}])).expect(200);
+        assert_eq!(patched.json()["name"], put["name"], "{name}");
+        harness.put(&at, &created).expect(200);
     }
     // The same value twice is one.
     let twice = json!({"title": "a", &title: "a", &active: true, "active": true});
