@@ -252,8 +252,8 @@ fn change(
     let asked = Asked { context, request, id, kind, view, nothing };
     let work_done = context.work_done.get();
     let prepared = asked.change_prepared(&apply);
-    if prepared.is_err() {
-        // A refusal tells too up to which change it has seen.
+    if !matches!(prepared, Ok(Some(_))) {
+        // A refusal, perhaps only in its turn, tells too up to which change it has seen.
         let _ = context.note_read();
     }
     let changed = match prepared {
