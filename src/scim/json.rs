@@ -109,11 +109,18 @@ pub fn parse(text: &str, names: Names) -> Result<Value, JsonError> {
 /// The first name of an object that stands there in two spellings.
 #[must_use]
 pub fn twice(object: &Map<String, Value>) -> Option<Twice> {
+    spelled_twice(object.keys()).map(|(first, name)| Twice::of(first, name))
+}
+
+/// The first of these names that another one before it has too, in any letter case; that one first.
+pub fn spelled_twice<'a>(
+    names: impl ExactSizeIterator<Item = &'a String> + Clone,
+) -> Option<(&'a str, &'a str)> {
     let mut seen = Seen::default();
-    object.keys().enumerate().find_map(|(i, name)| {
-        let first = seen.spelled(object.keys().take(i), name)?;
-        Some(Twice::of(first, name))
-    })
+    let before = names.clone();
+    names
+        .enumerate()
+        .find_map(|(i, name)| Some((seen.spelled(before.clone().take(i), name)?, name.as_str())))
 }
 
 /// The names of an object without their letter case, once they are many.

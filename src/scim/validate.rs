@@ -15,7 +15,7 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::filter::comparison::same;
 use crate::scim::filter::path::Target;
 use crate::scim::identity::{self, Rules};
-use crate::scim::json::Seen;
+use crate::scim::json::spelled_twice;
 use crate::scim::message;
 use crate::scim::schema::attribute::{Attribute, Mutability, Type};
 use crate::scim::schema::name::{ID, SCHEMAS, USER_NAME};
@@ -353,15 +353,12 @@ fn normalize(
     let core = body.iter_mut().filter(|(name, value)| value.is_object() && is_core(name));
     let inner = core.filter_map(|(_, value)| value.as_object_mut()).flat_map(std::mem::take);
     let inner: Vec<(String, Value)> = inner.collect();
-    let (mut seen, mut names) = (Seen::default(), Vec::with_capacity(body.len()));
-    for name in body.keys().chain(inner.iter().map(|(name, _)| name)) {
-        if seen.spelled(names.iter().copied(), name).is_some() {
-            return Err(Error::invalid_syntax(format!(
-                "The attribute \"{}\" stands twice in the body, in different letter case.",
-                quoted(name)
-            )));
-        }
-        names.push(name);
+    let names: Vec<&String> = body.keys().chain(inner.iter().map(|(name, _)| name)).collect();
+    if let Some((_, name)) = spelled_twice(names.iter().copied()) {
+        return Err(Error::invalid_syntax(format!(
+            "The attribute \"{}\" stands twice in the body, in different letter case.",
+            quoted(name)
+        )));
     }
     let mut document = Map::new();
     let mut urns = HashMap::new();

@@ -21,7 +21,6 @@ use crate::scim::schema::name::{GROUPS, MEMBERS};
 use crate::scim::schema::resource_type::ResourceType;
 use crate::scim::strict;
 use crate::store::query::listing::{From, Listed, Listing, PAGE_BYTES_MAX, Part};
-use crate::store::tables::member::Linked;
 use crate::store::tables::resource::Shown;
 use crate::store::transaction::Read;
 
@@ -418,12 +417,7 @@ impl Keeper<'_, '_, '_> {
                 full = true;
                 return Ok(ControlFlow::Break(()));
             }
-            kept[*at].links.groups.get_or_insert_default().push(Linked {
-                id: group.id.to_owned(),
-                resource_type: group.resource_type.to_owned(),
-                display: group.display.map(str::to_owned),
-                direct: group.direct,
-            });
+            kept[*at].links.groups.get_or_insert_default().push(group.to_owned());
             Ok::<_, Failure>(ControlFlow::Continue(()))
         })?;
         Ok(!full)

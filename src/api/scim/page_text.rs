@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::api::context::Context;
 use crate::api::failure::Failure;
-use crate::api::scim::render::View;
+use crate::api::scim::render::{LINK_BYTES, View};
 use crate::scim::membership::{begin_list, nearness, write_link};
 use crate::scim::message::LIST_BYTES;
 use crate::scim::resource::{self, META_BYTES};
@@ -22,10 +22,8 @@ const ASIDE_BYTES_MAX: usize = 64 * 1024;
 /// Of how many resources groups are looked up at once, at most: all that these have are found even
 /// where the first one's fill the page.
 const TOGETHER_MAX: usize = 32;
-/// What a member takes in an answer, nearly always, in bytes.
-const MEMBER_BYTES: usize = 240;
 /// What a link takes besides the texts that are in it, at most, in bytes.
-const LINK_BYTES: usize = 64;
+const LINK_SYNTAX_BYTES: usize = 64;
 /// From this size on a text grows to all that it may have at once: growing step by step would have
 /// it twice at each step.
 const STEPS_BYTES_MAX: usize = 1024 * 1024;
@@ -262,7 +260,7 @@ impl Draft<'_, '_, '_> {
             true => Some(self.of.tx.count_members(&[seq])?),
             false => None,
         };
-        let members_bytes = members.unwrap_or_default().saturating_mul(MEMBER_BYTES);
+        let members_bytes = members.unwrap_or_default().saturating_mul(LINK_BYTES);
         let bytes = row.shown.document.len() + META_BYTES + members_bytes;
         self.begun = self.text.json.len();
         let full = self.text.count > 0 && self.begun + bytes > PAGE_BYTES_MAX;
@@ -327,7 +325,7 @@ impl Draft<'_, '_, '_> {
         let base = self.of.locations.iter().find(|(name, _)| name == it.resource_type);
         let base = base.map(|(_, base)| base.as_str()).unwrap_or_default();
         let display = it.display.map_or(0, str::len);
-        self.text.reserve(LINK_BYTES + base.len() + 2 * it.id.len() + kind.len() + display);
+        self.text.reserve(LINK_SYNTAX_BYTES + base.len() + 2 * it.id.len() + kind.len() + display);
         let text = &mut self.text.json;
         if !text.ends_with('[') {
             text.push(',');

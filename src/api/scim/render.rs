@@ -61,25 +61,6 @@ impl View<'_> {
         self.projection.is_none() && !self.hides
     }
 
-    /// These resources as JSON, in their order.
-    ///
-    /// # Errors
-    /// Failures of the store, and 503 when others have the memory that a large group needs.
-    pub fn render(
-        &self,
-        context: &Context,
-        tx: &Read,
-        stored: &[Stored],
-    ) -> Result<Vec<String>, Failure> {
-        let seqs: Vec<i64> = stored.iter().map(|it| it.seq).collect();
-        let mut links = self.links(context, tx, &seqs)?;
-        let texts = stored.iter().map(|it| {
-            let links = links.remove(&it.seq).unwrap_or_default();
-            Ok(self.print(context, it.shown(), &links)?)
-        });
-        texts.collect()
-    }
-
     /// One resource as JSON, with its members or groups. Needs no transaction.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::filter::condition::Condition;
 use crate::scim::filter::path::{AttrPath, Target};
 use crate::scim::identity::{self, IdentityChanges, Rules};
+use crate::scim::json::spelled_twice;
 use crate::scim::membership::{self, MemberChange};
 use crate::scim::patch::message::{Op, PatchOp, PatchOperation};
 use crate::scim::patch::multi_valued::Selection;
@@ -137,14 +138,11 @@ impl Patch<'_> {
 
     /// Applies an operation without a path: its value names the attributes.
     fn apply_without_path(&mut self, op: Op, members: &Map<String, Value>) -> Result<(), Error> {
-        let mut seen = HashSet::new();
-        for name in members.keys() {
-            if !seen.insert(name.to_ascii_lowercase()) {
-                return Err(Error::invalid_syntax(format!(
-                    "The attribute \"{}\" stands twice in the value, in different letter case.",
-                    quoted(name)
-                )));
-            }
+        if let Some((_, name)) = spelled_twice(members.keys()) {
+            return Err(Error::invalid_syntax(format!(
+                "The attribute \"{}\" stands twice in the value, in different letter case.",
+                quoted(name)
+            )));
         }
         refuse_two_names(members, self.resource_type, "the value")?;
         for (name, value) in in_order(members) {

@@ -39,7 +39,9 @@ pub struct Link<'a> {
 }
 
 impl Link<'_> {
-    fn to_owned(self) -> Linked {
+    /// The link by itself.
+    #[must_use]
+    pub fn to_owned(self) -> Linked {
         Linked {
             id: self.id.to_owned(),
             resource_type: self.resource_type.to_owned(),
