@@ -121,13 +121,13 @@ def fill_long(client):
     """Accounts of 400 KB, and lines of the record with very many values each."""
     text = "x" * LONG_BYTES
     for number in range(LONG_ACCOUNTS):
-        client.call("POST", "/Users", user(f"a-{number}@example.com", text), [201])
+        long = client.call("POST", "/Users", user(f"a-{number}@example.com", text), [201])[1]["id"]
     wide = client.call("POST", "/Users", user("wide@example.com", "wide"), [201])[1]["id"]
     for number in range(WIDE_CHANGES):
         values = {f"a{it}": number % 7 for it in range(WIDE_VALUES)}
         body = patch({"op": "replace", "path": FOREIGN, "value": values})
         client.call("PATCH", f"/Users/{wide}", body, [200])
-    return {"wide": wide}
+    return {"wide": wide, "long": long}
 
 
 def fill_nested(client):
@@ -155,8 +155,8 @@ def fill_all(client):
     known = fill_crowd(client) | fill_values(client)
     text = "x" * 1_000_000
     for number in range(20):
-        client.call("POST", "/Users", user(f"l-{number}@example.com", text), [201])
-    return known
+        long = client.call("POST", "/Users", user(f"l-{number}@example.com", text), [201])[1]["id"]
+    return known | {"long": long}
 
 
 # The attacks.
@@ -293,6 +293,23 @@ def unread_pages(target):
         it.join()
 
 
+def unread_changes(target):
+    """The same pages, and then changes of large accounts by clients that do not read the answers."""
+    pages = target.head("GET", f"/Users?count={LONG_ACCOUNTS}")
+    data = encoded(patch({"op": "replace", "path": "title", "value": "x" * (LONG_BYTES - 1)}))
+    path = f"/Users/{target.known['long']}"
+    change = target.head("PATCH", path, len(data)) + data
+    short = encoded(patch({"op": "replace", "path": "active", "value": True}))
+    same = target.head("PATCH", path, len(short)) + short
+    threads = [threading.Thread(target=hold, args=[target, count, opening])
+               for count, opening in ((120, pages), (40, change), (260, same))]
+    for it in threads:
+        it.start()
+        time.sleep(2)
+    for it in threads:
+        it.join()
+
+
 def small_objects(_):
     """99,000 objects of seven bytes, in an attribute that nobody knows."""
     body = encoded(user("objects@example.com", "new"))
@@ -395,6 +412,20 @@ def announced_bodies(target):
     hold(target, 40, memoryview(head.encode() + b"[" * (4 * MIB + 65536)), b"[")
 
 
+def slow_bodies(target):
+    """The same with a token, and then smaller ones for what room the larger ones leave."""
+    def of(size, count):
+        opening = target.head("POST", "/Users", size) + b"[" * (size // 2 + 8192)
+        return threading.Thread(target=hold, args=[target, count, memoryview(opening), b"["])
+
+    threads = [of(8 * MIB, 12), of(MIB, 20), of(MIB // 8, 30)]
+    for it in threads:
+        it.start()
+        time.sleep(3)
+    for it in threads:
+        it.join()
+
+
 # With what file, what is done, and for how many times as long as the others.
 ATTACKS = {
     "none": (fill_small, lambda target: None),
@@ -407,11 +438,13 @@ ATTACKS = {
     "nested-groups": (fill_nested, again(listing(1000)), 2),
     "unread-answers": (fill_large, unread_answers),
     "unread-pages": (fill_long, unread_pages, 2),
+    "unread-changes": (fill_long, unread_changes, 2),
     "small-objects-24": (fill_small, again(small_objects, 24)),
     "small-objects-64": (fill_small, again(small_objects, 64)),
     "bulk-one-value": (fill_values, ever_new(one_value)),
     "long-filters": (fill_crowd, again(long_filter, 24)),
     "announced-bodies": (fill_small, announced_bodies),
+    "slow-bodies": (fill_small, slow_bodies, 2),
     "waiting-writers": (fill_crowd, both(again(member_filters), ever_new(new_title, 64))),
     "equal-names": (fill_crowd, again(equal_names, 8)),
     "names-in-url": (fill_crowd, again(names_in_url, 64)),

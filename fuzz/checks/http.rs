@@ -50,7 +50,8 @@ fn read(bytes: &[u8], step: usize) -> (Vec<Framed>, Option<u16>) {
     let mut requests = Vec::new();
     while reader.wait_for_request(&mut stream).unwrap() {
         let request = reader.read_head(&mut stream).and_then(|head| {
-            let body = reader.read_body(&mut stream, head.framing, &mut budget.reservation())?;
+            let body =
+                reader.read_body(&mut stream, head.framing, &mut budget.reservation(None))?;
             let mark = if head.request.query.is_empty() { "" } else { "?" };
             let target = format!("{}{mark}{}", head.request.path, head.request.query);
             Ok((head.request.method.name().to_owned(), target, body))

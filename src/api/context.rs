@@ -17,7 +17,7 @@ use crate::auth::{Auth, Principal};
 use crate::http::forwarded;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::memory::{Memory, Taken};
+use crate::memory::{self, Memory, Taken};
 use crate::metrics::Metrics;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
@@ -28,6 +28,7 @@ use crate::scim::schema::resource_type::ResourceType;
 use crate::store::Store;
 use crate::store::open_read::OpenRead;
 use crate::store::tables::change::{Change, Outcome};
+use crate::store::tables::org::OrgKey;
 use crate::store::tables::provisioning_log::Actor;
 use crate::store::tables::resource::Kind;
 use crate::store::transaction::{Read, Write};
@@ -45,6 +46,8 @@ pub type Dispatch = fn(&Context, &Request, &[String]) -> Result<Response, Failur
 /// What becomes known while a request is answered, and is told beside the answer.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// Whose request it is, once that is known.
+    pub org: Cell<Option<OrgKey>>,
     /// The number of the organisation's last change that the answer has seen.
     pub seen: Cell<Option<i64>>,
     /// What the client would rather wait for than have this answer.
@@ -119,7 +122,7 @@ pub struct Context<'a> {
     pub notes: &'a Notes,
     /// How an operation of a Bulk request is answered: as a request by itself would be.
     pub dispatch: Dispatch,
-    /// The memory that requests may take.
+    /// The memory that requests of this organisation may take.
     pub memory: &'a Memory,
     /// What this request has taken of it.
     pub taken: &'a RefCell<Vec<Taken>>,
@@ -175,12 +178,10 @@ impl Context<'_> {
     /// # Errors
     /// 503 when others have it.
     pub fn take(&self, bytes: usize) -> Result<(), Error> {
-        let taken = self.memory.try_take(bytes).or_else(|| {
-            // Nobody waits with a connection in hand.
-            self.close_read();
-            self.memory.take(bytes)
-        });
-        self.taken.borrow_mut().push(taken.ok_or_else(|| Error::new(503, NO_MEMORY))?);
+        let mut taken = self.taken.borrow_mut();
+        // Nobody waits with a connection in hand.
+        let more = self.memory.take(bytes, &taken, || self.close_read());
+        taken.push(more.ok_or_else(|| Error::new(503, NO_MEMORY))?);
         Ok(())
     }
 
@@ -189,9 +190,23 @@ impl Context<'_> {
     /// # Errors
     /// As [`Context::take`].
     pub fn try_take(&self, bytes: usize) -> Result<(), Error> {
-        let taken = self.memory.try_take(bytes).ok_or_else(|| Error::new(503, NO_MEMORY))?;
-        self.taken.borrow_mut().push(taken);
+        let mut taken = self.taken.borrow_mut();
+        let more = self.memory.try_take(bytes, &taken);
+        taken.push(more.ok_or_else(|| Error::new(503, NO_MEMORY))?);
         Ok(())
+    }
+
+    /// Takes the memory that the answer to a change needs beyond what the request has taken, before
+    /// the change is made: a change that is made is answered whether there is memory or not.
+    ///
+    /// # Errors
+    /// As [`Context::try_take`]. An operation of a Bulk request is answered in a few words.
+    pub fn take_for_answer(&self, bytes: usize) -> Result<(), Error> {
+        let held = memory::sum(&self.taken.borrow());
+        if self.change.is_some() || bytes <= held {
+            return Ok(());
+        }
+        self.try_take(bytes - held)
     }
 
     /// Why there is no memory for an answer.

@@ -98,7 +98,7 @@ impl Pages {
         }
         let page = Arc::new(page);
         let made = Instant::now();
-        let taken = memory.try_take(page.body.len());
+        let taken = memory.try_take(page.body.len(), &[]);
         *known = taken.map(|it| Kept { made, page: Arc::clone(&page), _taken: it });
         Ok(page)
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::api::SCIM_BASE;
 use crate::api::access::changes;
 use crate::api::admin::host::{Host, Rotation};
-use crate::api::context::{Context, Notes, Rest};
+use crate::api::context::{Context, Notes};
 use crate::api::failure::{self, Failure, RETRY_AFTER_SECONDS};
 use crate::api::pages::Pages;
 use crate::api::router::{self, Located, Router};
@@ -32,7 +32,7 @@ use crate::definitions::DefinitionsCache;
 use crate::http::forwarded;
 use crate::http::request::{Method, Request, shown_path};
 use crate::http::response::Response;
-use crate::memory::{Memory, Taken};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::refusals::Refusals;
@@ -41,10 +41,13 @@ use crate::scim::error::{Error, quoted};
 use crate::scim::schema::definitions::Definitions;
 use crate::store::Store;
 use crate::store::open_read::{Need, OpenRead};
+use crate::store::tables::org::OrgKey;
 use crate::store::tables::token::Scope;
 
 /// For how long a browser that came over TLS is to come by nothing else, in seconds: a year.
 const TRANSPORT_SECURITY: &str = "max-age=31536000";
+/// The number of no organisation.
+const NO_ORG: i64 = 0;
 /// For one client that waits for a change there are this many connections: it holds its own.
 const CONNECTIONS_PER_WAIT: usize = 4;
 
@@ -70,8 +73,8 @@ pub struct App {
 /// What the head of a request says of its sender.
 #[derive(Debug)]
 pub enum Admission {
-    /// A valid token.
-    Known,
+    /// A valid token, of the organisation with this key.
+    Known(i64),
     /// The path needs no token, or there is nothing at it.
     Anonymous,
     /// No valid token where one is needed: this is the answer, whatever the body says.
@@ -147,7 +150,8 @@ impl App {
     /// The answer is whole, however long it is.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        let (mut response, mut rest) = self.handle_within(request, || (), |it, rest, _| (it, rest));
+        let finish = |it, notes: &Notes| (it, notes.rest.take());
+        let (mut response, mut rest) = self.handle_within(request, || (), finish);
         while let Some(more) = &mut rest {
             match self.next_part(request, more.as_mut(), || ()) {
                 Ok(Some(part)) => response.body.extend_from_slice(&part.bytes),
@@ -164,13 +168,13 @@ impl App {
         &self,
         request: &Request,
         permit: impl Fn() -> P,
-        finish: impl Fn(Response, Option<Box<dyn Rest>>, Vec<Taken>) -> T,
+        finish: impl Fn(Response, &Notes) -> T,
     ) -> T {
         let located = self.router.locate(request);
         let id = request.id.as_str();
         let client = forwarded::client(request, &self.config.trusted_proxies);
         let (mut until, mut took, mut over) = (None, Duration::ZERO, false);
-        let finish = |response: Response, rest, taken, took: Duration| {
+        let finish = |response: Response, notes: &Notes, took: Duration| {
             let response = with_safety(response, located.room.no_store, request.secure);
             let (method, status) = (request.method.name(), response.status);
             self.metrics.count_request(method, located.label, status, took);
@@ -184,7 +188,7 @@ impl App {
                     "{client} {method} {path} {status} {milliseconds:.1} ms"
                 );
             }
-            finish(response, rest, taken)
+            finish(response, notes)
         };
         loop {
             let at_work = (permit(), self.metrics.requests_at_work.hold());
@@ -194,7 +198,7 @@ impl App {
             let response = self.guarded(id, || self.answer(&call, &located));
             took += started.elapsed();
             let Some(wait) = notes.wait.take().filter(|_| !over) else {
-                return finish(response, notes.rest.take(), notes.taken.take(), took);
+                return finish(response, &notes, took);
             };
             drop(at_work);
             drop(notes.taken.take());
@@ -208,7 +212,7 @@ impl App {
                 End::Full => {
                     self.metrics.waits_refused.add();
                     let refusal = failure::too_many_wait(id, located.room.media_type);
-                    return finish(refusal, None, Vec::new(), took);
+                    return finish(refusal, &notes, took);
                 }
             }
         }
@@ -241,19 +245,13 @@ impl App {
     /// may hold together. `permit`: what is held for as long as the request is at work.
     #[must_use]
     pub fn handle_and_take<P>(&self, request: &Request, permit: impl Fn() -> P) -> Answer {
-        let finish = |it, rest, taken| self.taking(request, it, rest, taken);
-        self.handle_within(request, permit, finish)
+        self.handle_within(request, permit, |it, notes| self.taking(request, it, notes))
     }
 
     /// An answer with the memory that it takes, out of what making it has taken.
-    fn taking(
-        &self,
-        request: &Request,
-        response: Response,
-        rest: Option<Box<dyn Rest>>,
-        taken: Vec<Taken>,
-    ) -> Answer {
-        if let Some(taken) = self.memory.settle(taken, response.body.len()) {
+    fn taking(&self, request: &Request, response: Response, notes: &Notes) -> Answer {
+        let (rest, taken) = (notes.rest.take(), notes.taken.take());
+        if let Some(taken) = self.memory_of(notes).settle(taken, response.body.len()) {
             return Answer { response, taken: Some(taken), rest };
         }
         // What a change answers is sent all the same, since it is done.
@@ -266,6 +264,11 @@ impl App {
         Answer { response, taken: None, rest: None }
     }
 
+    /// The memory that a request may take a part of. Those of no organisation share one part.
+    fn memory_of(&self, notes: &Notes) -> Memory {
+        self.memory.of(Some(notes.org.get().map_or(NO_ORG, OrgKey::number)))
+    }
+
     /// Judges a request by its head, before memory is given to its body.
     #[must_use]
     pub fn admit(&self, request: &Request) -> Admission {
@@ -276,8 +279,9 @@ impl App {
         }
         let notes = Notes::default();
         let call = self.call(request, &notes);
-        let Err(failure) = self.authenticated(&call, &located, Need::TOKEN) else {
-            return Admission::Known;
+        let failure = match self.authenticated(&call, &located, Need::TOKEN) {
+            Ok(opened) => return Admission::Known(opened.principal.org.key.number()),
+            Err(failure) => failure,
         };
         let response = refused(failure, &call, &located);
         let response = with_safety(response, located.room.no_store, request.secure);
@@ -399,7 +403,8 @@ impl App {
         let base_url = self.base_url(request);
         let definitions = self.definitions.of(&view.view()?, &principal.org)?;
         let definitions = found.get_or_init(|| definitions);
-        let work_done = Cell::default();
+        call.notes.org.set(Some(principal.org.key));
+        let (work_done, memory) = (Cell::default(), self.memory_of(call.notes));
         let context = Context {
             store: &self.store,
             auth: &self.auth,
@@ -417,7 +422,7 @@ impl App {
             host: &self.host,
             notes: call.notes,
             dispatch: router::dispatch,
-            memory: &self.memory,
+            memory: &memory,
             taken: &call.notes.taken,
             work_done: &work_done,
         };

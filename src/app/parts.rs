@@ -28,7 +28,7 @@ impl App {
         let part = catch_unwind(AssertUnwindSafe(|| {
             self.as_known(&call, &located, |context| {
                 let Some(bytes) = rest.next(context)? else { return Ok(None) };
-                let taken = self.memory.settle(notes.taken.take(), bytes.len());
+                let taken = self.memory_of(&notes).settle(notes.taken.take(), bytes.len());
                 let taken = taken.ok_or_else(|| Failure::from(Error::new(503, SLOW_READERS)))?;
                 Ok(Some(Part { bytes, taken: Some(taken) }))
             })

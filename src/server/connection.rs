@@ -170,12 +170,12 @@ impl<'a, S: Stream> Connection<'a, S> {
         self.socket.set_deadline_in(self.service.deadlines.body);
         // Before a token is checked, a request takes little more than its head.
         let large = !matches!(head.framing, Framing::Length(it) if it <= BODY_BYTES_FREE as u64);
-        let mut budget = &self.service.budget;
+        let (mut budget, mut org) = (&self.service.budget, None);
         if large {
             head.request.peer = Some(peer.address);
             head.request.secure = peer.secure;
             match self.service.app.admit(&head.request) {
-                Admission::Known => {}
+                Admission::Known(key) => org = Some(key),
                 Admission::Anonymous => budget = &self.service.anonymous_budget,
                 Admission::Refused(response) => return self.answer(response, options, &id),
             }
@@ -188,7 +188,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             self.stream.flush()?;
         }
         let service = self.service;
-        let mut reservation = budget.reservation();
+        let mut reservation = budget.reservation(org);
         match self.reader.read_body(&mut self.stream, head.framing, &mut reservation) {
             Ok(body) => head.request.body = body,
             Err(error) => {

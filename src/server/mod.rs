@@ -217,7 +217,11 @@ fn watch_budgets(service: &Arc<Service>, slots: &Arc<Slots>) {
             gauge("plumm_permits_max", "Requests that may be handled at once.", rooms(0)),
             gauge("plumm_permits_in_use", "Requests that are being handled.", rooms(1)),
             gauge("plumm_permits_waiting", "Requests that wait to be handled.", rooms(2)),
-            gauge("plumm_body_bytes_max", "Memory that large request bodies may take.", tokens(0)),
+            gauge(
+                "plumm_body_bytes_max",
+                "Memory that large bodies may take, those of one organisation three quarters.",
+                tokens(0),
+            ),
             gauge("plumm_body_bytes", "Memory that large request bodies take.", tokens(1)),
             BudgetMetric {
                 name: "plumm_bodies_refused_total",

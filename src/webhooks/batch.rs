@@ -167,14 +167,15 @@ impl Batches {
     fn read(&self, store: &Store, org: OrgKey, after: i64) -> Result<Piece, Stop> {
         let definitions = store.read(|tx| self.definitions.of(tx, &tx.org_by_key(org)?))?;
         let read = Instant::now();
-        let memory = Arc::default();
-        let mut piece = Piece { org, after, last: after, lines: Vec::new(), read, memory };
+        let mut piece =
+            Piece { org, after, last: after, lines: Vec::new(), read, memory: Arc::default() };
         let open = store.open_shared()?;
         let tx = &open.view()?;
         let seen = tx.last_change(org)?;
         let reserve = RefCell::new(Vec::new());
+        let memory = self.memory.of(Some(org.number()));
         let charge = |bytes| {
-            let taken = self.memory.try_take(bytes).ok_or(Stop::NoMemory)?;
+            let taken = memory.try_take(bytes, &reserve.borrow()).ok_or(Stop::NoMemory)?;
             reserve.borrow_mut().push(taken);
             Ok::<_, Stop>(())
         };
@@ -208,7 +209,7 @@ impl Batches {
             Ok::<_, Stop>(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         // It is smaller than what was taken for the reading of it, mostly by far.
-        let kept = self.memory.try_take(bytes).map(|it| vec![it]);
+        let kept = memory.try_take(bytes, &reserve.borrow()).map(|it| vec![it]);
         piece.memory = Arc::new(kept.unwrap_or_else(|| reserve.take()));
         Ok(piece)
     }

@@ -263,6 +263,49 @@ fn slow_bodies_keep_nobody_out() {
     withstands(|it| it.hold(CROWD, BODY, b"a"));
 }
 
+/// With a token; eight of them would be all that may be in memory.
+#[test]
+fn bodies_that_one_organisation_sends_slowly_leave_room_for_those_of_the_others() {
+    const MIB: usize = 1024 * 1024;
+    let place = Place::with_acme();
+    place.json(&["org", "create", "globex", "--activate"]);
+    let theirs = place.json(&["token", "create", "globex"])["token"].as_str().unwrap().to_owned();
+    let (serving, token) = (place.serve(&[]), place.token());
+    let post = |token: &str, length: usize| {
+        let mut tcp = tls::tcp(address(&serving));
+        let head = format!(
+            "POST /scim/v2/Users HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        tcp.write_all(head.as_bytes()).unwrap();
+        tcp
+    };
+    let large = |token: &str| {
+        let mut tcp = post(token, 8 * MIB);
+        // All but a byte, unless the server closes before.
+        let _ = tcp.write_all(&vec![b' '; 8 * MIB - 1]);
+        tcp
+    };
+    let mut held: Vec<_> = (0..6).map(|_| large(&token)).collect();
+    let known = |text: &str| {
+        let line = text.lines().find(|it| it.starts_with("plumm_body_bytes{token=\"known\"}"));
+        line.and_then(|it| it.rsplit(' ').next()?.parse::<usize>().ok()).unwrap()
+    };
+    let admin = place.json(&["token", "create", "globex", "--scope", "admin"]);
+    let admin = admin["token"].as_str().unwrap();
+    let in_memory = || known(&serving.get("/metrics", admin).1);
+    wait_until(|| in_memory() == 6 * (8 * MIB - 64 * 1024));
+    // A further one is refused, with 16 MiB left; that of another organisation is not.
+    assert_eq!(tls::answer(&mut large(&token)).0, 503);
+    let mut body = user("theirs@example.com").to_string();
+    let mut tcp = post(&theirs, 8 * MIB);
+    body.extend(std::iter::repeat_n(' ', 8 * MIB - body.len()));
+    tcp.write_all(body.as_bytes()).unwrap();
+    assert_eq!(tls::answer(&mut tcp).0, 201);
+    held.clear();
+    wait_until(|| in_memory() == 0);
+}
+
 #[test]
 fn clients_that_never_close_keep_nobody_out() {
     let leave = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
@@ -412,8 +455,12 @@ fn large_bodies_of_many_clients_share_few_heaps() {
     let address = address(&serving);
     let environment = fs::read(format!("/proc/{}/environ", serving.child.id())).unwrap();
     let environment = String::from_utf8_lossy(&environment);
-    let settings =
-        ["MALLOC_ARENA_MAX=4", "MALLOC_MMAP_THRESHOLD_=1048576", "MALLOC_TRIM_THRESHOLD_=4194304"];
+    let settings = [
+        "MALLOC_ARENA_MAX=4",
+        "MALLOC_MMAP_THRESHOLD_=1048576",
+        "MALLOC_TRIM_THRESHOLD_=4194304",
+        "GLIBC_TUNABLES=glibc.malloc.tcache_count=32",
+    ];
     for setting in settings {
         assert!(environment.split('\0').any(|it| it == setting), "{setting}: {environment}");
     }

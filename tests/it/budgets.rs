@@ -1,6 +1,8 @@
 //! One may not stop the others: what a token holder may take of memory, time and places.
 
-use plumm::memory::MEMORY_BYTES_MAX;
+use plumm::app::answer::Answer;
+use plumm::http::request::{Method, Request};
+use plumm::memory::{MEMORY_BYTES_MAX, MEMORY_BYTES_PER_ORG};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, user};
@@ -160,7 +162,7 @@ fn the_groups_that_a_page_holds_are_charged_for() {
     assert_eq!(page["Resources"][0]["groups"].as_array().unwrap().len(), 600);
     // Where others have the memory, such a page is refused; what is small is not.
     let memory = harness.app.memory();
-    let taken = memory.take(MEMORY_BYTES_MAX).unwrap();
+    let taken = memory.take(MEMORY_BYTES_MAX, &[], || ()).unwrap();
     harness.get(target).refused(503, None, "");
     for limit in ["", "&count=1000"] {
         let filter = "filter=userName%20eq%20%22u1@example.com%22";
@@ -168,6 +170,68 @@ fn the_groups_that_a_page_holds_are_charged_for() {
     }
     drop(taken);
     harness.get(target).expect(200);
+    assert_eq!(memory.in_use(), 0);
+}
+
+/// Its clients fetch pages of some megabytes and do not read them.
+#[test]
+fn answers_that_one_organisation_leaves_unread_keep_no_memory_from_the_others() {
+    let harness = Harness::new();
+    for i in 0..9 {
+        harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201);
+    }
+    let (_, neighbour) = harness.neighbour("neighbour");
+    let body = large("theirs@example.com").to_string();
+    let made = harness.with_token(&neighbour, "POST", "/scim/v2/Users", &body).expect(201).json();
+    let theirs = format!("/Users/{}", made["id"].as_str().unwrap());
+    let ask = |token: &str, target: &str| -> Answer {
+        let mut request = Request::new(Method::Get, &format!("/scim/v2{target}"));
+        request.headers.push("Host", "plumm.example");
+        request.headers.push("Authorization", &format!("Bearer {token}"));
+        harness.app.handle_and_take(&request, || ())
+    };
+    let memory = harness.app.memory();
+    let mut unread = Vec::new();
+    loop {
+        let answer = ask(harness.token(), "/Users?cursor=&count=9");
+        if answer.response.status == 503 {
+            assert!(answer.response.header("Retry-After").is_some());
+            break;
+        }
+        assert!(answer.response.body.len() > 4_000_000);
+        unread.push(answer);
+        assert!(memory.in_use() <= MEMORY_BYTES_PER_ORG);
+    }
+    assert!(unread.len() > 40);
+    let answers: Vec<_> = (0..10).map(|_| ask(&neighbour, &theirs)).collect();
+    assert!(answers.iter().all(|it| it.response.status == 200));
+    assert!(memory.in_use() > MEMORY_BYTES_PER_ORG);
+    drop(unread);
+    assert_eq!(ask(harness.token(), "/Users?cursor=&count=9").response.status, 200);
+    drop(answers);
+    assert_eq!(memory.in_use(), 0);
+}
+
+#[test]
+fn a_change_that_cannot_be_answered_is_not_made() {
+    let harness = Harness::new();
+    let made = harness.post("/Users", &large("u@example.com")).expect(201).json();
+    let at = format!("/Users/{}", made["id"].as_str().unwrap());
+    let off = json!([{"op": "replace", "path": "active", "value": false}]);
+    let memory = harness.app.memory();
+    let taken = memory.take(MEMORY_BYTES_MAX, &[], || ()).unwrap();
+    harness.patch(&at, &off).refused(503, None, "The account is still active.");
+    // As the operation of a Bulk request it is answered in a few words.
+    let body = json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": off});
+    let bulk =
+        json!({"schemas": [BULK], "Operations": [{"method": "PATCH", "path": at, "data": body}]});
+    let answer = harness.post("/Bulk", &bulk).expect(200).json();
+    assert_eq!(answer["Operations"][0]["status"], "200");
+    let on = json!([{"op": "replace", "path": "active", "value": true}]);
+    harness.patch(&at, &on).refused(503, None, "under way at this moment");
+    drop(taken);
+    assert_eq!(harness.patch(&at, &on).expect(200).json()["active"], true);
     assert_eq!(memory.in_use(), 0);
 }
 

@@ -13,7 +13,10 @@ use plumm::api::admin::parameters;
 use plumm::api::body::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use plumm::api::waiting;
 use plumm::creation::DOCUMENT_BYTES_MAX;
-use plumm::memory::MEMORY_BYTES_MAX;
+use plumm::memory::{
+    MEMORY_BYTES_MAX, MEMORY_BYTES_PER_ORG, MEMORY_WAIT_MAX, MEMORY_WAITING_MAX,
+    MEMORY_WAITING_PER_ORG,
+};
 use plumm::scim::coerce::VALUES_MAX;
 use plumm::scim::filter::grammar::{FILTER_DEPTH_MAX, FILTER_TERMS_MAX};
 use plumm::scim::patch::apply::MEMBER_FILTERS_MAX;
@@ -24,7 +27,7 @@ use plumm::scim::schema::own_type::{
     FILE_BYTES_MAX, TYPE_EXTENSIONS_MAX, TYPE_SCHEMAS_MAX, TYPES_MAX,
 };
 use plumm::scim::schema::service_provider_config::{BULK_OPERATIONS_MAX, COUNT_MAX};
-use plumm::server::budget::BODY_BYTES_FREE;
+use plumm::server::budget::{BODY_BYTES_FREE, Budget};
 use plumm::server::limits::{
     BODIES_BYTES_MAX, BODY_SECONDS_MAX, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX,
     FRONT_CONNECTIONS_MAX, FRONT_CONNECTIONS_PER_ADDRESS_MAX, FRONT_SECONDS_MAX, HEAD_SECONDS_MAX,
@@ -87,7 +90,16 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| operations of one Bulk request | {} |", number(BULK_OPERATIONS_MAX)),
         format!("| what is made of a list at once | {} of the answer", size(PAGE_BYTES_MAX)),
         format!("| names in `attributes` or `excludedAttributes` | {} |", number(NAMES_MAX)),
-        format!("wait for their client | {}, what is below", size(MEMORY_BYTES_MAX)),
+        format!(
+            "wait for their client | {}, {} of them for the requests of one organisation together",
+            size(MEMORY_BYTES_MAX),
+            MEMORY_BYTES_PER_ORG / (1024 * 1024)
+        ),
+        format!(
+            "{MEMORY_WAITING_MAX} requests wait for it at once, {MEMORY_WAITING_PER_ORG} of one \
+             organisation, up to {} seconds",
+            MEMORY_WAIT_MAX.as_secs()
+        ),
         format!("| filter | {FILTER_TERMS_MAX} comparisons, nested {FILTER_DEPTH_MAX} deep |"),
         format!("| {} seconds | 400 `tooMany` |", LONG_READ_MAX.as_secs()),
         format!(
@@ -106,7 +118,12 @@ fn the_limits_in_the_documents_are_those_of_the_source() {
         format!("| entries of one answer of the page | {} |", parameters::LIMIT_MAX),
         format!("| connections | {CONNECTIONS_MAX}, or what "),
         format!("; {CONNECTIONS_PER_ADDRESS_MAX} of one address "),
-        format!("| {}, the first {} of", size(BODIES_BYTES_MAX), size(BODY_BYTES_FREE)),
+        format!(
+            "| {}, {} of them for the requests of one organisation, the first {} of",
+            size(BODIES_BYTES_MAX),
+            Budget::part(BODIES_BYTES_MAX) / (1024 * 1024),
+            size(BODY_BYTES_FREE)
+        ),
         format!("| {HEAD_SECONDS_MAX} seconds for its head, {BODY_SECONDS_MAX} for its body |"),
         format!("| time for a TLS handshake | {HEAD_SECONDS_MAX} seconds |"),
         format!(

@@ -621,16 +621,20 @@ fn events_that_are_to_be_sent_are_kept_within_the_memory_there_is() {
         large["emails"] = json!([]);
         harness.post("/Users", &large).expect(201);
     }
-    let (memory, org, start) = (Memory::new(4 * MIB), harness.org.key, Position::default());
+    let (memory, org, start) = (Memory::new(6 * MIB), harness.org.key, Position::default());
     let mut batches = Batches::new(memory.clone());
     let mut next = || {
         batches.look(&harness.store, [org].into_iter()).unwrap();
         assert!(batches.has_more(org, start));
         batches.next(&harness.store, org, start, harness.now, |_| true).unwrap()
     };
-    let others = memory.take(3 * MIB).unwrap();
+    let others = memory.take(5 * MIB, &[], || ()).unwrap();
     assert!(next().is_none());
-    assert_eq!(memory.in_use(), 3 * MIB);
+    assert_eq!(memory.in_use(), 5 * MIB);
+    drop(others);
+    // What it may have is a part, together with its other requests.
+    let others = memory.of(Some(org.number())).take(3 * MIB, &[], || ()).unwrap();
+    assert!(next().is_none());
     drop(others);
     // A piece ends at its bytes.
     let batch = next().unwrap();

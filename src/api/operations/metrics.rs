@@ -28,7 +28,8 @@ pub fn get(context: &Context, _: &Request) -> Result<Response, Failure> {
         (
             "plumm_memory_bytes_max",
             "gauge",
-            "Memory that parsed bodies, pages and unwritten answers may take.",
+            "Memory that parsed bodies, pages and unwritten answers may take, those of one \
+             organisation three quarters of it.",
             context.memory.total() as u64,
         ),
         (

@@ -75,6 +75,7 @@ pub fn create_as(
         let draft = Draft::new(kind, id, &document, context.now)?;
         judge_size(draft.stored())?;
         let response = view.respond(context, 201, draft.stored(), &Links::default())?;
+        context.take_for_answer(response.body.len())?;
         let changes = Changes::between(&nothing, &document).to_text();
         let schemas = context.principal.org.schemas;
         let change = Change {
@@ -99,7 +100,9 @@ pub fn create_as(
         let members = (!members.is_empty()).then_some(MemberChange::Set(members));
         change_members(context, tx, &stored, members, &mut changes)?;
         tx.add_line(&line(context, "POST", kind, id, 201, changes.to_text()))?;
-        view.answer(context, tx, 201, &stored)
+        let response = view.answer(context, tx, 201, &stored)?;
+        context.take_for_answer(response.body.len())?;
+        Ok(response)
     })
 }
 
@@ -371,7 +374,11 @@ impl Asked<'_, '_> {
     fn respond(&self, stored: &Stored, links: &Links) -> Result<Response, Failure> {
         match self.nothing {
             true => Ok(self.view.headers(Response::empty(204), stored)),
-            false => self.view.respond(self.context, 200, stored, links),
+            false => {
+                let response = self.view.respond(self.context, 200, stored, links)?;
+                self.context.take_for_answer(response.body.len())?;
+                Ok(response)
+            }
         }
     }
 

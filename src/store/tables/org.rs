@@ -18,6 +18,14 @@ pub const RATE_DEFAULT: u32 = 6_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrgKey(pub(crate) i64);
 
+impl OrgKey {
+    /// Its number, from 1 on, for what shares something out and knows no organisations.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
 /// What support decides for an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrgSettings {

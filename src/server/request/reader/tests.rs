@@ -53,7 +53,7 @@ fn next(reader: &mut Reader, stream: &mut Parts) -> Result<Option<Request>, Read
     }
     let mut head = reader.read_head(stream)?;
     let budget = Budget::new(BODY_BYTES_MAX);
-    head.request.body = reader.read_body(stream, head.framing, &mut budget.reservation())?;
+    head.request.body = reader.read_body(stream, head.framing, &mut budget.reservation(None))?;
     Ok(Some(head.request))
 }
 
@@ -427,7 +427,7 @@ fn an_announced_body_is_not_allocated() {
     let (mut reader, mut stream) = (Reader::default(), Parts(vec![bytes.as_bytes()]));
     let head = reader.read_head(&mut stream).unwrap();
     let budget = Budget::new(0);
-    let mut reservation = budget.reservation();
+    let mut reservation = budget.reservation(None);
     let mut body = Body::new(&mut reservation);
     let Framing::Length(length) = head.framing else { panic!() };
     assert!(body.read(&mut reader.input, &mut stream, length).is_err());
