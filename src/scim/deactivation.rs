@@ -11,7 +11,8 @@ use crate::scim::schema::resource_type::{Name, ResourceType};
 use crate::scim::schema::urn;
 
 /// Whether the body of a PUT or PATCH sets `active` to false, in any form that is taken for it. Of
-/// several values the last one counts.
+/// several operations the last one counts; of several members of one object none is the last, and
+/// false counts.
 #[must_use]
 pub fn is_meant(body: &Map<String, Value>, resource_type: &ResourceType) -> bool {
     if !is_account(resource_type) {
@@ -49,18 +50,16 @@ fn active_in_operation(operation: &Value, resource_type: &ResourceType) -> Optio
 
 /// The value that the members of a resource, or of a part of one, give `active`.
 fn active_in_members(members: &Map<String, Value>, resource_type: &ResourceType) -> Option<bool> {
-    let mut active = members.iter().filter_map(|(name, value)| match value {
+    let active = members.iter().filter_map(|(name, value)| match value {
         Value::Object(inner)
             if urn::is_urn(name) && matches!(resource_type.name(name), Name::Core) =>
         {
-            inner
-                .iter()
-                .filter_map(|(name, value)| active_of_member(name, value, resource_type))
-                .next_back()
+            let inner = inner.iter();
+            inner.filter_map(|(name, value)| active_of_member(name, value, resource_type)).min()
         }
         _ => active_of_member(name, value, resource_type),
     });
-    active.next_back()
+    active.min()
 }
 
 /// The value that one member gives `active`; none when its name is not that of `active`.

@@ -187,6 +187,19 @@ fn whatever_else_refuses_a_deactivation_says_that_the_account_is_active() {
     body["active"] = false.into();
     body["title"] = json!([1, 2]);
     harness.put(&at(&ida), &body).refused(400, Some("invalidValue"), words);
+    // Said in two ways, it is neither; whichever was meant, nobody is out.
+    let long = format!("{CORE}:active");
+    for (short, long_value) in [(true, json!(false)), (false, json!(true))] {
+        let two = json!({"active": short, long.as_str(): long_value});
+        let inner = json!({"active": short, CORE: {"active": long_value}});
+        for value in [two, inner] {
+            let answer = harness.patch(&at(&ida), &json!([{"op": "replace", "value": value}]));
+            answer.refused(400, Some("invalidSyntax"), words);
+            let mut body = ida.clone();
+            body.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+            harness.put(&at(&ida), &body).refused(400, Some("invalidSyntax"), words);
+        }
+    }
     let old = ("If-Match", "W/\"7\"");
     with_header(&harness, ("DELETE", &at(&ida)), old, "").refused(412, None, words);
     // Where nothing was to be taken away, it is not said.
