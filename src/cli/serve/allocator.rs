@@ -11,6 +11,10 @@
 //! ones and kept. Eight rotations of a token brought a server from 16 to 197 MiB so. With a limit
 //! that is set, each large block is a mapping of its own and goes back at once: 28 MiB.
 //!
+//! Of small blocks, each thread keeps up to seven of a size for itself, and pays for the heap that
+//! all share with any further one. A user that is parsed and dropped has more than that. With 32,
+//! a PATCH takes 2.5% fewer instructions, and 64 connections hold 2 MiB more.
+//!
 //! The C library reads its settings when a program starts and never again, so a server that was
 //! started without them starts itself once more, as the same process.
 
@@ -24,28 +28,29 @@ use crate::cli::settings::names::STARTED_AGAIN;
 
 /// A setting of the allocator.
 struct Setting {
-    /// The variable.
-    name: &'static str,
-    /// The other place where an operator may have set it is `GLIBC_TUNABLES`, under this name.
+    /// Its variable, where it has one of its own.
+    name: Option<&'static str>,
+    /// Its name in `GLIBC_TUNABLES`, where an operator may have set any of them.
     tunable: &'static str,
     /// The value for a server.
     value: &'static str,
 }
 
 /// The settings: how many heaps there are, from how many bytes on a block is a mapping of its own,
-/// and how many free bytes at its end a heap keeps.
-const SETTINGS: [Setting; 3] = [
-    Setting { name: "MALLOC_ARENA_MAX", tunable: "glibc.malloc.arena_max", value: "4" },
+/// how many free bytes at its end a heap keeps, and how many free blocks of a size a thread keeps.
+const SETTINGS: [Setting; 4] = [
+    Setting { name: Some("MALLOC_ARENA_MAX"), tunable: "glibc.malloc.arena_max", value: "4" },
     Setting {
-        name: "MALLOC_MMAP_THRESHOLD_",
+        name: Some("MALLOC_MMAP_THRESHOLD_"),
         tunable: "glibc.malloc.mmap_threshold",
         value: "1048576",
     },
     Setting {
-        name: "MALLOC_TRIM_THRESHOLD_",
+        name: Some("MALLOC_TRIM_THRESHOLD_"),
         tunable: "glibc.malloc.trim_threshold",
         value: "4194304",
     },
+    Setting { name: None, tunable: "glibc.malloc.tcache_count", value: "32" },
 ];
 const TUNABLES: &str = "GLIBC_TUNABLES";
 
@@ -70,8 +75,30 @@ fn missing(given: impl Fn(&str) -> Option<OsString>, id: u32) -> Vec<&'static Se
         return Vec::new();
     }
     let tuned = given(TUNABLES).unwrap_or_default().to_string_lossy().into_owned();
-    let is_missing = |it: &&Setting| given(it.name).is_none() && !tuned.contains(it.tunable);
+    let is_missing =
+        |it: &&Setting| it.name.is_none_or(|it| given(it).is_none()) && !tuned.contains(it.tunable);
     SETTINGS.iter().filter(is_missing).collect()
+}
+
+/// The variables of these settings, beside what an operator has tuned.
+fn variables(missing: &[&Setting], tuned: Option<OsString>) -> Vec<(&'static str, OsString)> {
+    let mut tuned = tuned.filter(|it| !it.is_empty());
+    let mut variables = Vec::new();
+    for it in missing {
+        match it.name {
+            Some(name) => variables.push((name, it.value.into())),
+            None => {
+                let mut all = tuned.take().map_or_else(OsString::new, |mut it| {
+                    it.push(":");
+                    it
+                });
+                all.push([it.tunable, "=", it.value].concat());
+                tuned = Some(all);
+            }
+        }
+    }
+    variables.extend(tuned.map(|it| (TUNABLES, it)));
+    variables
 }
 
 /// Returns only when that fails.
@@ -85,7 +112,7 @@ fn start_again(missing: &[&Setting]) -> io::Error {
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }
-    command.args(arguments).envs(missing.iter().map(|it| (it.name, it.value)));
+    command.args(arguments).envs(variables(missing, env::var_os(TUNABLES)));
     command.env(STARTED_AGAIN, process::id().to_string());
     command.exec()
 }
@@ -100,18 +127,39 @@ mod tests {
             let value = |name: &str| {
                 given.iter().find(|(it, _)| *it == name).map(|(_, value)| OsString::from(value))
             };
-            let missing: Vec<_> = missing(value, 4711).iter().map(|it| it.name).collect();
+            let missing: Vec<_> =
+                missing(value, 4711).iter().map(|it| it.name.unwrap_or(it.tunable)).collect();
             assert_eq!(missing, expected, "{given:?}");
         };
-        let [heaps, large, end] = SETTINGS.map(|it| it.name);
-        check(&[], &[heaps, large, end]);
-        check(&[(heaps, "8")], &[large, end]);
-        check(&[(heaps, "8"), (large, "9"), (end, "10")], &[]);
-        check(&[(TUNABLES, "glibc.malloc.check=1")], &[heaps, large, end]);
+        let all = SETTINGS.map(|it| it.name.unwrap_or(it.tunable));
+        let [heaps, large, end, blocks] = all;
+        check(&[], &all);
+        check(&[(heaps, "8")], &[large, end, blocks]);
+        let few = "glibc.malloc.tcache_count=1";
+        check(&[(heaps, "8"), (large, "9"), (end, "10"), (TUNABLES, few)], &[]);
+        check(&[(TUNABLES, "glibc.malloc.check=1")], &all);
         let tuned = "glibc.malloc.check=1:glibc.malloc.arena_max=2";
-        check(&[(TUNABLES, tuned), (end, "1")], &[large]);
+        check(&[(TUNABLES, tuned), (end, "1")], &[large, blocks]);
         check(&[("PLUMM_STARTED_AGAIN", "4711")], &[]);
         // Of a server that has started this one.
-        check(&[("PLUMM_STARTED_AGAIN", "4710")], &[heaps, large, end]);
+        check(&[("PLUMM_STARTED_AGAIN", "4710")], &all);
+    }
+
+    #[test]
+    fn what_an_operator_has_tuned_stays() {
+        let [heaps, .., blocks] = &SETTINGS;
+        let given = |it: &str| Some(OsString::from(it));
+        let check = |missing: &[&Setting], tuned: Option<OsString>, expected: &[(&str, &str)]| {
+            let found = variables(missing, tuned);
+            let expected: Vec<_> =
+                expected.iter().map(|(name, value)| (*name, OsString::from(value))).collect();
+            assert_eq!(found, expected);
+        };
+        let (four, many) = (("MALLOC_ARENA_MAX", "4"), "glibc.malloc.tcache_count=32");
+        check(&[heaps, blocks], None, &[four, (TUNABLES, many)]);
+        check(&[heaps, blocks], given(""), &[four, (TUNABLES, many)]);
+        let both = format!("glibc.malloc.check=1:{many}");
+        check(&[blocks], given("glibc.malloc.check=1"), &[(TUNABLES, &both)]);
+        check(&[heaps], given("a=1"), &[four, (TUNABLES, "a=1")]);
     }
 }
