@@ -25,6 +25,10 @@ use load::{
 const USERS: usize = 5_000;
 /// How long each line is measured.
 const SECONDS: f64 = 3.0;
+/// Connections on which the lifecycle is measured.
+const LIFECYCLES: [usize; 3] = [1, 8, 64];
+/// Other processes on a busy host.
+const SPINNING: usize = 2;
 /// Users whose ids are known, for requests by id.
 const KNOWN: usize = 1_000;
 /// Connections that load, and users in one Bulk request.
@@ -61,10 +65,19 @@ fn main() -> Result<(), Failure> {
         "\n{:<34} {:>5} {:>11} {:>7} {:>9} {:>9}",
         "", "conn", "requests/s", "x D", "p50", "p99"
     );
-    for connections in [1, 8, 64] {
+    let mut quiet = Vec::new();
+    for connections in LIFECYCLES {
         let measured = measure(target, connections, SECONDS, |_, it| bench.lifecycle(it))?;
         bench.print("lifecycle (4 writes in 6 requests)", connections, &measured);
+        quiet.push(measured.rate);
     }
+    let others: Vec<_> = (0..SPINNING).map(|_| spinning()).collect::<Result<_, _>>()?;
+    for (connections, quiet) in LIFECYCLES.into_iter().zip(quiet) {
+        let measured = measure(target, connections, SECONDS, |_, it| bench.lifecycle(it))?;
+        let of_quiet = measured.rate / quiet;
+        bench.print(&format!("the same on a busy host: {of_quiet:.2}"), connections, &measured);
+    }
+    drop(others);
     for connections in [1, 8] {
         bench.line(target, "POST", connections, 201, |_| post(bench.fresh()))?;
         bench.line(target, "PATCH title", connections, 200, |i| {
@@ -80,24 +93,13 @@ fn main() -> Result<(), Failure> {
     }
     backup(&database, &bench, target)?;
     println!("\nmemory at the end: {:.1} MiB", server.process.memory_mib()?);
-    let (bytes, plain) = beside_hyper(&bench, target)?;
+    println!("\nbeside hyper, which answers the same bytes from memory, 8 connections:");
+    beside_hyper(&folder, target, "lookup by userName", |i| lookup(bench.any(i)))?;
+    beside_hyper(&folder, target, "page of 100, the first", |_| page(1))?;
+    beside_hyper(&folder, target, "GET by id", |i| bench.by_id(i))?;
     drop(server);
     let tls = database.serve(true)?;
-    let by_id = measure(&tls.target, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
-    println!("GET by id under TLS, 8 connections: {:.0}/s", by_id.rate);
-    match hyper(&folder, &bytes) {
-        Ok((_process, hyper)) => {
-            let hyper = measure(&hyper, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
-            println!(
-                "hyper, the same bytes from memory: {:.0}/s; plumm is {:.2} of it plain, {:.2} under \
-                 TLS",
-                hyper.rate,
-                plain / hyper.rate,
-                by_id.rate / hyper.rate
-            );
-        }
-        Err(error) => println!("no hyper server to compare with: {error}"),
-    }
+    beside_hyper(&folder, &tls.target, "GET by id, plumm under TLS", |i| bench.by_id(i))?;
     drop(tls);
     fs::remove_dir_all(&folder)?;
     Ok(())
@@ -263,12 +265,29 @@ fn backup(database: &Database, bench: &Bench, target: &Target) -> Result<(), Fai
     Ok(())
 }
 
-/// The bytes of one answer, and how many a second plumm gives on 8 connections.
-fn beside_hyper(bench: &Bench, target: &Target) -> Result<(Vec<u8>, f64), Failure> {
-    let bytes = Client::connect(target)?.expect(200, &bench.by_id(0))?.to_owned();
-    let plain = measure(target, 8, SECONDS, |i, it| once(it, &bench.by_id(i)))?;
-    println!("GET by id, 8 connections: {:.0}/s", plain.rate);
-    Ok((bytes, plain.rate))
+/// How many requests of a kind plumm answers, and hyper with the bytes of the first answer.
+fn beside_hyper(
+    folder: &Path,
+    target: &Target,
+    name: &str,
+    call: impl Fn(usize) -> load::Call + Sync,
+) -> Result<(), Failure> {
+    let bytes = Client::connect(target)?.expect(200, &call(0))?.to_owned();
+    let plumm = measure(target, 8, SECONDS, |i, it| once(it, &call(i)))?.rate;
+    match hyper(folder, &bytes) {
+        Ok((_process, hyper)) => {
+            let hyper = measure(&hyper, 8, SECONDS, |i, it| once(it, &call(i)))?.rate;
+            println!("{name:<34} {plumm:>11.0}/s of {hyper:.0}/s: {:.2}", plumm / hyper);
+        }
+        Err(error) => println!("{name}: no hyper server to compare with: {error}"),
+    }
+    Ok(())
+}
+
+/// A process that does nothing but take a processor; it ends by itself if this one is killed.
+fn spinning() -> Result<Process, Failure> {
+    let turns = "i=0; while [ $i -lt 100000000 ]; do i=$((i+1)); done";
+    Ok(Process { child: Command::new("sh").args(["-c", turns]).spawn()? })
 }
 
 /// A hyper server that answers these bytes from memory (`benches/baseline`).
