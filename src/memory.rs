@@ -44,6 +44,10 @@ struct Inner {
 struct State {
     left: usize,
     waiting: usize,
+    /// How many wait until there is some, and do not take it.
+    watching: usize,
+    /// Whether nobody is to do so any more.
+    ended: bool,
     /// The organisations whose requests have taken some, or wait.
     orgs: HashMap<i64, Share>,
 }
@@ -71,7 +75,8 @@ impl Memory {
     /// A budget of this many bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Memory {
-        let state = State { left: bytes, waiting: 0, orgs: HashMap::new() };
+        let state =
+            State { left: bytes, waiting: 0, watching: 0, ended: false, orgs: HashMap::new() };
         let inner = Inner {
             state: Mutex::new(state),
             total: bytes,
@@ -128,11 +133,33 @@ impl Memory {
         }
     }
 
-    fn taken_at_once(&self, state: &mut State, bytes: usize, held: usize) -> bool {
+    /// Waits until so many bytes could be taken by a request that has none, but no longer than
+    /// [`MEMORY_WAIT_MAX`] or [`Memory::end_waits`], and takes nothing. For who keeps nobody else
+    /// from being at work: any number may.
+    pub fn wait_for(&self, bytes: usize) {
+        let Some(bytes) = self.charged(bytes) else { return };
+        let mut state = self.state();
+        state.watching += 1;
+        let full = |state: &mut State| !state.ended && !self.fits(state, bytes, 0);
+        let waited = self.inner.given_back.wait_timeout_while(state, MEMORY_WAIT_MAX, full);
+        waited.unwrap_or_else(PoisonError::into_inner).0.watching -= 1;
+    }
+
+    /// Lets those go on that wait in [`Memory::wait_for`], now and from now on: service ends.
+    pub fn end_waits(&self) {
+        self.state().ended = true;
+        self.inner.given_back.notify_all();
+    }
+
+    fn fits(&self, state: &State, bytes: usize, held: usize) -> bool {
         let of_org = self.org.and_then(|it| state.orgs.get(&it)).map_or(0, |it| it.bytes);
         let of_others = of_org - held.min(of_org);
-        let fits = of_org + bytes <= self.most() || of_others <= self.inner.total / 8;
-        if state.left < bytes || !fits {
+        let within = of_org + bytes <= self.most() || of_others <= self.inner.total / 8;
+        state.left >= bytes && within
+    }
+
+    fn taken_at_once(&self, state: &mut State, bytes: usize, held: usize) -> bool {
+        if !self.fits(state, bytes, held) {
             return false;
         }
         state.left -= bytes;
@@ -240,7 +267,7 @@ impl Taken {
             let mut state = self.memory.state();
             state.left += back;
             state.change(self.memory.org, |it| it.bytes -= back);
-            let awaited = state.waiting > 0;
+            let awaited = state.waiting + state.watching > 0;
             drop(state);
             if awaited {
                 self.memory.inner.given_back.notify_all();
@@ -329,14 +356,34 @@ mod tests {
                 }
             };
             until(MEMORY_WAITING_PER_ORG);
+            // Any number may watch without a place.
+            let watching = {
+                let one = one.clone();
+                scope.spawn(move || one.wait_for(MEMORY_BYTES_FREE + 1))
+            };
+            while memory.state().watching == 0 {
+                std::thread::yield_now();
+            }
             // A further one is refused at once, those of another organisation are not.
             assert!(one.take(MEMORY_BYTES_FREE + 1, &[], count).is_none());
             waiting.extend((waiting.len()..MEMORY_WAITING_MAX).map(|_| wait(&other)));
             until(MEMORY_WAITING_MAX);
             assert!(memory.take(MEMORY_BYTES_FREE + 1, &[], count).is_none());
             assert_eq!(before.get(), 2);
+            assert!(!watching.is_finished());
             drop((all, theirs));
+            watching.join().unwrap();
             assert!(waiting.into_iter().all(|it| it.join().unwrap()));
+            // At the end of service nobody does.
+            let few = one.take(usize::MAX, &[], count).unwrap();
+            let watching = scope.spawn(|| one.wait_for(usize::MAX));
+            while memory.state().watching == 0 {
+                std::thread::yield_now();
+            }
+            memory.end_waits();
+            watching.join().unwrap();
+            one.wait_for(usize::MAX);
+            drop(few);
         });
         assert_eq!((memory.in_use(), memory.waiting_and_refused()), (0, (0, 4)));
         assert!(memory.state().orgs.is_empty());

@@ -73,6 +73,9 @@ pub trait Rest: Send {
         None
     }
 
+    /// How much memory the next part is likely to take, in bytes.
+    fn memory(&self) -> usize;
+
     /// The next part; `None` behind the last one.
     ///
     /// # Errors

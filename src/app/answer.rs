@@ -2,7 +2,7 @@
 
 use crate::api::context::Rest;
 use crate::http::response::Response;
-use crate::memory::Taken;
+use crate::memory::{Memory, Taken};
 
 /// Why there is no memory for an answer.
 pub const SLOW_READERS: &str =
@@ -16,7 +16,23 @@ pub struct Answer {
     /// The memory that it takes until it is written.
     pub taken: Option<Taken>,
     /// What follows, for [`App::next_part`](crate::app::App::next_part).
-    pub rest: Option<Box<dyn Rest>>,
+    pub further: Option<Further>,
+}
+
+/// The further parts of an answer.
+#[derive(Debug)]
+pub struct Further {
+    pub(super) rest: Box<dyn Rest>,
+    /// What they take a part of.
+    pub(super) memory: Memory,
+}
+
+impl Further {
+    /// The length of the whole body in bytes, the first part included, where it is known.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.rest.length()
+    }
 }
 
 /// A part of an answer, and the memory that it takes until it is dropped.

@@ -24,7 +24,7 @@ use crate::api::pages::Pages;
 use crate::api::router::{self, Located, Router};
 use crate::api::scim::bookmarks::Bookmarks;
 use crate::api::waiting::{End, Wait, Waiting};
-use crate::app::answer::{Answer, SLOW_READERS};
+use crate::app::answer::{Answer, Further, SLOW_READERS};
 use crate::auth::{Auth, Opened, Principal, Refusal};
 use crate::clock::{Clock, Steadiness};
 use crate::config::{Backups, Config};
@@ -150,12 +150,12 @@ impl App {
     /// The answer is whole, however long it is.
     #[must_use]
     pub fn handle(&self, request: &Request) -> Response {
-        let finish = |it, notes: &Notes| (it, notes.rest.take());
-        let (mut response, mut rest) = self.handle_within(request, || (), finish);
-        while let Some(more) = &mut rest {
-            match self.next_part(request, more.as_mut(), || ()) {
+        let finish = |it, notes: &Notes| (it, self.further(notes));
+        let (mut response, mut further) = self.handle_within(request, || (), finish);
+        while let Some(more) = &mut further {
+            match self.next_part(request, more, || ()) {
                 Ok(Some(part)) => response.body.extend_from_slice(&part.bytes),
-                Ok(None) | Err(_) => rest = None,
+                Ok(None) | Err(_) => further = None,
             }
         }
         response
@@ -228,9 +228,11 @@ impl App {
         self.waiting.set_most(connections / CONNECTIONS_PER_WAIT);
     }
 
-    /// Answers everyone who waits for a change, now and from now on; for the end of service.
+    /// Answers everyone who waits for a change, now and from now on, and lets the further parts of
+    /// answers wait for nothing; for the end of service.
     pub fn end_waits(&self) {
         self.waiting.stop();
+        self.memory.end_waits();
     }
 
     /// Whether a request is one that nobody may keep waiting: a login, or whether the server is
@@ -250,18 +252,24 @@ impl App {
 
     /// An answer with the memory that it takes, out of what making it has taken.
     fn taking(&self, request: &Request, response: Response, notes: &Notes) -> Answer {
-        let (rest, taken) = (notes.rest.take(), notes.taken.take());
+        let (further, taken) = (self.further(notes), notes.taken.take());
         if let Some(taken) = self.memory_of(notes).settle(taken, response.body.len()) {
-            return Answer { response, taken: Some(taken), rest };
+            return Answer { response, taken: Some(taken), further };
         }
         // What a change answers is sent all the same, since it is done.
         let search = request.path.ends_with("/.search");
         if !search && !matches!(request.method, Method::Get | Method::Head) {
-            return Answer { response, taken: None, rest };
+            return Answer { response, taken: None, further };
         }
         let refusal = self.refuse(503, SLOW_READERS);
         let response = refusal.with_header("Retry-After", RETRY_AFTER_SECONDS);
-        Answer { response, taken: None, rest: None }
+        Answer { response, taken: None, further: None }
+    }
+
+    /// What follows the part of an answer that is made.
+    fn further(&self, notes: &Notes) -> Option<Further> {
+        let rest = notes.rest.take()?;
+        Some(Further { rest, memory: self.memory_of(notes) })
     }
 
     /// The memory that a request may take a part of. Those of no organisation share one part.

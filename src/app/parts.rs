@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::api::context::{Notes, Rest};
+use crate::api::context::Notes;
 use crate::api::failure::Failure;
 use crate::app::App;
-use crate::app::answer::{CutOff, Part, SLOW_READERS};
+use crate::app::answer::{CutOff, Further, Part, SLOW_READERS};
 use crate::http::request::Request;
 use crate::scim::error::Error;
 
@@ -18,9 +18,13 @@ impl App {
     pub fn next_part<P>(
         &self,
         request: &Request,
-        rest: &mut dyn Rest,
+        further: &mut Further,
         permit: impl Fn() -> P,
     ) -> Result<Option<Part>, CutOff> {
+        let Further { rest, memory } = further;
+        // Before it is at work: who waits there for memory has one of few places, and where there
+        // is none, what is sent already would be in vain.
+        memory.wait_for(rest.memory());
         let located = self.router.locate(request);
         let _at_work = (permit(), self.metrics.requests_at_work.hold());
         let notes = Notes { goes_on: true, ..Notes::default() };

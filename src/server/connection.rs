@@ -207,12 +207,12 @@ impl<'a, S: Stream> Connection<'a, S> {
         let permit = || permits.acquire();
         let answer = service.app.handle_and_take(&head.request, permit);
         options.close = !head.keep_alive || slot.is_stopping();
-        let Answer { mut response, taken, rest } = answer;
-        if let Some(rest) = &rest {
-            options.length = rest.length().map_or(Length::Unknown, Length::Known);
+        let Answer { mut response, taken, further } = answer;
+        if let Some(further) = &further {
+            options.length = further.length().map_or(Length::Unknown, Length::Known);
             options.close |= options.length == Length::Unknown && !options.is_chunked();
         }
-        let Some(mut rest) = rest.filter(|_| !options.head_only) else {
+        let Some(mut further) = further.filter(|_| !options.head_only) else {
             drop(head.request);
             drop(reservation);
             slot.set_writing();
@@ -230,7 +230,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             if !slot.set_handling() {
                 return Err(CutOff);
             }
-            let part = service.app.next_part(&head.request, rest.as_mut(), permit);
+            let part = service.app.next_part(&head.request, &mut further, permit);
             slot.set_writing();
             part
         })

@@ -172,7 +172,7 @@ fn the_story_is_a_table_with_every_entry_in_parts() {
     assert_eq!(table.text.matches(",\"refused\",").count(), 1);
     let answer = harness.app.handle_and_take(&request(&admin, "GET", "/activity.csv"), || ());
     assert!(answer.response.body.len() < table.text.len(), "only a part is in memory at once");
-    assert_eq!(answer.rest.unwrap().length(), None);
+    assert_eq!(answer.further.unwrap().length(), None);
     let only = admin.get("/activity.csv?user=ann@example.com").expect(200);
     assert_eq!(only.text.lines().count(), 2, "{}", only.text);
     admin.get("/activity.csv?kind=x").expect(400);
@@ -213,14 +213,14 @@ fn a_snapshot_is_whole_has_no_name_and_there_is_one_at_a_time() {
     // While one is on its way there is no other, and nothing of it lies in the folder.
     let asked = request(&admin, "POST", "/backup/snapshot");
     let mut first = harness.app.handle_and_take(&asked, || ());
-    assert_eq!(first.rest.as_ref().unwrap().length(), Some(sent.body.len() as u64));
+    assert_eq!(first.further.as_ref().unwrap().length(), Some(sent.body.len() as u64));
     assert!(!left(names()));
     assert_eq!(snapshot_of(&admin).status, 503);
-    let more = harness.app.next_part(&asked, first.rest.as_mut().unwrap().as_mut(), || ());
+    let more = harness.app.next_part(&asked, first.further.as_mut().unwrap(), || ());
     assert!(more.unwrap().is_some());
     // Whoever reads it for too long is cut off.
     harness.app.clock().advance(SNAPSHOT_SECONDS_MAX + 1);
-    let more = harness.app.next_part(&asked, first.rest.as_mut().unwrap().as_mut(), || ());
+    let more = harness.app.next_part(&asked, first.further.as_mut().unwrap(), || ());
     assert!(more.is_err());
     drop(first);
     assert_eq!(snapshot_of(&admin).status, 200);

@@ -1,11 +1,16 @@
 //! One may not stop the others: what a token holder may take of memory, time and places.
 
+use std::thread;
+use std::time::Duration;
+
 use plumm::app::answer::Answer;
 use plumm::http::request::{Method, Request};
-use plumm::memory::{MEMORY_BYTES_MAX, MEMORY_BYTES_PER_ORG};
+use plumm::memory::{
+    MEMORY_BYTES_FREE, MEMORY_BYTES_MAX, MEMORY_BYTES_PER_ORG, MEMORY_WAITING_PER_ORG,
+};
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, user};
+use crate::harness::{Harness, user, wait_until};
 
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
@@ -209,6 +214,42 @@ fn answers_that_one_organisation_leaves_unread_keep_no_memory_from_the_others() 
     drop(unread);
     assert_eq!(ask(harness.token(), "/Users?cursor=&count=9").response.status, 200);
     drop(answers);
+    assert_eq!(memory.in_use(), 0);
+}
+
+/// What is sent already would be in vain.
+#[test]
+fn the_next_part_of_a_page_waits_for_memory_though_many_others_do() {
+    let harness = Harness::new();
+    for i in 0..9 {
+        harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201);
+    }
+    let mut request = Request::new(Method::Get, "/scim/v2/Users?count=9");
+    request.headers.push("Host", "plumm.example");
+    request.headers.push("Authorization", &format!("Bearer {}", harness.token()));
+    let Answer { response, taken, further } = harness.app.handle_and_take(&request, || ());
+    assert!(response.body.len() < 9 * 500_000);
+    drop(taken);
+    let memory = harness.app.memory().of(Some(harness.org.key.number()));
+    let all = memory.take(MEMORY_BYTES_MAX, &[], || ()).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..MEMORY_WAITING_PER_ORG {
+            scope.spawn(|| assert!(memory.take(MEMORY_BYTES_FREE + 1, &[], || ()).is_some()));
+        }
+        wait_until(|| memory.waiting_and_refused().0 == MEMORY_WAITING_PER_ORG);
+        let mut further = further.unwrap();
+        let app = &harness.app;
+        let request = &request;
+        let next = scope.spawn(move || app.next_part(request, &mut further, || ()).unwrap());
+        thread::sleep(Duration::from_millis(50));
+        assert!(!next.is_finished());
+        drop(all);
+        let part = next.join().unwrap().unwrap();
+        assert_eq!(
+            response.body.len() + part.bytes.len(),
+            harness.get("/Users?count=9").text.len()
+        );
+    });
     assert_eq!(memory.in_use(), 0);
 }
 

@@ -123,6 +123,10 @@ impl Rest for Sent {
         Some(self.snapshot.bytes())
     }
 
+    fn memory(&self) -> usize {
+        PART_BYTES
+    }
+
     fn next(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Failure> {
         if context.now > self.made.plus_seconds(SNAPSHOT_SECONDS_MAX) {
             return Err(Error::new(503, "The snapshot was not read within an hour.").into());

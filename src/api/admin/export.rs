@@ -36,6 +36,10 @@ struct Lines {
 }
 
 impl Rest for Lines {
+    fn memory(&self) -> usize {
+        STORY_BYTES_MAX
+    }
+
     fn next(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Failure> {
         let mut text = String::new();
         // Of a kind that is rare, many lines may be looked at in vain.

@@ -12,7 +12,7 @@ use crate::api::scim::page_text::Text;
 use crate::scim::datetime::Timestamp;
 use crate::scim::error::Error;
 use crate::scim::message::{ListResponse, SearchRequest};
-use crate::store::query::listing::{From, Position};
+use crate::store::query::listing::{From, PAGE_BYTES_MAX, Position};
 
 /// How many times as many resources as the last part had the next one may have: what is beyond its
 /// bytes is looked up in vain.
@@ -48,6 +48,10 @@ pub struct LongPage {
 }
 
 impl Rest for LongPage {
+    fn memory(&self) -> usize {
+        PAGE_BYTES_MAX
+    }
+
     fn next(&mut self, context: &Context) -> Result<Option<Vec<u8>>, Failure> {
         if self.ended {
             return Ok(None);
