@@ -275,6 +275,16 @@ def unread_answers(target):
     hold(target, 10, target.head("GET", "/Users?count=20"))
 
 
+def with_threads(threads, meanwhile=lambda: None, pause=0):
+    """Starts them one after the other, and waits for them."""
+    for it in threads:
+        it.start()
+        time.sleep(pause)
+    meanwhile()
+    for it in threads:
+        it.join()
+
+
 def unread_pages(target):
     """The longest pages and the longest story, asked for by far more clients than read them."""
     def unread(path, token, count):
@@ -286,11 +296,7 @@ def unread_pages(target):
     unread_by = [unread("/scim/v2/Users?count=1000", target.token, 120),
                  unread("/admin/api/activity?limit=100", admin, 10),
                  unread("/admin/api/activity.csv", admin, 10)]
-    for it in unread_by:
-        it.start()
-    again(listing(1000), 6)(target)
-    for it in unread_by:
-        it.join()
+    with_threads(unread_by, lambda: again(listing(1000), 6)(target))
 
 
 def unread_changes(target):
@@ -303,11 +309,7 @@ def unread_changes(target):
     same = target.head("PATCH", path, len(short)) + short
     threads = [threading.Thread(target=hold, args=[target, count, opening])
                for count, opening in ((120, pages), (40, change), (260, same))]
-    for it in threads:
-        it.start()
-        time.sleep(2)
-    for it in threads:
-        it.join()
+    with_threads(threads, pause=2)
 
 
 def small_objects(_):
@@ -418,12 +420,7 @@ def slow_bodies(target):
         opening = target.head("POST", "/Users", size) + b"[" * (size // 2 + 8192)
         return threading.Thread(target=hold, args=[target, count, memoryview(opening), b"["])
 
-    threads = [of(8 * MIB, 12), of(MIB, 20), of(MIB // 8, 30)]
-    for it in threads:
-        it.start()
-        time.sleep(3)
-    for it in threads:
-        it.join()
+    with_threads([of(8 * MIB, 12), of(MIB, 20), of(MIB // 8, 30)], pause=3)
 
 
 # With what file, what is done, and for how many times as long as the others.

@@ -17,7 +17,7 @@ pub const MEMORY_BYTES_FREE: usize = 64 * 1024;
 /// What the requests of one organisation may take of that together, in bytes: however many large
 /// answers its clients leave unread, there is memory for the others. A request may go beyond while
 /// the others of its organisation have no more than an eighth of all.
-pub const MEMORY_BYTES_PER_ORG: usize = MEMORY_BYTES_MAX / 4 * 3;
+pub const MEMORY_BYTES_PER_ORG: usize = part(MEMORY_BYTES_MAX);
 /// How long a request waits for memory that others give back.
 pub const MEMORY_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How many requests wait at once, and how many of one organisation. Who waits keeps others from
@@ -128,7 +128,7 @@ impl Memory {
     /// The most that may be taken.
     fn most(&self) -> usize {
         match self.org {
-            Some(_) => self.inner.total / 4 * 3,
+            Some(_) => part(self.inner.total),
             None => self.inner.total,
         }
     }
@@ -151,6 +151,7 @@ impl Memory {
         self.inner.given_back.notify_all();
     }
 
+    /// Whether a request that holds so many bytes may take these.
     fn fits(&self, state: &State, bytes: usize, held: usize) -> bool {
         let of_org = self.org.and_then(|it| state.orgs.get(&it)).map_or(0, |it| it.bytes);
         let of_others = of_org - held.min(of_org);
@@ -231,6 +232,11 @@ impl Memory {
     pub fn in_use(&self) -> usize {
         self.inner.total - self.state().left
     }
+}
+
+/// What the requests of one organisation may take of so many bytes.
+const fn part(bytes: usize) -> usize {
+    bytes / 4 * 3
 }
 
 /// How many bytes have been taken in all of these.

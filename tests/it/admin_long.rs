@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plumm::api::admin::activity::LINES_LOOKED_AT_MAX;
 use plumm::api::admin::backup::SNAPSHOT_SECONDS_MAX;
 use plumm::config::{Backups, Config};
-use plumm::http::request::{Method, Request};
+use plumm::http::request::Request;
 use plumm::http::response::Response;
 use plumm::store::copies::check::check;
 use plumm::store::copies::snapshot;
@@ -21,7 +21,7 @@ use plumm::store::tables::webhook::{Progress, Webhook};
 use serde_json::json;
 
 use crate::admin::Admin;
-use crate::harness::{Harness, user};
+use crate::harness::{self, Harness, user};
 
 /// Lines of the record about people, as many as one likes at once.
 fn add_lines(harness: &Harness, org: &Org, count: usize) {
@@ -54,9 +54,9 @@ fn add_webhook(harness: &Harness, url: &str) {
 }
 
 fn request(admin: &Admin, method: &str, target: &str) -> Request {
-    let mut request = Request::new(Method::from_name(method), &format!("/admin/api{target}"));
-    let fields = [("Host", "plumm.example"), ("Authorization", &format!("Bearer {}", admin.token))];
-    request.headers.extend(fields);
+    let authorization = format!("Bearer {}", admin.token);
+    let (target, fields) = (format!("/admin/api{target}"), [("Authorization", &*authorization)]);
+    let mut request = harness::request(method, &target, &fields);
     if method == "POST" {
         request.body = b"{}".to_vec();
     }

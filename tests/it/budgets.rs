@@ -4,16 +4,29 @@ use std::thread;
 use std::time::Duration;
 
 use plumm::app::answer::Answer;
-use plumm::http::request::{Method, Request};
+use plumm::http::request::Request;
 use plumm::memory::{
     MEMORY_BYTES_FREE, MEMORY_BYTES_MAX, MEMORY_BYTES_PER_ORG, MEMORY_WAITING_PER_ORG,
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, user, wait_until};
+use crate::harness::{Harness, request, user, wait_until};
 
 const BULK: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// A request of its own, for what is told beside the answer.
+fn get(token: &str, target: &str) -> Request {
+    let authorization = format!("Bearer {token}");
+    request("GET", &format!("/scim/v2{target}"), &[("Authorization", &authorization)])
+}
+
+/// Creates users of half a megabyte each; more than four megabytes of them together.
+fn nine_large(harness: &Harness) {
+    for i in 0..9 {
+        harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201);
+    }
+}
 
 /// A user whose document is about half a megabyte.
 fn large(name: &str) -> Value {
@@ -182,18 +195,13 @@ fn the_groups_that_a_page_holds_are_charged_for() {
 #[test]
 fn answers_that_one_organisation_leaves_unread_keep_no_memory_from_the_others() {
     let harness = Harness::new();
-    for i in 0..9 {
-        harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201);
-    }
+    nine_large(&harness);
     let (_, neighbour) = harness.neighbour("neighbour");
     let body = large("theirs@example.com").to_string();
     let made = harness.with_token(&neighbour, "POST", "/scim/v2/Users", &body).expect(201).json();
     let theirs = format!("/Users/{}", made["id"].as_str().unwrap());
     let ask = |token: &str, target: &str| -> Answer {
-        let mut request = Request::new(Method::Get, &format!("/scim/v2{target}"));
-        request.headers.push("Host", "plumm.example");
-        request.headers.push("Authorization", &format!("Bearer {token}"));
-        harness.app.handle_and_take(&request, || ())
+        harness.app.handle_and_take(&get(token, target), || ())
     };
     let memory = harness.app.memory();
     let mut unread = Vec::new();
@@ -221,12 +229,8 @@ fn answers_that_one_organisation_leaves_unread_keep_no_memory_from_the_others() 
 #[test]
 fn the_next_part_of_a_page_waits_for_memory_though_many_others_do() {
     let harness = Harness::new();
-    for i in 0..9 {
-        harness.post("/Users", &large(&format!("u{i}@example.com"))).expect(201);
-    }
-    let mut request = Request::new(Method::Get, "/scim/v2/Users?count=9");
-    request.headers.push("Host", "plumm.example");
-    request.headers.push("Authorization", &format!("Bearer {}", harness.token()));
+    nine_large(&harness);
+    let request = get(harness.token(), "/Users?count=9");
     let Answer { response, taken, further } = harness.app.handle_and_take(&request, || ());
     assert!(response.body.len() < 9 * 500_000);
     drop(taken);

@@ -173,11 +173,7 @@ impl Harness {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut request = Request::new(Method::from_name(method), &target.replace(' ', "%20"));
-        request.headers.push("Host", "plumm.example");
-        for (name, value) in headers {
-            request.headers.push(name, value);
-        }
+        let mut request = request(method, target, headers);
         request.body = body.to_vec();
         self.app.handle(&request).into()
     }
@@ -256,6 +252,16 @@ impl Drop for HeldWrites {
         drop(self.release.take());
         self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// A request without a body.
+pub fn request(method: &str, target: &str, headers: &[(&str, &str)]) -> Request {
+    let mut request = Request::new(Method::from_name(method), &target.replace(' ', "%20"));
+    request.headers.push("Host", "plumm.example");
+    for (name, value) in headers {
+        request.headers.push(name, value);
+    }
+    request
 }
 
 /// Waits until something is so, which must come.

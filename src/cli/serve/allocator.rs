@@ -82,22 +82,15 @@ fn missing(given: impl Fn(&str) -> Option<OsString>, id: u32) -> Vec<&'static Se
 
 /// The variables of these settings, beside what an operator has tuned.
 fn variables(missing: &[&Setting], tuned: Option<OsString>) -> Vec<(&'static str, OsString)> {
-    let mut tuned = tuned.filter(|it| !it.is_empty());
-    let mut variables = Vec::new();
-    for it in missing {
-        match it.name {
-            Some(name) => variables.push((name, it.value.into())),
-            None => {
-                let mut all = tuned.take().map_or_else(OsString::new, |mut it| {
-                    it.push(":");
-                    it
-                });
-                all.push([it.tunable, "=", it.value].concat());
-                tuned = Some(all);
-            }
-        }
+    let value = |it: &&Setting| Some((it.name?, it.value.into()));
+    let mut variables: Vec<_> = missing.iter().filter_map(value).collect();
+    let nameless = missing.iter().filter(|it| it.name.is_none());
+    let nameless = nameless.map(|it| [it.tunable, "=", it.value].concat().into());
+    let tuned = tuned.filter(|it| !it.is_empty()).into_iter();
+    let tuned: Vec<OsString> = tuned.chain(nameless).collect();
+    if !tuned.is_empty() {
+        variables.push((TUNABLES, tuned.join(OsStr::new(":"))));
     }
-    variables.extend(tuned.map(|it| (TUNABLES, it)));
     variables
 }
 
